@@ -1,0 +1,87 @@
+//! The document in the ConfigMap `<bot>-layouts`: what a pod must know and what may change while it runs.
+//!
+//! Written by the operator, watched by the pods (`fieldSelector metadata.name`). A pod ignores a document whose
+//! generation is lower than one it has seen. Deliberately absent: anything secret, and anything that never changes.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Layouts {
+    /// Rises with each change of the document, from 1.
+    pub generation: u64,
+    /// The layouts that exist, by rising number; at most three.
+    pub layouts: Vec<Layout>,
+    /// Where pods ask for IDENTIFYs and send reports.
+    pub gate: GateAddress,
+    /// Where Discord is.
+    pub discord: DiscordAddress,
+}
+
+/// One arrangement of shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layout {
+    /// Its number, from 1; never used twice for one bot.
+    pub number: u32,
+    /// The number Discord routes by.
+    pub total: u32,
+    /// How many pods share the total.
+    pub pods: u32,
+    /// What it does now.
+    pub role: Role,
+}
+
+/// What a layout does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Its pods may not handle events.
+    Standby,
+    /// Its pods handle events.
+    Active,
+    /// Its pods are on their way out.
+    Retiring,
+}
+
+/// Where the gate is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GateAddress {
+    /// Base URL without a trailing slash, for example `http://shard-operator.shard-operator.svc:8080`.
+    pub url: String,
+}
+
+/// Where Discord is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DiscordAddress {
+    /// Base URL of the REST API without `/api`, for example `http://discord.default.svc`; none: Discord itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_reads_as_documented() {
+        let document = Layouts {
+            generation: 3,
+            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active }],
+            gate: GateAddress { url: "http://gate:8080".into() },
+            discord: DiscordAddress::default(),
+        };
+        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active"}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
+        assert_eq!(serde_json::to_string(&document).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
+    }
+
+    #[test]
+    fn fields_of_a_later_revision_are_tolerated() {
+        let read: Layouts = serde_json::from_str(r#"{"generation":1,"duty":{"move":7}}"#).unwrap();
+        assert_eq!(read, Layouts { generation: 1, ..Layouts::default() });
+    }
+}

@@ -1,0 +1,16 @@
+//! What the operator and the pods of a bot promise each other.
+//!
+//! Both sides use these functions and shapes, so they cannot disagree; a bot in another language follows the same
+//! words, since everything here is plain: environment variables, one JSON document in a ConfigMap, and JSON over HTTP.
+//! Deliberately absent: any client, clock, runtime or Kubernetes type. This crate depends on serde alone.
+
+pub mod env;
+pub mod identify;
+pub mod layout;
+pub mod layouts;
+pub mod names;
+pub mod report;
+
+/// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
+/// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.
+pub const REVISION: u32 = 1;

@@ -1,0 +1,45 @@
+//! Names that both sides must spell alike: objects, labels, the gate's audience.
+
+/// Audience of the service-account tokens that the gate accepts. A token for the API server itself is refused there.
+pub const GATE_AUDIENCE: &str = "shard-operator.dev/gate";
+
+/// Label with the bot's name, on all objects of a bot.
+pub const BOT_LABEL: &str = "shard-operator.dev/bot";
+/// Label with the layout's number, on its StatefulSet, its PodDisruptionBudget and its pods.
+pub const LAYOUT_LABEL: &str = "shard-operator.dev/layout";
+
+/// Key of the one document in the ConfigMap [`layouts_config_map`]: a [`crate::layouts::Layouts`] as JSON.
+pub const LAYOUTS_KEY: &str = "layouts.json";
+
+/// Name of the ConfigMap that pods watch.
+#[must_use]
+pub fn layouts_config_map(bot: &str) -> String {
+    format!("{bot}-layouts")
+}
+
+/// Name of a layout's StatefulSet.
+#[must_use]
+pub fn stateful_set(bot: &str, layout: u32) -> String {
+    format!("{bot}-{layout}")
+}
+
+/// Takes `<bot>-<layout>-<ordinal>` apart; `None` when this is not a pod name of ours.
+#[must_use]
+pub fn parse_pod(name: &str) -> Option<(&str, u32, u32)> {
+    let (set, ordinal) = name.rsplit_once('-')?;
+    let (bot, layout) = set.rsplit_once('-')?;
+    Some((bot, layout.parse().ok()?, ordinal.parse().ok()?)).filter(|(bot, ..)| !bot.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_name_says_bot_layout_and_ordinal() {
+        assert_eq!(parse_pod("my-bot-12-3"), Some(("my-bot", 12, 3)));
+        for not_ours in ["mybot", "mybot-1", "mybot-x-1", "mybot-1-x", "-1-1", ""] {
+            assert_eq!(parse_pod(not_ours), None, "{not_ours:?}");
+        }
+    }
+}
