@@ -1,0 +1,131 @@
+//! Carries a plan out, in its order, without a decision of its own.
+//!
+//! From steps to requests: create, server-side apply, delete, dry run; and the gate's limits. The first refusal ends the
+//! round and is recorded, never lost: `report` always runs. Deliberately absent: reads, and any choice.
+
+use crate::context::Context;
+use crate::crd::ShardedBot;
+use crate::model::{Applied, Failure, Kind, Note, Object, Plan, Reason, Step};
+use crate::names::MANAGER;
+use crate::world::Apis;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
+use kube::core::Status;
+
+/// Carries out the plan.
+pub async fn apply(ctx: &Context, bot: &ShardedBot, plan: &Plan) -> Applied {
+    let Plan { steps, gate, layouts: _, verdict: _, next_check: _ } = plan;
+    let (namespace, name) = (bot.namespace().unwrap_or_default(), bot.name_any());
+    let mut applied = Applied::default();
+    for step in steps {
+        match carry_out(ctx, &namespace, step).await {
+            Ok(changed) => applied.changed.extend(changed),
+            Err(failure) => {
+                applied.failure = Some(failure);
+                break;
+            }
+        }
+        applied.done += 1;
+    }
+    // After the objects: a pod of a layout that was refused has nothing to ask for.
+    ctx.gate.set(&namespace, &name, gate.clone()).await;
+    applied
+}
+
+async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option<String>, Failure> {
+    let api = |kind| Apis::of(&ctx.client, namespace, kind);
+    match step {
+        Step::Try(object) => {
+            attempt(&api(object.kind), object).await.map_err(|error| refused(object, &error, true))?;
+            Ok(None)
+        }
+        Step::Create(object) => {
+            create(&api(object.kind), object).await.map_err(|error| refused(object, &error, false))?;
+            Ok(Some(said(object.kind, &object.name)))
+        }
+        Step::Apply(object) => {
+            let params = PatchParams::apply(MANAGER).force();
+            api(object.kind)
+                .patch(&object.name, &params, &Patch::Apply(&object.body))
+                .await
+                .map_err(|error| refused(object, &error, false))?;
+            Ok(Some(said(object.kind, &object.name)))
+        }
+        Step::Delete(kind, name) => match api(*kind).delete(name, &DeleteParams::background()).await {
+            Ok(_) => Ok(Some(said(*kind, name))),
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
+            Err(error) => Err(failed(&said(*kind, name), &error)),
+        },
+    }
+}
+
+async fn attempt(api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
+    // As server-side apply, since only PATCH has the strict validation directive here and a set of this name may exist.
+    let params = PatchParams {
+        dry_run: true,
+        force: true,
+        field_manager: Some(MANAGER.into()),
+        field_validation: Some(ValidationDirective::Strict),
+    };
+    api.patch(&object.name, &params, &Patch::Apply(&object.body)).await.map(|_| ())
+}
+
+async fn create(api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
+    let params = PostParams { dry_run: false, field_manager: Some(MANAGER.into()) };
+    let body: DynamicObject = serde_json::from_value(object.body.clone()).map_err(kube::Error::SerdeError)?;
+    api.create(&params, &body).await.map(|_| ())
+}
+
+fn said(kind: Kind, name: &str) -> String {
+    format!("{}/{name}", <&str>::from(kind))
+}
+
+/// What a refusal means to the user.
+fn refused(object: &Object, error: &kube::Error, trying: bool) -> Failure {
+    let what = said(object.kind, &object.name);
+    let kube::Error::Api(answer) = error else { return failed(&what, error) };
+    let message = &answer.message;
+    if answer.code == 409 && answer.reason == "AlreadyExists" {
+        let note = Note::new(
+            Reason::NameTaken,
+            format!("{what} exists and is not this bot's; remove it or rename the ShardedBot"),
+        );
+        return Failure { note, stalled: true };
+    }
+    if answer.code == 403 && message.contains("exceeded quota") {
+        let note = Note::new(
+            Reason::QuotaExceeded,
+            format!("the API server refuses {what}: {message}; raise the quota"),
+        );
+        return Failure { note, stalled: true };
+    }
+    let users = object.kind == Kind::StatefulSet && (trying || answer.code == 422) && is_refusal(answer);
+    if users {
+        let note = Note::new(
+            Reason::TemplateRefused,
+            format!("spec.template: the API server refuses it: {}; correct the template", plain(message)),
+        );
+        return Failure { note, stalled: true };
+    }
+    failed(&what, error)
+}
+
+/// Whether the answer speaks of the content and will be the same next time.
+fn is_refusal(answer: &Status) -> bool {
+    matches!(answer.code, 400 | 403 | 422) && !answer.message.contains("is forbidden: User ")
+}
+
+/// Without the Go types that the API server quotes at the user.
+fn plain(message: &str) -> String {
+    let short: String = message.chars().take(600).collect();
+    short.replace("failed to create typed patch object ", "").replace("error when creating patch: ", "")
+}
+
+fn failed(what: &str, error: &kube::Error) -> Failure {
+    let cause = match error {
+        kube::Error::Api(answer) => format!("{} ({} {})", answer.message, answer.code, answer.reason),
+        other => other.to_string(),
+    };
+    let note = Note::new(Reason::ApiServerError, format!("{what}: {cause}; it is tried again"));
+    Failure { note, stalled: false }
+}

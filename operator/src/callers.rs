@@ -1,0 +1,232 @@
+//! Who is calling: from a bearer token to a pod of a layout.
+//!
+//! The API server reviews the token for the gate's audience and names the pod it is bound to; the pod must exist with
+//! that UID and be controlled by its layout's StatefulSet. Reviews are kept for a while and made once at a time for each
+//! token. Deliberately absent: what the pod may ask for, which the gate knows.
+
+use crate::gate::Caller;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, PostParams};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+use sha2::{Digest, Sha256};
+use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, stateful_set};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// How long a review counts. The pod itself is looked up at every call.
+const KEPT: Duration = Duration::from_secs(300);
+/// Reviews kept at most; the oldest go first.
+const MOST: usize = 50_000;
+/// A review that takes longer than this is a failure.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a caller is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No bearer token, or one that makes no sense.
+    #[error(
+        "Authorization: expected \"Bearer\" and the pod's service-account token for the audience {GATE_AUDIENCE}; the operator mounts it at {}",
+        shard_contract::env::GATE_TOKEN_FILE
+    )]
+    NoToken,
+    /// The API server does not know the token.
+    #[error("the token was not accepted: {0}")]
+    Unknown(String),
+    /// The token's pod is not a shard pod.
+    #[error("pod {0} does not belong to a layout of a ShardedBot")]
+    NotAShardPod(String),
+    /// The API server could not be asked.
+    #[error("the API server could not review the token; ask again")]
+    Review(#[source] kube::Error),
+    /// The API server did not answer in time.
+    #[error("the API server did not review the token within 10 s; ask again")]
+    TimedOut,
+}
+
+type Reviewed = Arc<OnceCell<(String, String, String)>>;
+
+/// Recognises pods.
+pub struct Callers {
+    client: Client,
+    pods: Vec<Store<Pod>>,
+    reviews: Mutex<HashMap<[u8; 32], (Instant, Reviewed)>>,
+}
+
+impl Callers {
+    /// Recognises the pods in these stores, and those that are too new to be in them.
+    #[must_use]
+    pub fn new(client: Client, pods: Vec<Store<Pod>>) -> Self {
+        Self { client, pods, reviews: Mutex::default() }
+    }
+
+    /// The pod that this token is bound to.
+    ///
+    /// # Errors
+    /// [`Error`] says what was wrong and the remedy.
+    pub async fn recognise(&self, token: &str) -> Result<Caller, Error> {
+        if token.is_empty() || token.len() > 8_192 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::NoToken);
+        }
+        let key: [u8; 32] = Sha256::digest(token).into();
+        let review = self.slot(key);
+        let reviewed = review.get_or_try_init(|| self.review(token)).await;
+        let (namespace, name, uid) = match reviewed {
+            Ok(reviewed) => reviewed,
+            Err(error) => {
+                self.forget(&key);
+                return Err(error);
+            }
+        };
+        let pod = self.pod(namespace, name).await?;
+        caller(&pod, namespace, uid).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
+    }
+
+    fn slot(&self, key: [u8; 32]) -> Reviewed {
+        let mut reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if reviews.len() >= MOST {
+            reviews.retain(|_, (at, _)| now.duration_since(*at) < KEPT / 2);
+        }
+        let slot = reviews.entry(key).or_insert_with(|| (now, Reviewed::default()));
+        if now.duration_since(slot.0) > KEPT {
+            *slot = (now, Reviewed::default());
+        }
+        slot.1.clone()
+    }
+
+    fn forget(&self, key: &[u8; 32]) {
+        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Namespace, name and UID of the pod that the token is bound to.
+    async fn review(&self, token: &str) -> Result<(String, String, String), Error> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: token.to_owned(),
+                audiences: Some(vec![GATE_AUDIENCE.to_owned()]),
+            },
+            ..TokenReview::default()
+        };
+        let api: Api<TokenReview> = Api::all(self.client.clone());
+        let params = PostParams::default();
+        let answer = tokio::time::timeout(PATIENCE, api.create(&params, &review))
+            .await
+            .map_err(|_| Error::TimedOut)?
+            .map_err(Error::Review)?;
+        bound(&answer.status.unwrap_or_default())
+    }
+
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Error> {
+        let reference = ObjectRef::<Pod>::new(name).within(namespace);
+        if let Some(pod) = self.pods.iter().find_map(|store| store.get(&reference)) {
+            return Ok(pod);
+        }
+        // Newer than the watch.
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let pod = tokio::time::timeout(PATIENCE, api.get_opt(name))
+            .await
+            .map_err(|_| Error::TimedOut)?
+            .map_err(Error::Review)?;
+        pod.map(Arc::new).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
+    }
+}
+
+fn bound(status: &TokenReviewStatus) -> Result<(String, String, String), Error> {
+    let unknown = |why: &str| Error::Unknown(why.to_owned());
+    if status.authenticated != Some(true) {
+        return Err(unknown(
+            status.error.as_deref().unwrap_or("it is not valid, or not for the gate's audience"),
+        ));
+    }
+    let for_the_gate = status.audiences.iter().flatten().any(|audience| audience == GATE_AUDIENCE);
+    if !for_the_gate {
+        return Err(unknown("it is for another audience"));
+    }
+    let user = status.user.as_ref().ok_or_else(|| unknown("it names no user"))?;
+    let mut account = user.username.as_deref().unwrap_or_default().split(':');
+    let (Some("system"), Some("serviceaccount"), Some(namespace)) =
+        (account.next(), account.next(), account.next())
+    else {
+        return Err(unknown("it is not a service account's"));
+    };
+    let extra = |key: &str| {
+        let values = user.extra.as_ref()?.get(&format!("authentication.kubernetes.io/{key}"))?;
+        values.first().cloned()
+    };
+    match (extra("pod-name"), extra("pod-uid")) {
+        (Some(name), Some(uid)) => Ok((namespace.to_owned(), name, uid)),
+        _ => Err(unknown("it is not bound to a pod")),
+    }
+}
+
+/// The caller, if the pod is the one that the token speaks of and a StatefulSet of its layout controls it.
+fn caller(pod: &Pod, namespace: &str, uid: &str) -> Option<Caller> {
+    let name = pod.name_any();
+    let (bot, layout, ordinal) = parse_pod(&name)?;
+    let set = stateful_set(bot, layout);
+    let controlled = pod
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == set);
+    let labelled = pod.labels().get(BOT_LABEL).map(String::as_str) == Some(bot)
+        && pod.labels().get(LAYOUT_LABEL) == Some(&layout.to_string());
+    (controlled && labelled && pod.uid().as_deref() == Some(uid)).then(|| Caller {
+        namespace: namespace.to_owned(),
+        bot: bot.to_owned(),
+        layout,
+        ordinal,
+        pod: name.clone(),
+        uid: uid.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(extra: &serde_json::Value) -> TokenReviewStatus {
+        serde_json::from_value(json!({
+            "authenticated": true,
+            "audiences": [GATE_AUDIENCE],
+            "user": { "username": "system:serviceaccount:bots:mybot-shards", "extra": extra },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_a_token_for_the_gate_that_is_bound_to_a_pod_is_accepted() {
+        let extra = json!({
+            "authentication.kubernetes.io/pod-name": ["mybot-1-0"],
+            "authentication.kubernetes.io/pod-uid": ["u"],
+        });
+        let good = status(&extra);
+        assert_eq!(bound(&good).unwrap(), ("bots".into(), "mybot-1-0".into(), "u".into()));
+        assert!(bound(&status(&json!({}))).unwrap_err().to_string().contains("not bound to a pod"));
+        let other = TokenReviewStatus { audiences: Some(vec!["api".into()]), ..good.clone() };
+        assert!(bound(&other).unwrap_err().to_string().contains("another audience"));
+        let bad = TokenReviewStatus { authenticated: Some(false), ..good };
+        assert!(bound(&bad).is_err());
+    }
+
+    #[test]
+    fn a_pod_that_only_looks_like_ours_is_not_let_in() {
+        let pod = |owner: &str, uid: &str, layout: &str| -> Pod {
+            serde_json::from_value(json!({ "metadata": {
+                "name": "mybot-1-0", "uid": uid,
+                "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: layout },
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "uid": "s", "controller": true }],
+            } }))
+            .unwrap()
+        };
+        assert_eq!(caller(&pod("mybot-1", "u", "1"), "bots", "u").unwrap().ordinal, 0);
+        assert_eq!(caller(&pod("mybot-2", "u", "1"), "bots", "u"), None, "another set's");
+        assert_eq!(caller(&pod("mybot-1", "v", "1"), "bots", "u"), None, "an earlier pod of that name");
+        assert_eq!(caller(&pod("mybot-1", "u", "2"), "bots", "u"), None, "another layout's");
+    }
+}

@@ -1,0 +1,129 @@
+//! The handles that a round may touch, and the little that is remembered between rounds.
+//!
+//! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token
+//! and which events were said. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
+
+use crate::crd::{ShardedBot, ShardedBotStatus};
+use crate::discord::Discord;
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::model::{Addresses, Fingerprint};
+use crate::reports::Reports;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A bot's namespace and name.
+pub type Key = (String, String);
+
+/// The handles of a round.
+pub struct Context {
+    /// The API server.
+    pub client: kube::Client,
+    /// Discord, sparingly.
+    pub discord: Discord,
+    /// The gate, as part of the world.
+    pub gate: Gate,
+    /// What pods last said.
+    pub reports: Reports,
+    /// Publishes events.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What pods must know.
+    pub addresses: Addresses,
+    /// What is remembered.
+    pub memory: Memory,
+}
+
+/// What is remembered between rounds.
+#[derive(Debug, Default)]
+pub struct Memory {
+    sent: Mutex<HashMap<Key, Sent>>,
+    failures: Mutex<HashMap<Key, u32>>,
+    holders: Mutex<HashMap<Key, Holder>>,
+    stores: Mutex<Vec<Store<ShardedBot>>>,
+}
+
+/// The status that was last sent for a bot.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The UID it was sent for.
+    pub uid: String,
+    /// The status.
+    pub status: ShardedBotStatus,
+    /// When.
+    pub at: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Holder {
+    token: Fingerprint,
+    created: Timestamp,
+}
+
+impl Memory {
+    /// Lets it see which bots exist.
+    pub fn watch(&self, store: Store<ShardedBot>) {
+        lock(&self.stores).push(store);
+    }
+
+    /// The status last sent for this bot.
+    #[must_use]
+    pub fn sent(&self, key: &Key, uid: &str) -> Option<Sent> {
+        lock(&self.sent).get(key).filter(|sent| sent.uid == uid).cloned()
+    }
+
+    /// Remembers a status that was sent.
+    pub fn keep_sent(&self, key: Key, sent: Sent) {
+        lock(&self.sent).insert(key, sent);
+    }
+
+    /// How long to wait after one more failure: 1 s, doubling, at most 5 minutes.
+    pub fn failed(&self, key: Key) -> Duration {
+        let mut failures = lock(&self.failures);
+        let count = failures.entry(key).or_insert(0);
+        *count = count.saturating_add(1);
+        Duration::from_secs(2_u64.saturating_pow((*count - 1).min(9)).min(300))
+    }
+
+    /// Forgets failures after a success.
+    pub fn succeeded(&self, key: &Key) {
+        lock(&self.failures).remove(key);
+    }
+
+    /// Remembers that this bot holds this token; returns the older bot that holds it too, if there is one.
+    #[must_use]
+    pub fn hold_token(&self, key: &Key, created: Timestamp, token: Fingerprint) -> Option<String> {
+        let exists: Vec<Arc<ShardedBot>> = lock(&self.stores).iter().flat_map(Store::state).collect();
+        let exists = |(namespace, name): &Key| {
+            exists.iter().any(|bot| {
+                bot.metadata.namespace.as_ref() == Some(namespace)
+                    && bot.metadata.name.as_ref() == Some(name)
+                    && bot.metadata.deletion_timestamp.is_none()
+            })
+        };
+        let mut holders = lock(&self.holders);
+        holders.retain(|other, _| other == key || exists(other));
+        holders.insert(key.clone(), Holder { token, created });
+        holders
+            .iter()
+            .filter(|(other, holder)| *other != key && holder.token == token)
+            .filter(|(other, holder)| (holder.created, *other) < (created, key))
+            .min_by_key(|(other, holder)| (holder.created, *other))
+            .map(|((namespace, name), _)| format!("{namespace}/{name}"))
+    }
+
+    /// Forgets the token of a bot that has none now.
+    pub fn drop_token(&self, key: &Key) {
+        lock(&self.holders).remove(key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! `GET /gateway/bot`, and nothing more.
+//!
+//! From a token to what Discord recommends and how many IDENTIFYs are left. Answers are kept for a while, failures
+//! back off, and one token is asked by one call at a time: the route itself is limited to about 2 calls per 5 s, and
+//! 10,000 refused calls in 10 minutes ban the address. Deliberately absent: every other route.
+
+use crate::model::{DiscordProblem, DiscordSeen, Fingerprint, GatewaySeen, Token};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::future::IntoFuture;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use twilight_http::error::{Error, ErrorType};
+
+/// How long an answer is used before Discord is asked again.
+const FRESH: Duration = Duration::from_secs(45);
+/// The first wait after a failure; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Asks Discord, sparingly.
+#[derive(Debug)]
+pub struct Discord {
+    base: Option<String>,
+    asked: Mutex<HashMap<Fingerprint, Arc<tokio::sync::Mutex<Asked>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    seen: DiscordSeen,
+    good_until: Option<Instant>,
+    failures: u32,
+}
+
+/// Names a token without saying it.
+#[must_use]
+pub fn fingerprint(token: &Token) -> Fingerprint {
+    let mut first = [0; 16];
+    first.copy_from_slice(&Sha256::digest(token.expose())[..16]);
+    Fingerprint(first)
+}
+
+impl Discord {
+    /// Asks at this base URL, or Discord itself.
+    #[must_use]
+    pub fn new(base: Option<String>) -> Self {
+        Self { base, asked: Mutex::default() }
+    }
+
+    /// What Discord says of this token: an answer at most [`FRESH`] old, or the last one and why there is no newer.
+    pub async fn gateway(&self, token: &Token) -> DiscordSeen {
+        let slot = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.len() > 20_000 {
+                asked.retain(|_, slot| Arc::strong_count(slot) > 1);
+            }
+            asked.entry(fingerprint(token)).or_default().clone()
+        };
+        let mut slot = slot.lock().await;
+        if slot.good_until.is_some_and(|until| Instant::now() < until) {
+            return slot.seen.clone();
+        }
+        let wait = match self.ask(token).await {
+            Ok(answer) => {
+                slot.failures = 0;
+                slot.seen = DiscordSeen { answer: Some(answer), problem: None };
+                FRESH
+            }
+            Err(problem) => {
+                slot.failures = slot.failures.saturating_add(1);
+                let answer = slot.seen.answer.filter(|_| problem != DiscordProblem::TokenRefused);
+                slot.seen = DiscordSeen { answer, problem: Some(problem) };
+                (FIRST_WAIT * 2_u32.saturating_pow((slot.failures - 1).min(8))).min(LONGEST_WAIT)
+            }
+        };
+        slot.good_until = Some(Instant::now() + wait);
+        slot.seen.clone()
+    }
+
+    async fn ask(&self, token: &Token) -> Result<GatewaySeen, DiscordProblem> {
+        let asked_at = Timestamp::now();
+        let client = self.client(token);
+        let mut request = client.gateway().authed().into_future();
+        // Twilight repeats a 429 at once and without end; this lets the first try through and no other.
+        let tried = AtomicBool::new(false);
+        request.set_pre_flight(move || !tried.swap(true, Ordering::Relaxed));
+        let response = request.await.map_err(|error| problem(&error))?;
+        let info = response
+            .model()
+            .await
+            .map_err(|error| DiscordProblem::Unreachable(format!("its answer could not be read: {error}")))?;
+        let limit = info.session_start_limit;
+        let resets_in = SignedDuration::from_millis(limit.reset_after.try_into().unwrap_or(i64::MAX / 2));
+        Ok(GatewaySeen {
+            shards: info.shards,
+            total: limit.total,
+            remaining: limit.remaining,
+            resets_at: asked_at.checked_add(resets_in).unwrap_or(Timestamp::MAX),
+            max_concurrency: u32::from(limit.max_concurrency).max(1),
+            asked_at,
+        })
+    }
+
+    fn client(&self, token: &Token) -> twilight_http::Client {
+        let builder = twilight_http::Client::builder()
+            .token(token.expose().to_owned())
+            .remember_invalid_token(false)
+            .timeout(Duration::from_secs(10));
+        match &self.base {
+            Some(url) => {
+                let plain = url.starts_with("http://");
+                let host = url.trim_start_matches("http://").trim_start_matches("https://");
+                builder.proxy(host.to_owned(), plain)
+            }
+            None => builder,
+        }
+        .build()
+    }
+}
+
+fn problem(error: &Error) -> DiscordProblem {
+    match error.kind() {
+        ErrorType::Response { status, .. } if status.get() == 401 => DiscordProblem::TokenRefused,
+        ErrorType::Unauthorized => DiscordProblem::TokenRefused,
+        ErrorType::Response { status, .. } => {
+            DiscordProblem::Unreachable(format!("it answered GET /gateway/bot with {status}"))
+        }
+        ErrorType::RequestCanceled => {
+            DiscordProblem::Unreachable("it limits GET /gateway/bot (429); the next try waits".into())
+        }
+        ErrorType::RequestTimedOut => DiscordProblem::Unreachable("no answer within 10 s".into()),
+        ErrorType::Parsing { .. } => {
+            DiscordProblem::Unreachable("its answer to GET /gateway/bot is not Discord's JSON".into())
+        }
+        _ => {
+            let mut deepest: &dyn std::error::Error = error;
+            while let Some(source) = deepest.source() {
+                deepest = source;
+            }
+            DiscordProblem::Unreachable(deepest.to_string())
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The two HTTP servers: the gate for pods, health and metrics for the kubelet and Prometheus.
+//!
+//! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; callers are pods of a layout, by their
+//! projected token. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who reaches the port, nothing
+//! secret. Bodies are at most 64 KiB. Deliberately absent: what the calls mean.
+
+use crate::callers::{self, Callers};
+use crate::gate::{Caller, Gate, Refused};
+use crate::metrics::Metrics;
+use crate::reports::Reports;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+use shard_contract::identify::{IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal};
+use shard_contract::report::{REPORT_PATH, Report};
+use std::sync::Arc;
+
+const BODY_LIMIT: usize = 64 * 1_024;
+
+/// What the servers hand on to.
+#[derive(Clone)]
+pub struct Doors {
+    /// Recognises pods.
+    pub callers: Arc<Callers>,
+    /// Grants.
+    pub gate: Gate,
+    /// Keeps reports.
+    pub reports: Reports,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Whether all watches have been filled once.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// The gate's routes.
+pub fn gate_router(doors: Doors) -> Router {
+    Router::new()
+        .route(IDENTIFY_PATH, post(identify))
+        .route(IDENTIFIED_PATH, post(identified))
+        .route(REPORT_PATH, post(report))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(doors)
+}
+
+/// Health and metrics.
+pub fn health_router(doors: Doors) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(doors)
+}
+
+async fn identify(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+    let answer = async {
+        let caller = admit(&doors, &headers).await?;
+        let request: IdentifyRequest = parse(&body)?;
+        doors
+            .gate
+            .identify(&caller, request)
+            .await
+            .map(|answer| Json(answer).into_response())
+            .map_err(|error| refused(&error))
+    };
+    counted(&doors, IDENTIFY_PATH, answer.await)
+}
+
+async fn identified(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+    let answer = async {
+        let caller = admit(&doors, &headers).await?;
+        let Identified { grant, sent } = parse(&body)?;
+        doors.gate.identified(&caller, grant, sent).await.map_err(|error| refused(&error))?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    counted(&doors, IDENTIFIED_PATH, answer.await)
+}
+
+async fn report(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+    let answer = async {
+        let caller = admit(&doors, &headers).await?;
+        let report: Report = parse(&body)?;
+        if report.layout != caller.layout {
+            let error = format!(
+                "layout: found {}; pod {} belongs to layout {}",
+                report.layout, caller.pod, caller.layout
+            );
+            return Err(TurnedAway(StatusCode::FORBIDDEN, error));
+        }
+        if report.shards.len() > 256 {
+            let error = format!("shards: found {}; a pod has at most 256", report.shards.len());
+            return Err(TurnedAway(StatusCode::BAD_REQUEST, error));
+        }
+        doors.reports.keep(&caller, report);
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    counted(&doors, REPORT_PATH, answer.await)
+}
+
+async fn readyz(State(doors): State<Doors>) -> Response {
+    if (doors.ready)() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the watches have not been filled yet\n").into_response()
+    }
+}
+
+async fn metrics(State(doors): State<Doors>) -> Response {
+    match doors.metrics.text(doors.gate.totals()) {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// A call that is turned away: the status, and why.
+struct TurnedAway(StatusCode, String);
+
+impl IntoResponse for TurnedAway {
+    fn into_response(self) -> Response {
+        (self.0, Json(Refusal { error: self.1 })).into_response()
+    }
+}
+
+async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    doors.callers.recognise(token).await.map_err(|error| {
+        let status = match &error {
+            callers::Error::NoToken | callers::Error::Unknown(_) => StatusCode::UNAUTHORIZED,
+            callers::Error::NotAShardPod(_) => StatusCode::FORBIDDEN,
+            callers::Error::Review(cause) => {
+                tracing::warn!(%cause, "a caller's token could not be reviewed");
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            callers::Error::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        TurnedAway(status, error.to_string())
+    })
+}
+
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, TurnedAway> {
+    serde_json::from_str(body)
+        .map_err(|error| TurnedAway(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}
+
+fn refused(refused: &Refused) -> TurnedAway {
+    let status = match refused {
+        Refused::NotYours(_) => StatusCode::FORBIDDEN,
+        Refused::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refused::Closed(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    TurnedAway(status, refused.to_string())
+}
+
+fn counted(doors: &Doors, path: &'static str, answer: Result<Response, TurnedAway>) -> Response {
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    doors.metrics.call(path, response.status().as_u16());
+    response
+}

@@ -1,0 +1,340 @@
+//! The nouns that the verbs exchange: what was observed, what is planned, what was applied.
+//!
+//! Plain data, comparable and printable, so that golden files and dry runs cost nothing. Time is a field of
+//! [`Observed`]. Deliberately absent: clients, clocks, behaviour beyond small look-ups.
+
+mod reason;
+
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use shard_contract::layouts::Layouts;
+use shard_contract::report::Report;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+pub use reason::Reason;
+
+/// Everything a round knows of the world. Read in one place, before planning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// When it was read.
+    pub now: Timestamp,
+    /// What the operator was started with and pods must know.
+    pub addresses: Addresses,
+    /// The bot's token, as far as it could be read.
+    pub token: TokenSeen,
+    /// Another bot that holds the same token and is older: `namespace/name`.
+    pub rival: Option<String>,
+    /// What Discord says; empty while there is no token to ask with.
+    pub discord: DiscordSeen,
+    /// Objects at the names that this bot uses.
+    pub children: Vec<Child>,
+    /// The document in the ConfigMap, if there is a readable one of ours.
+    pub document: Option<Layouts>,
+    /// Pods with this bot's label.
+    pub pods: Vec<PodSeen>,
+    /// What the gate counted.
+    pub gate: Option<GateFigures>,
+}
+
+/// What pods must know and what is the same for all bots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Base URL of the gate, without a trailing slash.
+    pub gate: String,
+    /// Base URL of Discord's REST API; none: Discord itself.
+    pub discord: Option<String>,
+}
+
+/// A bot's token. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a token as it was typed: surrounding white space and a leading `Bot ` do not count.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, without saying it.
+    pub fn new(typed: &str) -> Result<Self, &'static str> {
+        let trimmed = typed.trim();
+        let bare = trimmed.strip_prefix("Bot ").unwrap_or(trimmed).trim_start();
+        if bare.is_empty() || bare == "Bot" {
+            return Err("it is empty");
+        }
+        if bare.len() > 512 || !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("it is not a token: at most 512 printable characters without spaces");
+        }
+        Ok(Self(bare.to_owned()))
+    }
+
+    /// The token itself, for the edge that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Token(redacted)")
+    }
+}
+
+/// Names a token without saying it: the first 16 bytes of its SHA-256. Kept in memory only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Fingerprint(redacted)")
+    }
+}
+
+/// What the Secret held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSeen {
+    /// A token.
+    Present(Fingerprint),
+    /// There is no such Secret.
+    SecretMissing,
+    /// The Secret has no such key; these are the keys it has.
+    KeyMissing(Vec<String>),
+    /// The value is no token; why, without saying it.
+    Unusable(&'static str),
+}
+
+/// What is known from Discord: its last answer, and why there is no newer one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscordSeen {
+    /// The last good answer; none after the token was refused.
+    pub answer: Option<GatewaySeen>,
+    /// Why the last try gave none.
+    pub problem: Option<DiscordProblem>,
+}
+
+/// Discord's answer to `GET /gateway/bot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewaySeen {
+    /// The recommended total.
+    pub shards: u32,
+    /// IDENTIFYs per 24 hours.
+    pub total: u32,
+    /// What is left of them.
+    pub remaining: u32,
+    /// When they are full again.
+    pub resets_at: Timestamp,
+    /// How many shards may identify in the same 5 s.
+    pub max_concurrency: u32,
+    /// When Discord was asked.
+    pub asked_at: Timestamp,
+}
+
+/// Why Discord gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiscordProblem {
+    /// 401: the token is not valid.
+    TokenRefused,
+    /// Anything else; for people, without the token.
+    Unreachable(String),
+}
+
+/// The kinds of objects a bot has.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr, strum::EnumIter,
+)]
+pub enum Kind {
+    /// Account of the pods.
+    ServiceAccount,
+    /// Their rights.
+    Role,
+    /// The rights bound to the account.
+    RoleBinding,
+    /// The headless Service that gives pods their names.
+    Service,
+    /// The document that pods watch.
+    ConfigMap,
+    /// A layout's pods.
+    StatefulSet,
+    /// Bounds evictions of a layout with duty.
+    PodDisruptionBudget,
+}
+
+/// An object that exists at a name this bot uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Whether this bot is its controller, by UID.
+    pub ours: bool,
+    /// Whether it is on its way out.
+    pub deleting: bool,
+    /// The object as it stands.
+    pub live: Value,
+}
+
+impl Child {
+    /// A label's value.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.live.get("metadata")?.get("labels")?.get(key)?.as_str()
+    }
+
+    /// An annotation's value.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.live.get("metadata")?.get("annotations")?.get(key)?.as_str()
+    }
+}
+
+/// A pod of the bot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Number of its layout.
+    pub layout: u32,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Whether Kubernetes calls it ready.
+    pub ready: bool,
+    /// Whether it is on its way out.
+    pub deleting: bool,
+    /// Why it does not run, if the kubelet or the scheduler says so.
+    pub trouble: Option<String>,
+    /// Its last report, unless it is too old.
+    pub report: Option<Report>,
+}
+
+/// What the gate counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateFigures {
+    /// What is left of the daily budget, counted down by grants.
+    pub remaining: u32,
+    /// Shards that wait for a grant.
+    pub waiting: u32,
+}
+
+/// What one round does, with no choice left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order; the first refusal ends it.
+    pub steps: Vec<Step>,
+    /// How the gate is set.
+    pub gate: GateSetting,
+    /// The layouts that exist, as pods are told.
+    pub layouts: Vec<shard_contract::layouts::Layout>,
+    /// How things stand.
+    pub verdict: Verdict,
+    /// When to look again, even if nothing happens.
+    pub next_check: Duration,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Ask the API server whether it would accept this, strictly.
+    Try(Object),
+    /// Make it; it must not exist.
+    Create(Object),
+    /// Make it so; it exists and is ours.
+    Apply(Object),
+    /// Remove it; it is ours.
+    Delete(Kind, String),
+}
+
+/// A whole object as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub body: Value,
+}
+
+/// How the gate is set for a bot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateSetting {
+    /// It grants nothing; why, for the pods.
+    Closed(String),
+    /// It grants by these limits.
+    Open {
+        /// The token whose buckets and budget count.
+        token: Fingerprint,
+        /// Share of the total that only live shards may use, in percent.
+        reserve_percent: u32,
+        /// What Discord said last.
+        gateway: GatewaySeen,
+        /// Pods and total of each layout, to check what a pod asks for.
+        layouts: BTreeMap<u32, (u32, u32)>,
+    },
+}
+
+/// How things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The spec is reached, as far as objects go.
+    Settled,
+    /// Something is under way.
+    Moving(Note),
+    /// Nothing will happen until a person acts.
+    Stalled(Note),
+}
+
+/// A reason for machines and a message for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// For machines.
+    pub reason: Reason,
+    /// What was found, in which field, and the remedy.
+    pub message: String,
+}
+
+impl Note {
+    /// A note.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What came of the steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// How many steps were carried out.
+    pub done: usize,
+    /// Objects that were made or changed, as `Kind/name`.
+    pub changed: Vec<String>,
+    /// What refused the first step that failed.
+    pub failure: Option<Failure>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The verdict it leads to.
+    pub note: Note,
+    /// Whether only a person can mend it.
+    pub stalled: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_printed_and_its_ornaments_do_not_count() {
+        let token = Token::new(" Bot abc.def \n").unwrap();
+        assert_eq!(token.expose(), "abc.def");
+        assert!(!format!("{token:?}").contains("abc"));
+        for bad in ["", "  ", "Bot ", "two words", &"x".repeat(600)] {
+            assert!(Token::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

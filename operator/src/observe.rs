@@ -1,0 +1,177 @@
+//! All reads of a round: the API server, Discord, the gate's figures, pods' reports, the clock.
+//!
+//! After planning starts nobody reads again. Reads are live, not from a cache: a round that took a stale list for the
+//! world could make a second layout. Secrets are read by name and never listed. Deliberately absent: decisions; a read
+//! that fails ends the round, except Discord's, which is an observation like any other.
+
+use crate::context::{Context, Key};
+use crate::crd::ShardedBot;
+use crate::discord::fingerprint;
+use crate::model::{Child, DiscordSeen, Kind, Observed, PodSeen, Token, TokenSeen};
+use crate::names::api_version;
+use crate::world::{Apis, names_of};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::{Resource, ResourceExt};
+use shard_contract::layouts::Layouts;
+use shard_contract::names::{BOT_LABEL, LAYOUT_LABEL, LAYOUTS_KEY, parse_pod};
+use strum::IntoEnumIterator;
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object has no namespace or name.
+    #[error("a ShardedBot without namespace, name or UID")]
+    Nameless,
+    /// The Secret with the token.
+    #[error("read Secret {0}")]
+    ReadSecret(String, #[source] kube::Error),
+    /// An object of the bot.
+    #[error("read {0} of the bot")]
+    ReadChildren(&'static str, #[source] kube::Error),
+    /// The pods.
+    #[error("list the bot's pods")]
+    ListPods(#[source] kube::Error),
+}
+
+/// Reads everything that a plan needs.
+///
+/// # Errors
+/// The first read that the API server refused or failed.
+pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error> {
+    let (Some(namespace), Some(name), Some(uid)) = (bot.namespace(), bot.meta().name.clone(), bot.uid())
+    else {
+        return Err(Error::Nameless);
+    };
+    let key = (namespace, name);
+    let (seen, token) = read_token(ctx, bot, &key.0).await?;
+    let (children, pods) = tokio::try_join!(children(ctx, &key, &uid), pods(ctx, &key))?;
+    let discord = match &token {
+        Some(token) => ctx.discord.gateway(token).await,
+        None => DiscordSeen::default(),
+    };
+    let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
+    let (rival, gate) = if let TokenSeen::Present(token) = seen {
+        (ctx.memory.hold_token(&key, created, token), ctx.gate.figures(token))
+    } else {
+        ctx.memory.drop_token(&key);
+        (None, None)
+    };
+    Ok(Observed {
+        now: Timestamp::now(),
+        addresses: ctx.addresses.clone(),
+        token: seen,
+        rival,
+        discord,
+        document: document(&children),
+        children,
+        pods,
+        gate,
+    })
+}
+
+async fn read_token(
+    ctx: &Context,
+    bot: &ShardedBot,
+    namespace: &str,
+) -> Result<(TokenSeen, Option<Token>), Error> {
+    let reference = &bot.spec.token_secret_ref;
+    let secrets: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let secret = secrets
+        .get_opt(&reference.name)
+        .await
+        .map_err(|source| Error::ReadSecret(reference.name.clone(), source))?;
+    let Some(data) = secret.map(|secret| secret.data.unwrap_or_default()) else {
+        return Ok((TokenSeen::SecretMissing, None));
+    };
+    let Some(value) = data.get(&reference.key) else {
+        return Ok((TokenSeen::KeyMissing(data.keys().take(16).cloned().collect()), None));
+    };
+    let typed = std::str::from_utf8(&value.0).map_err(|_| "it is not text").and_then(Token::new);
+    Ok(match typed {
+        Ok(token) => (TokenSeen::Present(fingerprint(&token)), Some(token)),
+        Err(why) => (TokenSeen::Unusable(why), None),
+    })
+}
+
+/// Everything with the bot's label, and whatever stands at the names that it needs.
+async fn children(ctx: &Context, key: &Key, uid: &str) -> Result<Vec<Child>, Error> {
+    let mut children = Vec::new();
+    for kind in Kind::iter() {
+        let api = Apis::of(&ctx.client, &key.0, kind);
+        let failed = |source| Error::ReadChildren(kind.into(), source);
+        let found = if let Some(name) = names_of(kind, &key.1) {
+            api.get_opt(&name).await.map_err(failed)?.into_iter().collect()
+        } else {
+            let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
+            api.list(&labelled).await.map_err(failed)?.items
+        };
+        children.extend(found.iter().map(|object| child(kind, object, uid)));
+    }
+    Ok(children)
+}
+
+fn child(kind: Kind, object: &DynamicObject, uid: &str) -> Child {
+    let ours = object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
+    let mut live = serde_json::to_value(object).unwrap_or_default();
+    // The API server leaves these two out of the items of a list.
+    live["apiVersion"] = api_version(kind).into();
+    live["kind"] = <&str>::from(kind).into();
+    Child { kind, name: object.name_any(), ours, deleting: object.metadata.deletion_timestamp.is_some(), live }
+}
+
+fn document(children: &[Child]) -> Option<Layouts> {
+    let map = children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours)?;
+    serde_json::from_str(map.live["data"][LAYOUTS_KEY].as_str()?).ok()
+}
+
+async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, Error> {
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &key.0);
+    let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
+    let list = api.list(&labelled).await.map_err(Error::ListPods)?;
+    let mut pods: Vec<_> = list.into_iter().filter_map(|pod| seen(ctx, key, &pod)).collect();
+    pods.sort_by_key(|pod| (pod.layout, pod.ordinal));
+    Ok(pods)
+}
+
+fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
+    let (name, uid) = (pod.name_any(), pod.uid()?);
+    let layout = pod.labels().get(LAYOUT_LABEL)?.parse().ok()?;
+    let (_, _, ordinal) = parse_pod(&name)?;
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready =
+        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
+    Some(PodSeen {
+        report: ctx.reports.of(&key.0, &name, &uid),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        trouble: trouble(pod),
+        name,
+        uid,
+        layout,
+        ordinal,
+        ready,
+    })
+}
+
+/// What the scheduler or the kubelet says when a pod does not run.
+fn trouble(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let unscheduled =
+        status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    if let Some(condition) = unscheduled {
+        return Some(format!("not scheduled: {}", condition.message.as_deref().unwrap_or("no reason given")));
+    }
+    let containers =
+        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let mut containers = containers;
+    containers.find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        // Every pod passes through these two.
+        (!matches!(reason, "ContainerCreating" | "PodInitializing")).then(|| {
+            let message = waiting.message.as_deref().unwrap_or_default();
+            format!("container {}: {reason} {message}", container.name)
+        })
+    })
+}

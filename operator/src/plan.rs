@@ -1,0 +1,225 @@
+//! What to do, from a spec and what was observed. Pure, synchronous and total.
+//!
+//! In a fixed order: is the spec one that can be carried out ([`spec`]), may anything change now ([`hold`]), how many
+//! shards ([`shards`]), which layouts ([`change`]), which objects ([`objects`]). A bad spec is a plan that changes
+//! nothing and says why. Deliberately absent: clients, clocks, randomness; time is a field of what was observed.
+
+pub mod change;
+pub mod hold;
+pub mod objects;
+pub mod shards;
+pub mod spec;
+
+use crate::crd::ShardedBot;
+use crate::model::{
+    Child, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step, TokenSeen, Verdict,
+};
+use change::{Change, SetSeen};
+use objects::stateful_set::{Arrangement, stateful_set};
+use objects::{config_map, disruption, rights, service};
+use shard_contract::layouts::{Layout, Role};
+use shard_contract::names::stateful_set as set_name;
+use spec::Spec;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The plan of this round.
+#[must_use]
+pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
+    let spec = match spec::check(bot) {
+        Ok(spec) => spec,
+        Err(note) => return stand_still(note),
+    };
+    if let Some(note) = taken(observed) {
+        return stand_still(note);
+    }
+    let sets = change::sets(&observed.children);
+    let running = change::running(&sets, &observed.pods);
+    let held = hold::hold(&spec, observed);
+    let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
+    let change = change::change(&spec, &sets, observed, wanted, held.clone());
+    let layouts = layouts(&change, observed);
+    let mut steps = Vec::new();
+    let verdict = carry_out(&spec, observed, &change, &layouts, &mut steps);
+    let verdict = held.map_or(verdict, hold::Hold::into_verdict);
+    Plan {
+        gate: gate(&spec, observed, &change),
+        next_check: next_check(&spec, observed, &verdict),
+        steps,
+        layouts,
+        verdict,
+    }
+}
+
+/// Changes nothing and says why.
+fn stand_still(note: Note) -> Plan {
+    let waits = note.reason == Reason::Recreating;
+    let closed = format!("{}: {}", note.reason.as_str(), note.message);
+    Plan {
+        steps: Vec::new(),
+        gate: GateSetting::Closed(closed),
+        layouts: Vec::new(),
+        verdict: if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) },
+        next_check: Duration::from_secs(if waits { 2 } else { 30 }),
+    }
+}
+
+/// An object that is not ours at a name that this bot needs.
+fn taken(observed: &Observed) -> Option<Note> {
+    let strange = observed.children.iter().find(|child| !child.ours)?;
+    let (kind, name) = (<&str>::from(strange.kind), &strange.name);
+    let owners = strange.live["metadata"]["ownerReferences"].as_array();
+    let of_a_bot = owners.is_some_and(|all| all.iter().any(|owner| owner["kind"] == "ShardedBot"));
+    Some(if of_a_bot {
+        Note::new(
+            Reason::Recreating,
+            format!("{kind} {name} belongs to an earlier ShardedBot of this name and is still being removed"),
+        )
+    } else {
+        Note::new(
+            Reason::NameTaken,
+            format!("{kind} {name} exists and is not this bot's; remove it or rename the ShardedBot"),
+        )
+    })
+}
+
+/// The layouts as pods are told.
+fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
+    let told = |set: &SetSeen, role| Layout { number: set.number, total: set.total, pods: set.pods, role };
+    // With no set left the document still says which numbers were used.
+    let before = || {
+        let known = observed.document.iter().flat_map(|document| &document.layouts);
+        known.map(|layout| Layout { role: Role::Retiring, ..layout.clone() }).collect()
+    };
+    match change {
+        Change::Keep { current: Some(set), .. } => vec![told(set, Role::Active)],
+        Change::Stop { old, .. } if !old.is_empty() => {
+            old.iter().map(|set| told(set, Role::Retiring)).collect()
+        }
+        Change::Keep { current: None, .. } | Change::Stop { .. } => before(),
+        Change::Start { next } => vec![told(&SetSeen::of(*next), Role::Active)],
+    }
+}
+
+/// Turns the change into steps, and says what is under way.
+fn carry_out(
+    spec: &Spec,
+    observed: &Observed,
+    change: &Change,
+    layouts: &[Layout],
+    steps: &mut Vec<Step>,
+) -> Verdict {
+    match change {
+        Change::Keep { current, note } => {
+            if current.is_some() || observed.document.is_some() {
+                base(spec, observed, layouts, steps);
+            }
+            if let Some(set) = current {
+                if set.matches(spec) {
+                    ensure(observed, stateful_set(spec, set.arrangement()), steps);
+                }
+                ensure(observed, disruption::disruption(&spec.owner, set.number), steps);
+            }
+            remove_budgets(observed, current.as_ref().map(|set| set.number), steps);
+            note.clone().map_or(Verdict::Settled, Verdict::Moving)
+        }
+        Change::Stop { old, next, waits_for } => {
+            if let Some(next) = next {
+                steps.push(Step::Try(stateful_set(spec, *next)));
+            }
+            base(spec, observed, layouts, steps);
+            let running = old.iter().filter(|set| !set.deleting);
+            steps.extend(
+                running.map(|set| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number))),
+            );
+            remove_budgets(observed, None, steps);
+            Verdict::Moving(stopping(spec, old, *next, *waits_for))
+        }
+        Change::Start { next } => {
+            let set = stateful_set(spec, *next);
+            steps.push(Step::Try(set.clone()));
+            base(spec, observed, layouts, steps);
+            steps.push(Step::Create(set));
+            ensure(observed, disruption::disruption(&spec.owner, next.number), steps);
+            remove_budgets(observed, Some(next.number), steps);
+            let message =
+                format!("layout {}: starting {} pods for {} shards", next.number, next.pods, next.total);
+            Verdict::Moving(Note::new(Reason::StartingPods, message))
+        }
+    }
+}
+
+/// The objects that every layout shares.
+fn base(spec: &Spec, observed: &Observed, layouts: &[Layout], steps: &mut Vec<Step>) {
+    for object in rights::rights(&spec.owner, spec.account.as_deref()) {
+        ensure(observed, object, steps);
+    }
+    ensure(observed, service::service(&spec.owner), steps);
+    let document = config_map::document(layouts.to_vec(), &observed.addresses, observed.document.as_ref());
+    ensure(observed, config_map::config_map(&spec.owner, &document), steps);
+}
+
+fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
+    let same = |child: &&Child| child.kind == wanted.kind && child.name == wanted.name;
+    match observed.children.iter().find(same) {
+        None => steps.push(Step::Create(wanted)),
+        Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
+        Some(_) => steps.push(Step::Apply(wanted)),
+    }
+}
+
+fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>) {
+    let budgets = observed.children.iter().filter(|child| {
+        let layout = child.label(shard_contract::names::LAYOUT_LABEL).and_then(|number| number.parse().ok());
+        child.kind == Kind::PodDisruptionBudget && !child.deleting && layout != kept
+    });
+    steps.extend(budgets.map(|child| Step::Delete(Kind::PodDisruptionBudget, child.name.clone())));
+}
+
+fn stopping(spec: &Spec, old: &[SetSeen], next: Option<Arrangement>, waits_for: usize) -> Note {
+    let from =
+        old.iter().map(|set| format!("layout {} ({} shards)", set.number, set.total)).collect::<Vec<_>>();
+    let from = if from.is_empty() { "the old layout".to_owned() } else { from.join(" and ") };
+    let then = next.map_or_else(
+        || "spec.shards is 0".to_owned(),
+        |next| format!("then layout {} ({} shards) starts", next.number, next.total),
+    );
+    let how = if spec.handover && next.is_some() {
+        "; spec.update.type Handover is not there yet and does what Recreate does: stop, then start"
+    } else {
+        ""
+    };
+    Note::new(Reason::Recreating, format!("stopping {from}, {waits_for} pods still there; {then}{how}"))
+}
+
+fn gate(spec: &Spec, observed: &Observed, change: &Change) -> GateSetting {
+    if let Some(rival) = &observed.rival {
+        return GateSetting::Closed(format!("ShardedBot {rival} holds the same token"));
+    }
+    let TokenSeen::Present(token) = observed.token else {
+        return GateSetting::Closed("the token's Secret is missing or unusable".into());
+    };
+    let Some(gateway) = observed.discord.answer else {
+        return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
+    };
+    let mut layouts = BTreeMap::new();
+    match change {
+        Change::Keep { current: Some(set), .. } => layouts.insert(set.number, (set.total, set.pods)),
+        Change::Start { next } => layouts.insert(next.number, (next.total, next.pods)),
+        Change::Keep { current: None, .. } | Change::Stop { .. } => None,
+    };
+    GateSetting::Open { token, reserve_percent: spec.reserve_percent, gateway, layouts }
+}
+
+/// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.
+fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict) -> Duration {
+    let seconds = match (&observed.token, verdict) {
+        (TokenSeen::Present(_), Verdict::Settled) => {
+            // Spread over objects, the same for one object.
+            45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
+        }
+        // Something is waited for; a missing token is looked for as often.
+        _ => 5,
+    };
+    Duration::from_secs(seconds)
+}

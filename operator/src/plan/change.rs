@@ -1,0 +1,201 @@
+//! Which layouts there should be next.
+//!
+//! From the sets that exist, the total that is wanted and what holds it back, to one of three: keep, stop the old, start
+//! the next. That is the update type `Recreate`. What state a change is in is read off the sets and the pods alone.
+//! Deliberately absent: the objects of a layout.
+
+use super::hold::Hold;
+use super::objects::stateful_set::{Arrangement, identity};
+use super::shards::Running;
+use super::spec::Spec;
+use crate::model::{Child, GatewaySeen, Kind, Note, Observed, PodSeen, Reason};
+use crate::names::{IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL};
+use shard_contract::REVISION;
+use shard_contract::layout::pods_for;
+use shard_contract::names::LAYOUT_LABEL;
+
+/// A StatefulSet of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetSeen {
+    /// Its layout's number.
+    pub number: u32,
+    /// Its layout's total.
+    pub total: u32,
+    /// Its layout's pods.
+    pub pods: u32,
+    /// The contract's revision that its pods were made by.
+    pub revision: u32,
+    /// What its layout was made from.
+    pub identity: String,
+    /// Whether it is on its way out.
+    pub deleting: bool,
+}
+
+impl SetSeen {
+    /// A set that is about to be made.
+    #[must_use]
+    pub fn of(next: Arrangement) -> Self {
+        let Arrangement { number, total, pods, revision } = next;
+        Self { number, total, pods, revision, identity: String::new(), deleting: false }
+    }
+
+    /// Its arrangement.
+    #[must_use]
+    pub fn arrangement(&self) -> Arrangement {
+        Arrangement { number: self.number, total: self.total, pods: self.pods, revision: self.revision }
+    }
+
+    /// Whether the spec still asks for what it was made from.
+    #[must_use]
+    pub fn matches(&self, spec: &Spec) -> bool {
+        self.identity == identity(spec, self.total, self.pods, self.revision)
+    }
+}
+
+/// What to do about layouts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Keep what there is.
+    Keep {
+        /// The layout with duty, if there is one.
+        current: Option<SetSeen>,
+        /// Why it is kept although the spec asks for another.
+        note: Option<Note>,
+    },
+    /// Stop the old ones and wait until their pods are gone.
+    Stop {
+        /// The layouts to stop.
+        old: Vec<SetSeen>,
+        /// The layout that will start then; none when the bot is stopped.
+        next: Option<Arrangement>,
+        /// Pods that are still there.
+        waits_for: usize,
+    },
+    /// Start this one.
+    Start {
+        /// The next layout.
+        next: Arrangement,
+    },
+}
+
+/// The sets among the children, by number.
+#[must_use]
+pub fn sets(children: &[Child]) -> Vec<SetSeen> {
+    let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
+    let mut sets: Vec<_> = children
+        .iter()
+        .filter(|child| child.kind == Kind::StatefulSet && child.ours)
+        .filter_map(|child| {
+            Some(SetSeen {
+                number: number(child, LAYOUT_LABEL)?,
+                total: number(child, TOTAL_LABEL)?,
+                pods: number(child, PODS_LABEL)?,
+                revision: child.annotation(REVISION_ANNOTATION)?.parse().ok()?,
+                identity: child.annotation(IDENTITY_ANNOTATION)?.to_owned(),
+                deleting: child.deleting,
+            })
+        })
+        .collect();
+    sets.sort_by_key(|set| set.number);
+    sets
+}
+
+/// The fleet with duty, and how full its fullest shard is.
+#[must_use]
+pub fn running(sets: &[SetSeen], pods: &[PodSeen]) -> Option<Running> {
+    let current = sets.iter().rev().find(|set| !set.deleting)?;
+    let reports =
+        pods.iter().filter(|pod| pod.layout == current.number).filter_map(|pod| pod.report.as_ref());
+    let fullest = reports.flat_map(|report| &report.shards).map(|shard| shard.guilds).max().unwrap_or(0);
+    Some(Running { total: current.total, fullest })
+}
+
+/// What to do about layouts.
+#[must_use]
+pub fn change(
+    spec: &Spec,
+    sets: &[SetSeen],
+    observed: &Observed,
+    wanted: Result<u32, Note>,
+    held: Option<Hold>,
+) -> Change {
+    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
+    let keep = |note| Change::Keep { current: current.clone(), note };
+    let total = match (held, wanted) {
+        (Some(_), _) => return keep(None),
+        (None, Err(note)) => return keep(Some(note)),
+        (None, Ok(total)) => total,
+    };
+    let pods = pods_for(total, spec.shards_per_pod);
+    let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
+    let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
+    if let Some(set) = current.as_ref().filter(fits) {
+        let old: Vec<_> = sets.iter().filter(|other| other.number != set.number).cloned().collect();
+        return if old.iter().all(|other| other.deleting) {
+            keep(None)
+        } else {
+            Change::Stop { old, next: Some(set.arrangement()), waits_for: left(set.number) }
+        };
+    }
+    let next = Arrangement { number: next_number(sets, observed), total, pods, revision: REVISION };
+    let idle = sets.is_empty() && left(next.number) == 0;
+    if idle && total == 0 {
+        return keep(None);
+    }
+    // A change that has begun goes on: a bot without any fleet is not a safe point to pause at.
+    let begun =
+        current.is_none() && (!idle || observed.document.iter().any(|known| !known.layouts.is_empty()));
+    if spec.paused && !begun {
+        return keep(Some(Note::new(
+            Reason::Paused,
+            "spec.paused holds a change of the layout; set it to false to carry the change out",
+        )));
+    }
+    if idle {
+        return Change::Start { next };
+    }
+    if current.is_some()
+        && let Some(note) = wait(spec, total, observed.discord.answer.as_ref())
+    {
+        return keep(Some(note));
+    }
+    Change::Stop { old: sets.to_vec(), next: (total > 0).then_some(next), waits_for: left(next.number) }
+}
+
+/// What a running fleet waits for before it is stopped for another.
+fn wait(spec: &Spec, total: u32, answer: Option<&GatewaySeen>) -> Option<Note> {
+    if total == 0 {
+        return None;
+    }
+    let Some(gateway) = answer else {
+        return Some(Note::new(
+            Reason::AskingDiscord,
+            "the change needs IDENTIFYs; Discord is asked how many are left",
+        ));
+    };
+    let reserve = u64::from(gateway.total) * u64::from(spec.reserve_percent) / 100;
+    let (needs, left) = (u64::from(total), u64::from(gateway.remaining).saturating_sub(reserve));
+    (needs > left).then(|| {
+        Note::new(
+            Reason::WaitingForBudget,
+            format!(
+                "the change needs {needs} IDENTIFYs; {} of {} are left today and {reserve} are kept for live shards; the budget is full again at {}{}",
+                gateway.remaining,
+                gateway.total,
+                gateway.resets_at,
+                if needs + reserve > u64::from(gateway.total) {
+                    ", but even then it does not fit: lower spec.shards or spec.identify.reservePercent"
+                } else {
+                    ""
+                }
+            ),
+        )
+    })
+}
+
+/// One above every number that any trace of an earlier layout names.
+fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
+    let told = observed.document.iter().flat_map(|document| &document.layouts).map(|layout| layout.number);
+    let pods = observed.pods.iter().map(|pod| pod.layout);
+    sets.iter().map(|set| set.number).chain(told).chain(pods).max().unwrap_or(0) + 1
+}

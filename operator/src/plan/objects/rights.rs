@@ -1,0 +1,34 @@
+//! What pods may do: read one ConfigMap, and nothing else.
+//!
+//! With `template.spec.serviceAccountName` the Role is bound to that account, and none is made.
+
+use super::sealed;
+use crate::model::{Kind, Object};
+use crate::names::Owner;
+use serde_json::json;
+use shard_contract::names::layouts_config_map;
+
+/// The account, unless the template names one; the Role; the RoleBinding.
+#[must_use]
+pub fn rights(owner: &Owner, account: Option<&str>) -> Vec<Object> {
+    let name = owner.shards();
+    let made = account.is_none().then(|| {
+        let body = owner.head(Kind::ServiceAccount, &name, &owner.labels());
+        sealed(Kind::ServiceAccount, name.clone(), body)
+    });
+    let mut role = owner.head(Kind::Role, &name, &owner.labels());
+    role["rules"] = json!([{
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        // Watching one name needs fieldSelector=metadata.name=<this>.
+        "resourceNames": [layouts_config_map(&owner.name)],
+        "verbs": ["get", "list", "watch"],
+    }]);
+    let mut binding = owner.head(Kind::RoleBinding, &name, &owner.labels());
+    binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name });
+    binding["subjects"] =
+        json!([{ "kind": "ServiceAccount", "name": account.unwrap_or(&name), "namespace": owner.namespace }]);
+    made.into_iter()
+        .chain([sealed(Kind::Role, name.clone(), role), sealed(Kind::RoleBinding, name.clone(), binding)])
+        .collect()
+}

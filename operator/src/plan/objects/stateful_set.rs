@@ -1,0 +1,175 @@
+//! One StatefulSet per layout, and the layout's identity.
+//!
+//! From the user's template to whole pods: what is injected is a function of the contract's revision alone, so that
+//! another version of the operator leaves pods as they are (a golden test holds it still). Environment for what never
+//! changes, two mounted secrets, probes where the template has none. Deliberately absent: the user's security context,
+//! which stays as typed, and addresses, which travel in the ConfigMap.
+
+use super::{hash, sealed};
+use crate::model::{Kind, Object};
+use crate::names::{IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL};
+use crate::plan::spec::Spec;
+use serde_json::{Map, Value, json};
+use shard_contract::env;
+use shard_contract::names::{GATE_AUDIENCE, LAYOUT_LABEL, stateful_set as set_name};
+
+/// One arrangement: number, total, pods, and the revision that its pods are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrangement {
+    /// Its number.
+    pub number: u32,
+    /// The total that Discord routes by.
+    pub total: u32,
+    /// How many pods share it.
+    pub pods: u32,
+    /// The contract's revision.
+    pub revision: u32,
+}
+
+/// What makes two layouts the same: the user's template, the total, the pods, the restart mark and the revision.
+#[must_use]
+pub fn identity(spec: &Spec, total: u32, pods: u32, revision: u32) -> String {
+    hash(&json!({
+        "template": spec.template,
+        "total": total,
+        "pods": pods,
+        "restartedAt": spec.restarted_at,
+        "revision": revision,
+    }))
+}
+
+/// `<bot>-<number>`.
+#[must_use]
+pub fn stateful_set(spec: &Spec, layout: Arrangement) -> Object {
+    let owner = &spec.owner;
+    let name = set_name(&owner.name, layout.number);
+    let mut labels = owner.layout_labels(layout.number);
+    labels.insert(TOTAL_LABEL.into(), layout.total.to_string().into());
+    labels.insert(PODS_LABEL.into(), layout.pods.to_string().into());
+    let mut body = owner.head(Kind::StatefulSet, &name, &labels);
+    body["metadata"]["annotations"] = json!({
+        IDENTITY_ANNOTATION: identity(spec, layout.total, layout.pods, layout.revision),
+        REVISION_ANNOTATION: layout.revision.to_string(),
+    });
+    body["spec"] = json!({
+        "replicas": layout.pods,
+        "serviceName": owner.shards(),
+        "podManagementPolicy": "Parallel",
+        "updateStrategy": { "type": "OnDelete" },
+        "selector": { "matchLabels": owner.selector(layout.number) },
+        "template": { "metadata": metadata(spec, layout), "spec": pod(spec, layout) },
+    });
+    sealed(Kind::StatefulSet, name, body)
+}
+
+fn metadata(spec: &Spec, layout: Arrangement) -> Value {
+    let user = spec.template.metadata.clone().unwrap_or_default();
+    let mut labels: Map<String, Value> =
+        user.labels.into_iter().map(|(key, value)| (key, value.into())).collect();
+    labels.extend(spec.owner.layout_labels(layout.number));
+    let mut annotations: Map<String, Value> =
+        user.annotations.into_iter().map(|(key, value)| (key, value.into())).collect();
+    annotations
+        .entry("kubectl.kubernetes.io/default-container")
+        .or_insert_with(|| container_name(spec).unwrap_or_default().into());
+    json!({ "labels": labels, "annotations": annotations })
+}
+
+fn container_name(spec: &Spec) -> Option<&str> {
+    spec.template.spec.get("containers")?.get(spec.container)?.get("name")?.as_str()
+}
+
+fn pod(spec: &Spec, layout: Arrangement) -> Value {
+    let mut pod = Value::Object(spec.template.spec.clone());
+    if spec.account.is_none() {
+        pod["serviceAccountName"] = spec.owner.shards().into();
+    }
+    inject(&mut pod["containers"][spec.container], layout);
+    let (token, gate) = (env::INJECTED_VOLUMES[0], env::INJECTED_VOLUMES[1]);
+    extend(
+        &mut pod["volumes"],
+        json!([
+            { "name": token, "secret": { "secretName": spec.token.0, "items": [{ "key": spec.token.1, "path": "token" }] } },
+            { "name": gate, "projected": { "sources": [
+                { "serviceAccountToken": { "audience": GATE_AUDIENCE, "expirationSeconds": 3_600, "path": "token" } },
+            ] } },
+        ]),
+    );
+    tolerate_lost_nodes(&mut pod["tolerations"]);
+    if pod.get("topologySpreadConstraints").is_none() {
+        pod["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": { "matchLabels": spec.owner.selector(layout.number) },
+        }]);
+    }
+    pod
+}
+
+fn inject(container: &mut Value, layout: Arrangement) {
+    let field =
+        |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+    let value = |name: &str, value: u32| json!({ "name": name, "value": value.to_string() });
+    let (token, gate) = (env::INJECTED_VOLUMES[0], env::INJECTED_VOLUMES[1]);
+    extend(
+        &mut container["env"],
+        json!([
+            field(env::BOT, &format!("metadata.labels['{}']", shard_contract::names::BOT_LABEL)),
+            field(env::LAYOUT, &format!("metadata.labels['{LAYOUT_LABEL}']")),
+            value(env::TOTAL, layout.total),
+            value(env::PODS, layout.pods),
+            field(env::ORDINAL, "metadata.labels['apps.kubernetes.io/pod-index']"),
+            field(env::POD_NAME, "metadata.name"),
+            field(env::NAMESPACE, "metadata.namespace"),
+        ]),
+    );
+    extend(
+        &mut container["volumeMounts"],
+        json!([
+            { "name": token, "mountPath": env::TOKEN_DIR, "readOnly": true },
+            { "name": gate, "mountPath": env::GATE_DIR, "readOnly": true },
+        ]),
+    );
+    let probe =
+        |path: &str| json!({ "httpGet": { "path": path, "port": env::HEALTH_PORT }, "periodSeconds": 5 });
+    if container.get("readinessProbe").is_none() {
+        let mut ready = probe("/readyz");
+        ready["periodSeconds"] = 2.into();
+        container["readinessProbe"] = ready;
+    }
+    if container.get("livenessProbe").is_none() {
+        let mut live = probe("/livez");
+        live["failureThreshold"] = 6.into();
+        live["timeoutSeconds"] = 5.into();
+        container["livenessProbe"] = live;
+    }
+}
+
+/// A pod on a lost node is replaced after 30 s instead of 5 minutes, unless the template says otherwise.
+fn tolerate_lost_nodes(tolerations: &mut Value) {
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let said = tolerations.as_array().is_some_and(|all| {
+            all.iter().any(|one| {
+                let key_matches = one.get("key").is_none_or(|found| found.as_str() == Some(key));
+                let effect_matches =
+                    one.get("effect").is_none_or(|found| matches!(found.as_str(), Some("NoExecute" | "")));
+                key_matches && effect_matches
+            })
+        });
+        if !said {
+            let ours =
+                json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30 });
+            extend(tolerations, json!([ours]));
+        }
+    }
+}
+
+fn extend(list: &mut Value, more: Value) {
+    if let Value::Array(more) = more {
+        match list {
+            Value::Array(items) => items.extend(more),
+            other => *other = Value::Array(more),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Says how things stand: status, events, counts.
+//!
+//! From what was observed, planned and applied to one status, built by [`status`], written only if it says something
+//! new: conditions at once, counters at most once a minute when nothing moves. Compared with what was last *sent*, not
+//! with what came back, so that a field an older CRD prunes cannot make the loop run hot. Deliberately absent: decisions.
+
+pub mod fleet;
+pub mod status;
+
+use crate::context::{Context, Sent};
+use crate::crd::{ShardedBot, ShardedBotStatus};
+use crate::model::{Applied, Note, Observed, Plan, Reason, Verdict};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often counters are written while nothing moves, and while something does.
+const COUNTERS_SETTLED: Duration = Duration::from_secs(60);
+const COUNTERS_MOVING: Duration = Duration::from_secs(2);
+/// Field manager of the status.
+const STATUS_MANAGER: &str = "shard-operator-status";
+
+/// A write that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status.
+    #[error("write the status")]
+    PatchStatus(#[source] kube::Error),
+}
+
+/// Writes the status and says what changed; returns how soon a counter that was held back is due.
+///
+/// # Errors
+/// When the API server takes no status. An event that cannot be published is only logged.
+pub async fn report(
+    ctx: &Context,
+    bot: &ShardedBot,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+) -> Result<Option<Duration>, Error> {
+    let (namespace, name) = (bot.namespace().unwrap_or_default(), bot.name_any());
+    let key = (namespace.clone(), name.clone());
+    let uid = bot.uid().unwrap_or_default();
+    let sent = ctx.memory.sent(&key, &uid);
+    let before =
+        sent.as_ref().map(|sent| sent.status.clone()).or_else(|| bot.status.clone()).unwrap_or_default();
+    let outcome = status::outcome(observed, plan, applied);
+    let status = status::status(bot, observed, plan, &outcome, &before);
+    tell(ctx, bot, &outcome, &before, plan, applied).await;
+    if let Some(sent) = &sent {
+        if sent.status == status {
+            return Ok(None);
+        }
+        let pace =
+            if matches!(outcome.verdict, Verdict::Moving(_)) { COUNTERS_MOVING } else { COUNTERS_SETTLED };
+        if same_conditions(&sent.status, &status) && sent.at.elapsed() < pace {
+            return Ok(Some(pace.saturating_sub(sent.at.elapsed())));
+        }
+    }
+    let api: Api<ShardedBot> = Api::namespaced(ctx.client.clone(), &namespace);
+    let body = json!({ "apiVersion": ShardedBot::api_version(&()), "kind": ShardedBot::kind(&()), "status": &status });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    api.patch_status(&name, &params, &Patch::Apply(&body)).await.map_err(Error::PatchStatus)?;
+    ctx.memory.keep_sent(key, Sent { uid, status, at: Instant::now() });
+    Ok(None)
+}
+
+/// Whether both say the same, counters aside. A message is not a counter, but numbers in it move like one.
+fn same_conditions(before: &ShardedBotStatus, after: &ShardedBotStatus) -> bool {
+    let said = |status: &ShardedBotStatus| {
+        let of = |one: &Condition| {
+            (one.type_.clone(), one.status.clone(), one.reason.clone(), one.observed_generation)
+        };
+        status.conditions.iter().map(of).collect::<Vec<_>>()
+    };
+    before.observed_generation == after.observed_generation && said(before) == said(after)
+}
+
+/// Publishes an event when the story goes on: another reason, or something put back.
+async fn tell(
+    ctx: &Context,
+    bot: &ShardedBot,
+    outcome: &status::Outcome,
+    before: &ShardedBotStatus,
+    plan: &Plan,
+    applied: &Applied,
+) {
+    let told = before.conditions.iter().find(|one| one.type_ == "Ready").map(|one| one.reason.as_str());
+    let note = &outcome.ready;
+    if told != Some(note.reason.as_str()) {
+        let warning = matches!(outcome.verdict, Verdict::Stalled(_))
+            || matches!(
+                note.reason,
+                Reason::PodsFailing
+                    | Reason::ShardsOffline
+                    | Reason::DiscordUnreachable
+                    | Reason::ApiServerError
+            );
+        publish(ctx, bot, note, if warning { EventType::Warning } else { EventType::Normal }).await;
+    }
+    if plan.verdict == Verdict::Settled && !applied.changed.is_empty() {
+        let message = format!("put back or brought up to date: {}", applied.changed.join(", "));
+        publish(ctx, bot, &Note::new(Reason::PutBack, message), EventType::Normal).await;
+    }
+}
+
+async fn publish(ctx: &Context, bot: &ShardedBot, note: &Note, type_: EventType) {
+    let event = Event {
+        type_,
+        reason: note.reason.as_str().to_owned(),
+        // The API server refuses notes above 1 kB.
+        note: Some(note.message.chars().take(900).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = ctx.recorder.publish(&event, &bot.object_ref(&())).await {
+        tracing::warn!(bot = bot.name_any(), reason = event.reason, %error, "an event could not be published");
+    }
+}

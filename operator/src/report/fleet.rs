@@ -1,0 +1,93 @@
+//! The fleet summed up: from pods and their reports to what status counts.
+//!
+//! Pure. A pod that reports is taken at its word; for an image that does not report, the pod's readiness stands in.
+
+use crate::model::{Observed, Plan, PodSeen};
+use shard_contract::layout::shards_of;
+use shard_contract::layouts::{Layout, Role};
+use shard_contract::report::{ShardReport, ShardState};
+
+/// What status counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// The layout with duty.
+    pub active: Option<Counted>,
+    /// Every layout that has pods or duty.
+    pub layouts: Vec<Counted>,
+    /// Pods over all layouts.
+    pub pods: u32,
+    /// Guilds of the layout with duty.
+    pub guilds: u64,
+    /// A shard that Discord refused for good, and the close code.
+    pub refused: Option<(u32, u16)>,
+    /// Pods of the layout with duty that do not run, quoted.
+    pub troubles: Vec<String>,
+}
+
+/// One layout counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The layout.
+    pub layout: Layout,
+    /// Its pods that exist.
+    pub pods: u32,
+    /// Those that speak: they reported, or are ready.
+    pub speaking: u32,
+    /// Its shards that are connected, or resuming.
+    pub online: u32,
+}
+
+/// Sums up.
+#[must_use]
+pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
+    let layouts: Vec<_> = plan
+        .layouts
+        .iter()
+        .map(|layout| count(layout, &observed.pods))
+        .filter(|counted| counted.pods > 0 || counted.layout.role == Role::Active)
+        .collect();
+    let active = layouts.iter().find(|counted| counted.layout.role == Role::Active).cloned();
+    let of_active = |pod: &&PodSeen| active.as_ref().is_some_and(|active| active.layout.number == pod.layout);
+    let shards = || {
+        observed
+            .pods
+            .iter()
+            .filter(of_active)
+            .filter_map(|pod| pod.report.as_ref())
+            .flat_map(|report| &report.shards)
+    };
+    Fleet {
+        pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
+        guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
+        refused: shards().find_map(|shard| Some((shard.id, shard.fatal_close?))),
+        troubles: observed
+            .pods
+            .iter()
+            .filter(of_active)
+            .filter_map(|pod| Some(format!("pod {}: {}", pod.name, pod.trouble.as_ref()?)))
+            .collect(),
+        active,
+        layouts,
+    }
+}
+
+fn count(layout: &Layout, pods: &[PodSeen]) -> Counted {
+    let of_layout = || pods.iter().filter(|pod| pod.layout == layout.number);
+    let living = || of_layout().filter(|pod| !pod.deleting && pod.ordinal < layout.pods);
+    let online = living().map(|pod| match &pod.report {
+        Some(report) => connected(&report.shards),
+        None if pod.ready => shards_of(pod.ordinal, layout.pods, layout.total).len(),
+        None => 0,
+    });
+    let counted = |number: usize| number.try_into().unwrap_or(u32::MAX);
+    Counted {
+        layout: layout.clone(),
+        pods: counted(of_layout().count()),
+        speaking: counted(living().filter(|pod| pod.report.is_some() || pod.ready).count()),
+        online: counted(online.sum()),
+    }
+}
+
+fn connected(shards: &[ShardReport]) -> usize {
+    shards.iter().filter(|shard| matches!(shard.state, ShardState::Online | ShardState::Resuming)).count()
+}

@@ -1,0 +1,73 @@
+//! What pods last reported, in memory only.
+//!
+//! From authenticated calls to what `observe` reads. Bounded: one report per pod that exists, forgotten when it is
+//! older than three report times. A change that status would show wakes the bot's reconcile. Deliberately absent:
+//! any decision.
+
+use crate::crd::ShardedBot;
+use crate::gate::Caller;
+use futures::Stream;
+use futures::channel::mpsc;
+use kube::runtime::reflector::ObjectRef;
+use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a report counts.
+const KEPT: Duration = Duration::from_millis(3 * REPORT_EVERY_MS);
+
+/// The reports of all pods.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    pods: Arc<Mutex<HashMap<(String, String), Kept>>>,
+    changed: mpsc::Sender<ObjectRef<ShardedBot>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    uid: String,
+    report: Report,
+    at: Instant,
+}
+
+impl Reports {
+    /// An empty store, and the bots whose reports changed.
+    pub fn new() -> (Self, impl Stream<Item = ObjectRef<ShardedBot>> + use<>) {
+        let (changed, bots) = mpsc::channel(1_024);
+        (Self { pods: Arc::default(), changed }, bots)
+    }
+
+    /// Keeps a pod's report.
+    pub fn keep(&self, caller: &Caller, report: Report) {
+        let key = (caller.namespace.clone(), caller.pod.clone());
+        let told = {
+            let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            pods.retain(|_, kept| now.duration_since(kept.at) < KEPT);
+            let kept = Kept { uid: caller.uid.clone(), report, at: now };
+            let shows = shown(&kept.report);
+            pods.insert(key, kept).is_none_or(|before| shown(&before.report) != shows)
+        };
+        if told {
+            // A full channel means that many rounds are due anyway, and each bot is looked at again within a minute.
+            let _ = self.changed.clone().try_send(ObjectRef::new(&caller.bot).within(&caller.namespace));
+        }
+    }
+
+    /// A pod's last report, unless it is too old or of an earlier pod of that name.
+    #[must_use]
+    pub fn of(&self, namespace: &str, pod: &str, uid: &str) -> Option<Report> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.get(&(namespace.to_owned(), pod.to_owned()))
+            .filter(|kept| kept.uid == uid && kept.at.elapsed() < KEPT)
+            .map(|kept| kept.report.clone())
+    }
+}
+
+/// The part of a report that status shows.
+fn shown(report: &Report) -> Vec<(u32, shard_contract::report::ShardState, u32, Option<u16>)> {
+    let of = |shard: &ShardReport| (shard.id, shard.state, shard.guilds, shard.fatal_close);
+    report.shards.iter().map(of).collect()
+}
