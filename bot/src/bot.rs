@@ -1,0 +1,100 @@
+//! What the author says about the bot.
+//!
+//! `from_env` reads the configuration, the builder takes intents, commands and a handler, `run` lives until SIGTERM
+//! or Ctrl-C. Deliberately absent: the order in which the parts begin and end ([`crate::run`]), and what they do.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use twilight_gateway::{Event, Intents};
+
+use crate::{
+    command::Command,
+    config::Config,
+    context::Context,
+    dispatch::{Handler, HandlerError, Handlers},
+    error::Error,
+    jobs,
+    registry::Registry,
+    run, stop, telemetry,
+};
+
+/// A bot that is being put together.
+pub struct Bot {
+    pub(crate) config: Config,
+    pub(crate) intents: Intents,
+    pub(crate) handlers: Handlers,
+    pub(crate) most_queued_jobs: u32,
+    pub(crate) stop_within: Duration,
+}
+
+impl Bot {
+    /// Reads the environment, begins to log, and makes ready for TLS. To be called first.
+    pub fn from_env() -> Result<Self, Error> {
+        telemetry::init();
+        // twilight and kube panic without it. Fails only when the author installed another, which is then meant.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Ok(Self {
+            config: Config::from_env()?,
+            intents: Intents::GUILDS,
+            handlers: Handlers { registry: Registry::default(), prefix: "!".to_owned(), on_event: None },
+            most_queued_jobs: jobs::DEFAULT_QUEUED,
+            stop_within: stop::DEFAULT_WITHIN,
+        })
+    }
+
+    /// What Discord shall send. `GUILDS` is always added: guilds are counted by it.
+    #[must_use]
+    pub fn intents(mut self, intents: Intents) -> Self {
+        self.intents = intents | Intents::GUILDS;
+        self
+    }
+
+    /// What a message begins with to be a command; `!` when nothing is said.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.handlers.prefix = prefix.into();
+        self
+    }
+
+    /// Adds a command. Needs the intents `GUILD_MESSAGES` or `DIRECT_MESSAGES`, and `MESSAGE_CONTENT` to read what
+    /// was typed.
+    #[must_use]
+    pub fn command(mut self, command: impl Command) -> Self {
+        self.handlers.registry.add(command);
+        self
+    }
+
+    /// Handles every event that Discord sends; a second handler replaces the first. It runs beside the commands, and
+    /// beside itself for the next event.
+    #[must_use]
+    pub fn on_event<H, F>(mut self, handler: H) -> Self
+    where
+        H: Fn(Event, Context) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |event, context| handler(event, context).boxed());
+        self.handlers.on_event = Some(handler);
+        self
+    }
+
+    /// How many CPU jobs may wait before further ones are refused; 64 when nothing is said.
+    #[must_use]
+    pub const fn most_queued_jobs(mut self, jobs: u32) -> Self {
+        self.most_queued_jobs = jobs;
+        self
+    }
+
+    /// How long handlers and jobs may go on after SIGTERM; 20 s when nothing is said. Must be less than the pod's
+    /// `terminationGracePeriodSeconds`.
+    #[must_use]
+    pub const fn stop_within(mut self, within: Duration) -> Self {
+        self.stop_within = within;
+        self
+    }
+
+    /// Runs until SIGTERM or Ctrl-C, and then stops in an orderly way.
+    pub async fn run(self) -> Result<(), Error> {
+        run::run(self).await
+    }
+}

@@ -1,0 +1,50 @@
+//! What a handler or a command may use: jobs, Discord's REST API, and what is known of the pod's shards.
+//!
+//! Handed to every call; cheap to clone. Deliberately absent: sockets, sessions, the gate, the token.
+
+use std::sync::Arc;
+
+use twilight_http::Client;
+
+use crate::{
+    discord::Discord,
+    jobs::Jobs,
+    status::{ShardStatus, Status},
+};
+
+/// What a handler or a command may use.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(crate) jobs: Jobs,
+    pub(crate) discord: Arc<Discord>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) shard: u32,
+}
+
+impl Context {
+    /// The pod's CPU jobs: `ctx.jobs().run(move || fib(n)).await`.
+    pub const fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Discord's REST API. Not to be kept: after the token was replaced there is another one. (Mind that twilight
+    /// tries a request again at once and without end on a 429 that does not say whose limit it is.)
+    pub fn http(&self) -> Arc<Client> {
+        self.discord.client()
+    }
+
+    /// What is known of this pod's shards now, by rising id.
+    pub fn shards(&self) -> Vec<ShardStatus> {
+        self.status.all()
+    }
+
+    /// The shard that received the event.
+    pub const fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    /// The number Discord routes by, over all pods.
+    pub fn total(&self) -> u32 {
+        self.status.total()
+    }
+}

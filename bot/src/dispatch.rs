@@ -1,0 +1,216 @@
+//! Events -> handlers and commands: each in a task of its own, a bounded number at a time, panics contained.
+//!
+//! One loop takes events from the shards' channel while there is room; with none, the channel fills and the shards
+//! hold back ([`crate::shard::inbox`]). Only a layout with the role `active` handles events. Guarantees: after the
+//! stop nothing is begun; what was begun may finish until the deadline. Caveat: events of one shard begin in order,
+//! but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
+
+use std::{error::Error as StdError, sync::Arc};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use shard_contract::layouts::Role;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::Event;
+use twilight_model::channel::Message;
+
+use crate::{
+    command::{CommandError, Input, Reply},
+    context::Context,
+    metrics::Counters,
+    registry::{AnyCommand, Asked, Registry},
+    reply::{self, Brake, To},
+    shard::inbox::Envelope,
+    trouble::chain,
+};
+
+/// Handlers and commands that may run at a time.
+pub(crate) const AT_A_TIME: usize = 256;
+/// Events between the shards and dispatch.
+pub(crate) const CHANNEL: usize = 256;
+
+/// What an event handler may fail with.
+pub type HandlerError = Box<dyn StdError + Send + Sync>;
+
+/// The author's event handler.
+pub(crate) type Handler =
+    Arc<dyn Fn(Event, Context) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync>;
+
+/// What handles events.
+pub(crate) struct Handlers {
+    pub(crate) registry: Registry,
+    pub(crate) prefix: String,
+    pub(crate) on_event: Option<Handler>,
+}
+
+/// The loop that begins handlers.
+pub(crate) struct Dispatch {
+    pub(crate) handlers: Handlers,
+    pub(crate) context: Context,
+    pub(crate) role: watch::Receiver<Option<Role>>,
+    pub(crate) counters: Counters,
+    pub(crate) at_a_time: usize,
+    pub(crate) brake: Arc<Brake>,
+}
+
+/// What runs when the loop ends.
+pub(crate) struct Running {
+    tasks: JoinSet<()>,
+    counters: Counters,
+}
+
+impl Running {
+    /// How many handlers run.
+    pub(crate) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Waits until all of them ended.
+    pub(crate) async fn finish(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            note_panic(&self.counters, ended);
+        }
+    }
+}
+
+impl Dispatch {
+    /// Begins what comes, until the stop.
+    pub(crate) async fn run(self, mut events: mpsc::Receiver<Envelope>, stop: CancellationToken) -> Running {
+        let mut running = Running { tasks: JoinSet::new(), counters: self.counters.clone() };
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = running.tasks.join_next(), if !running.tasks.is_empty() => note_panic(&self.counters, ended),
+                event = events.recv(), if running.tasks.len() < self.at_a_time => match event {
+                    Some(envelope) => self.begin(envelope, &mut running.tasks),
+                    None => break,
+                },
+            }
+        }
+        events.close();
+        let mut not_begun = 0_u64;
+        while events.try_recv().is_ok() {
+            not_begun += 1;
+        }
+        if not_begun > 0 {
+            tracing::warn!(not_begun, "events that were received were not begun, because the pod stops");
+        }
+        running
+    }
+
+    fn begin(&self, Envelope { shard, sequence, event }: Envelope, tasks: &mut JoinSet<()>) {
+        if *self.role.borrow() != Some(Role::Active) {
+            self.counters.without_duty.inc();
+            return;
+        }
+        let context = Context { shard, ..self.context.clone() };
+        if let Event::MessageCreate(message) = &event
+            && !message.author.bot
+        {
+            self.begin_command(message, &context, tasks);
+        }
+        if let Some(handler) = &self.handlers.on_event {
+            let (handler, counters) = (Arc::clone(handler), self.counters.clone());
+            let kind = event.kind();
+            tasks.spawn(async move {
+                if let Err(error) = handler(event, context).await {
+                    counters.handler_errors.inc();
+                    tracing::error!(shard, sequence, ?kind, error = %chain(&*error), "the event handler failed");
+                }
+            });
+        }
+    }
+
+    fn begin_command(&self, message: &Message, context: &Context, tasks: &mut JoinSet<()>) {
+        let Some(asked) = self.handlers.registry.read(&self.handlers.prefix, &message.content) else {
+            return;
+        };
+        let answering = Answering {
+            context: context.clone(),
+            counters: self.counters.clone(),
+            brake: Arc::clone(&self.brake),
+            to: To { channel: message.channel_id, message: message.id },
+        };
+        match asked {
+            Asked::Wrong { name, answer } => {
+                self.counters.command(&name, "wrong");
+                let answer = Ok(Reply::Text(answer));
+                tasks.spawn(async move {
+                    answering.send(&name, answer).await;
+                });
+            }
+            Asked::Command(command, values) => {
+                let input = Input {
+                    values,
+                    author: message.author.id,
+                    channel: message.channel_id,
+                    guild: message.guild_id,
+                };
+                tasks.spawn(answering.run(command, input));
+            }
+        }
+    }
+}
+
+/// One command on its way to its answer.
+struct Answering {
+    context: Context,
+    counters: Counters,
+    brake: Arc<Brake>,
+    to: To,
+}
+
+impl Answering {
+    /// Runs the command and sends its reply. A panic in it is answered like any other failure.
+    async fn run(self, command: Arc<dyn AnyCommand>, input: Input) {
+        let name = command.name().to_owned();
+        let running = std::panic::AssertUnwindSafe(command.run(input, self.context.clone()));
+        let outcome = running.catch_unwind().await.unwrap_or_else(|_| {
+            self.counters.handler_panics.inc();
+            Err(CommandError::other("the command panicked"))
+        });
+        let counters = self.counters.clone();
+        let ended = self.send(&name, outcome).await;
+        counters.command(&name, ended);
+    }
+
+    /// Sends what the command came to; says how it ended.
+    async fn send(self, name: &str, outcome: Result<Reply, CommandError>) -> &'static str {
+        let (reply, failed) = match outcome {
+            Ok(reply) => (reply, None),
+            Err(error) => (Reply::Text(error.answer()), Some(error)),
+        };
+        let sent = reply::send(&self.context, &self.brake, self.to, reply).await;
+        let failed = match sent {
+            Ok(later) => failed.or(later.err()),
+            Err(error) => {
+                self.counters.replies_failed.inc();
+                tracing::error!(command = name, error = %chain(&error), "the reply could not be sent");
+                failed
+            }
+        };
+        match failed {
+            None => "ok",
+            Some(error) if error.is_fault() => {
+                tracing::error!(command = name, error = %chain(&error), "the command failed");
+                "error"
+            }
+            Some(CommandError::Job(_)) => "busy",
+            Some(_) => "wrong",
+        }
+    }
+}
+
+fn note_panic(counters: &Counters, ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        counters.handler_panics.inc();
+        tracing::error!(%error, "a handler panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests;

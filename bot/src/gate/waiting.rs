@@ -1,0 +1,141 @@
+//! Who waits for an IDENTIFY, and who is named in the next call to the gate.
+//!
+//! From asks, outcomes and the clock to calls; pure, with time as an argument, for the task in [`super`]. A call
+//! names all shards of the most urgent kind that no other call names. So one call usually names all of them, and a
+//! shard that comes while a call is held gets a call of its own instead of waiting for that one's end. Deliberately
+//! absent: HTTP.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shard_contract::identify::Why;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Ask, Grant};
+
+/// Shards that one call may name.
+const MAX_SHARDS: usize = 256;
+/// How long an ask waits for others, so that a pod that starts names its shards together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The shards that wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    shards: BTreeMap<u32, Wait>,
+    calls: u64,
+}
+
+#[derive(Debug)]
+struct Wait {
+    why: Why,
+    reply: oneshot::Sender<Grant>,
+    not_before: Instant,
+    call: Option<u64>,
+}
+
+/// A call to make.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) number: u64,
+    pub(super) why: Why,
+    pub(super) shards: Vec<u32>,
+}
+
+impl Waiting {
+    /// Takes a shard in. One that asks again replaces its older ask.
+    pub(super) fn add(&mut self, ask: Ask, now: Instant) {
+        let call = self.shards.get(&ask.shard).and_then(|wait| wait.call);
+        let wait = Wait { why: ask.why, reply: ask.reply, not_before: now + GATHER, call };
+        self.shards.insert(ask.shard, wait);
+    }
+
+    /// The next call to make now, if any: its shards are in it until [`Waiting::end_call`].
+    pub(super) fn next_call(&mut self, now: Instant) -> Option<Call> {
+        self.shards.retain(|_, wait| !wait.reply.is_closed());
+        let due = |wait: &Wait| wait.call.is_none() && wait.not_before <= now;
+        let why = self.shards.values().filter(|wait| due(wait)).map(|wait| wait.why).min()?;
+        self.calls += 1;
+        let mut shards = Vec::new();
+        for (shard, wait) in &mut self.shards {
+            if due(wait) && wait.why == why && shards.len() < MAX_SHARDS {
+                wait.call = Some(self.calls);
+                shards.push(*shard);
+            }
+        }
+        Some(Call { number: self.calls, why, shards })
+    }
+
+    /// When there may be a call to make, as far as known now; none while everyone is in a call.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.shards.values().filter(|wait| wait.call.is_none()).map(|wait| wait.not_before).min()
+    }
+
+    /// Takes out the shard that this call was granted.
+    pub(super) fn take(&mut self, call: u64, shard: u32) -> Option<oneshot::Sender<Grant>> {
+        self.shards.get(&shard).filter(|wait| wait.call == Some(call))?;
+        self.shards.remove(&shard).map(|wait| wait.reply)
+    }
+
+    /// The call is over; who was in it may be in another from then on.
+    pub(super) fn end_call(&mut self, call: u64, not_before: Instant) {
+        for wait in self.shards.values_mut().filter(|wait| wait.call == Some(call)) {
+            wait.call = None;
+            wait.not_before = not_before;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(waiting: &mut Waiting, shard: u32, why: Why, now: Instant) -> oneshot::Receiver<Grant> {
+        let (reply, granted) = oneshot::channel();
+        waiting.add(Ask { shard, why, reply }, now);
+        granted
+    }
+
+    fn shards(call: Option<Call>) -> Vec<u32> {
+        call.map(|call| call.shards).unwrap_or_default()
+    }
+
+    #[test]
+    fn one_call_names_all_waiting_shards_of_the_most_urgent_kind() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        let _asks = [
+            ask(&mut waiting, 2, Why::Active, now),
+            ask(&mut waiting, 1, Why::Active, now),
+            ask(&mut waiting, 3, Why::Live, now),
+        ];
+        assert_eq!(waiting.next_call(now), None, "it gathers for a moment");
+        let now = now + GATHER;
+        assert_eq!(waiting.next_wake(), Some(now));
+        let call = waiting.next_call(now).unwrap();
+        assert_eq!((call.why, call.shards), (Why::Live, vec![3]));
+        assert_eq!(shards(waiting.next_call(now)), [1, 2]);
+        assert_eq!(waiting.next_call(now), None);
+        assert_eq!(waiting.next_wake(), None);
+    }
+
+    #[test]
+    fn a_grant_takes_its_shard_out_and_the_others_ask_again() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        let _asks = [ask(&mut waiting, 1, Why::Active, now), ask(&mut waiting, 2, Why::Active, now)];
+        let now = now + GATHER;
+        let call = waiting.next_call(now).unwrap();
+        assert!(waiting.take(call.number, 7).is_none(), "not asked for");
+        assert!(waiting.take(call.number, 2).is_some());
+        waiting.end_call(call.number, now);
+        assert_eq!(shards(waiting.next_call(now)), [1]);
+    }
+
+    #[test]
+    fn who_left_is_not_named_and_who_comes_late_gets_a_call_of_its_own() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        let _first = ask(&mut waiting, 1, Why::Active, now);
+        drop(ask(&mut waiting, 2, Why::Active, now));
+        let now = now + GATHER;
+        assert_eq!(shards(waiting.next_call(now)), [1]);
+        let _late = ask(&mut waiting, 5, Why::Active, now);
+        assert_eq!(shards(waiting.next_call(now + GATHER)), [5]);
+    }
+}

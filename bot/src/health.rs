@@ -1,0 +1,118 @@
+//! `/livez`, `/readyz` and `/metrics` over plain HTTP.
+//!
+//! Live means that the event loop answers, and nothing more: a pod that Discord refuses is not helped by a restart,
+//! which would cost IDENTIFYs. Ready means that users can count on every shard; else the answer names those they
+//! cannot count on, and why. In a pod all interfaces are listened on, in a local run only loopback. Deliberately
+//! absent: anything secret, and any way to change something.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use shard_contract::{env::HEALTH_PORT, report::ShardState};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics::Metrics,
+    shard::remedy,
+    status::{ShardStatus, Status},
+};
+
+/// What the pages are made of.
+pub(crate) struct Health {
+    pub(crate) status: Arc<Status>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Begins to answer. The address is taken when this returns.
+pub(crate) async fn serve(health: Health, everywhere: bool) -> io::Result<SocketAddr> {
+    let address = SocketAddr::from((if everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] }, HEALTH_PORT));
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, pages(health)).await {
+            tracing::error!(%error, "the health pages ended");
+        }
+    });
+    Ok(address)
+}
+
+fn pages(health: Health) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(health))
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    if health.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the pod is stopping\n".to_owned());
+    }
+    let not_ready = health.status.not_ready();
+    if not_ready.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let lines: String = not_ready.iter().map(why_not).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, lines)
+}
+
+/// One line about a shard that is not ready.
+fn why_not(shard: &ShardStatus) -> String {
+    let why = match (shard.state, shard.fatal_close) {
+        (_, Some(code)) => format!("closed for good with {code}, {}", remedy(code)),
+        (ShardState::Waiting, _) => "waiting to connect or to identify".to_owned(),
+        (ShardState::Identifying, _) => "waiting for READY".to_owned(),
+        (ShardState::Resuming, _) => "resuming for too long".to_owned(),
+        (state, _) => format!("{state:?}").to_lowercase(),
+    };
+    format!("shard {}: {why}\n", shard.id)
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match health.metrics.text() {
+        Ok(text) => (StatusCode::OK, [("content-type", OPEN_METRICS)], text),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "text/plain")], error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{jobs::Jobs, metrics::Counters};
+
+    #[tokio::test]
+    async fn ready_only_when_every_shard_is_and_the_answer_names_the_others() {
+        let status = Arc::new(Status::new(0..3, 3));
+        let metrics = Metrics::new(Arc::clone(&status), Jobs::new(1).unwrap(), &Counters::default());
+        let stop = CancellationToken::new();
+        let health = Arc::new(Health { status: Arc::clone(&status), metrics, stop: stop.clone() });
+        status.update(0, |shard| shard.enter(ShardState::Online));
+        status.update(2, |shard| {
+            shard.fatal_close = Some(4014);
+            shard.enter(ShardState::Refused);
+        });
+        let (code, said) = readyz(State(Arc::clone(&health))).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!said.contains("shard 0"), "{said}");
+        assert!(
+            said.contains("shard 1: waiting to connect")
+                && said.contains("shard 2: closed for good with 4014"),
+            "{said}"
+        );
+
+        for id in 1..3 {
+            status.update(id, |shard| {
+                shard.fatal_close = None;
+                shard.enter(ShardState::Online);
+            });
+        }
+        assert_eq!(readyz(State(Arc::clone(&health))).await, (StatusCode::OK, "ok\n".to_owned()));
+        stop.cancel();
+        assert_eq!(readyz(State(health)).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

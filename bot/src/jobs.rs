@@ -1,0 +1,257 @@
+//! CPU jobs: the pod's own rayon pool behind a bounded door, so that they never disturb the gateway.
+//!
+//! Flow: `run(job)` -> a place in the queue, or a refusal the caller sees -> a pool thread -> the result over a
+//! oneshot. The pool has as many threads as the process may use CPUs (cgroup limits included), at a lower priority
+//! than the rest of the process, so that heartbeats stay on time; inside a job, `rayon::join` and parallel iterators
+//! use the same pool. A job that panics is an error for its caller and is counted; one whose caller left before it
+//! began is skipped. Caveat of rayon: a job that waits inside `join` may run another queued job meanwhile.
+//! Deliberately absent: a time limit, since a computation cannot be stopped from outside.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread::available_parallelism,
+};
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use shard_contract::report::JobsReport;
+use tokio::sync::{oneshot, watch};
+
+/// Jobs that may wait when nothing else is said.
+pub(crate) const DEFAULT_QUEUED: u32 = 64;
+
+/// How much nicer job threads are than the rest of the process (0 to 19).
+const NICENESS: i32 = 10;
+
+/// The pod's pool. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    pool: Arc<ThreadPool>,
+    most_queued: u32,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    queued: AtomicU32,
+    running: AtomicU32,
+    refused: AtomicU64,
+    panicked: AtomicU64,
+    done: AtomicU64,
+    changed: watch::Sender<()>,
+}
+
+/// A job has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// As many jobs wait already as may wait; nothing was begun.
+    #[error("too many jobs are waiting ({queued}), try again in a moment")]
+    Full {
+        /// How many wait.
+        queued: u32,
+    },
+    /// The job panicked.
+    #[error("the job panicked")]
+    Panicked,
+}
+
+impl Jobs {
+    /// A pool of its own, before whose threads at most `most_queued` jobs wait.
+    pub(crate) fn new(most_queued: u32) -> Result<Self, ThreadPoolBuildError> {
+        let threads = available_parallelism().map_or(1, usize::from);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("job-{index}"))
+            .start_handler(|_| yield_to_gateway())
+            .build()?;
+        let counts = Counts {
+            queued: AtomicU32::new(0),
+            running: AtomicU32::new(0),
+            refused: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            changed: watch::Sender::new(()),
+        };
+        Ok(Self { pool: Arc::new(pool), most_queued, counts: Arc::new(counts) })
+    }
+
+    /// Runs `job` on the pool and waits for its result, without blocking the event loop.
+    pub async fn run<T, F>(&self, job: F) -> Result<T, JobError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let counts = Arc::clone(&self.counts);
+        let room = |queued| (queued < self.most_queued).then_some(queued + 1);
+        if let Err(queued) = counts.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room) {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(JobError::Full { queued });
+        }
+        let (reply, result) = oneshot::channel();
+        self.pool.spawn(move || {
+            if reply.is_closed() {
+                return counts.leave_queue();
+            }
+            counts.running.fetch_add(1, Ordering::AcqRel);
+            counts.leave_queue();
+            let outcome = catch_unwind(AssertUnwindSafe(job));
+            let counter = if outcome.is_ok() { &counts.done } else { &counts.panicked };
+            counter.fetch_add(1, Ordering::Relaxed);
+            counts.running.fetch_sub(1, Ordering::AcqRel);
+            counts.changed.send_replace(());
+            // Only fails when the caller left.
+            drop(reply.send(outcome));
+        });
+        match result.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) | Err(_) => Err(JobError::Panicked),
+        }
+    }
+
+    /// Threads of the pool.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// The counts for a report.
+    pub(crate) fn report(&self) -> JobsReport {
+        JobsReport {
+            running: self.counts.running.load(Ordering::Acquire),
+            queued: self.counts.queued.load(Ordering::Acquire),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Jobs that panicked since the process started.
+    pub(crate) fn panicked(&self) -> u64 {
+        self.counts.panicked.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that ended well since the process started.
+    pub(crate) fn done(&self) -> u64 {
+        self.counts.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no job runs or waits.
+    pub(crate) async fn drained(&self) {
+        let mut changed = self.counts.changed.subscribe();
+        loop {
+            let JobsReport { running, queued, .. } = self.report();
+            if running == 0 && queued == 0 {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Counts {
+    fn leave_queue(&self) {
+        self.queued.fetch_sub(1, Ordering::AcqRel);
+        self.changed.send_replace(());
+    }
+}
+
+/// Lowers the calling thread's priority; on Linux a priority belongs to the thread.
+fn yield_to_gateway() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "job threads run at the gateway's priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Keeps every thread of the pool busy until the senders are dropped.
+    async fn occupy(jobs: &Jobs) -> Vec<mpsc::Sender<()>> {
+        let mut keys = Vec::new();
+        for _ in 0..jobs.threads() {
+            let (key, lock) = mpsc::channel::<()>();
+            let busy = jobs.clone();
+            tokio::spawn(async move { busy.run(move || lock.recv().is_err()).await });
+            keys.push(key);
+        }
+        let mut changed = jobs.counts.changed.subscribe();
+        while (jobs.report().running as usize) < jobs.threads() {
+            changed.changed().await.unwrap();
+        }
+        keys
+    }
+
+    #[tokio::test]
+    async fn a_job_runs_on_a_thread_of_the_pool_at_a_lower_priority() {
+        let jobs = Jobs::new(4).unwrap();
+        let (name, priority) = jobs
+            .run(|| {
+                let name = std::thread::current().name().unwrap_or_default().to_owned();
+                (name, rustix::process::getpriority_process(None).unwrap())
+            })
+            .await
+            .unwrap();
+        assert!(name.starts_with("job-"), "{name}");
+        assert!(priority >= NICENESS, "{priority}");
+        assert!(rustix::process::getpriority_process(None).unwrap() < NICENESS, "this thread keeps its own");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_says_so_then_drains() {
+        let jobs = Jobs::new(2).unwrap();
+        let keys = occupy(&jobs).await;
+        let waiting: Vec<_> = (0..2)
+            .map(|number| {
+                let jobs = jobs.clone();
+                tokio::spawn(async move { jobs.run(move || number).await })
+            })
+            .collect();
+        let mut changed = jobs.counts.changed.subscribe();
+        while jobs.report().queued < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(jobs.run(|| 0).await, Err(JobError::Full { queued: 2 }));
+        assert_eq!(jobs.report().refused, 1);
+
+        changed.mark_unchanged();
+        drop(keys);
+        jobs.drained().await;
+        for (number, waiting) in waiting.into_iter().enumerate() {
+            assert_eq!(waiting.await.unwrap(), Ok(number));
+        }
+        assert_eq!(jobs.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_callers_error_and_the_pool_lives_on() {
+        let jobs = Jobs::new(4).unwrap();
+        assert_eq!(jobs.run(|| panic!("as planned")).await, Err::<(), _>(JobError::Panicked));
+        assert_eq!((jobs.panicked(), jobs.done()), (1, 0));
+        assert_eq!(jobs.run(|| rayon::join(|| 1, || 2)).await, Ok((1, 2)));
+        assert_eq!(jobs.done(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_caller_left_is_skipped() {
+        let jobs = Jobs::new(4).unwrap();
+        let keys = occupy(&jobs).await;
+        let (ran, never) = mpsc::channel();
+        let left = tokio::spawn({
+            let jobs = jobs.clone();
+            async move { jobs.run(move || ran.send(())).await }
+        });
+        while jobs.report().queued == 0 {
+            tokio::task::yield_now().await;
+        }
+        left.abort();
+        assert!(left.await.unwrap_err().is_cancelled());
+        drop(keys);
+        jobs.drained().await;
+        assert!(never.recv().is_err(), "it was dropped without having run");
+    }
+}

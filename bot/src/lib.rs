@@ -1,0 +1,98 @@
+//! A sharded Discord bot, as each pod of a `ShardedBot` runs it: ordinal -> shards -> events -> jobs -> replies.
+//!
+//! ```text
+//!              ConfigMap (layouts) ──> role, gate address          report ──> operator
+//!                                        │                           ▲
+//!   ordinal ──> shard tasks ── ask ──> gate ── grant ──┐          status ──> /readyz /metrics
+//!                  │  ▲                                │             ▲
+//!   Discord ──> link ─┘<──────────── IDENTIFY ─────────┘             │
+//!                  └──> inbox ──> dispatch ──> handler, command ──> jobs (rayon)
+//!                                                   └──> reply ──> Discord (REST)
+//! ```
+//!
+//! Data flows one way through bounded channels; CPU work never runs on the event loop's threads. In a pod there is
+//! nothing to configure. Elsewhere the same binary runs with
+//!
+//! ```console
+//! $ SHARD_TOTAL=1 DISCORD_TOKEN=... cargo run -p shard-bot
+//! ```
+//!
+//! and, with `DISCORD_API=http://127.0.0.1:8090`, against another Discord than the real one. `RUST_LOG` chooses what
+//! is logged.
+//!
+//! ```no_run
+//! use shard_bot::{Bot, Command, CommandError, Context, Input, Intents, Reply};
+//!
+//! struct Ping;
+//!
+//! impl Command for Ping {
+//!     fn name(&self) -> &str { "ping" }
+//!     fn description(&self) -> &str { "answers" }
+//!     async fn run(&self, _: Input, _: Context) -> Result<Reply, CommandError> {
+//!         Ok(Reply::text("pong"))
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), shard_bot::Error> {
+//!     Bot::from_env()?
+//!         .intents(Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT)
+//!         .command(Ping)
+//!         .on_event(|_event, _ctx| async move { Ok(()) })
+//!         .run()
+//!         .await
+//! }
+//! ```
+//!
+//! Deliberately absent so far: sessions that outlive the process, hand-overs between layouts, slash commands.
+
+// From the start of the process to the first connection.
+mod bot;
+mod config;
+mod error;
+mod layouts;
+mod run;
+mod token;
+
+// Connections and the permission for them.
+mod discord;
+mod gate;
+mod operator;
+mod shard;
+
+// What events lead to.
+mod command;
+mod context;
+mod dispatch;
+mod jobs;
+mod registry;
+mod reply;
+
+// What others can see.
+mod health;
+mod metrics;
+mod report;
+mod status;
+mod telemetry;
+
+// The end, and trying again.
+mod backoff;
+mod stop;
+mod trouble;
+
+pub use shard_contract::report::ShardState;
+pub use twilight_gateway::{Event, Intents};
+pub use {twilight_http, twilight_model};
+
+pub use self::{
+    bot::Bot,
+    command::{Command, CommandError, Input, Parameter, Reply},
+    config::ConfigError,
+    context::Context,
+    discord::DiscordError,
+    dispatch::HandlerError,
+    error::Error,
+    jobs::{JobError, Jobs},
+    status::ShardStatus,
+    token::TokenError,
+};

@@ -1,0 +1,298 @@
+//! The order in which the bot's parts begin and end.
+//!
+//! Health pages first, then whatever says where the gate and Discord are: in a pod the layouts document, in a local
+//! run one made up from the environment, so that everything after it is the same. Then gate, dispatch and one task a
+//! shard; and at the end the orderly stop. Deliberately absent: what the parts do.
+
+use std::{sync::Arc, time::Duration};
+
+use shard_contract::{
+    env,
+    layouts::{DiscordAddress, Layout, Layouts, Role},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::{EventTypeFlags, ShardId, queue::InMemoryQueue};
+
+use crate::{
+    bot::Bot,
+    config::{Config, Local, Place, Pod},
+    context::Context,
+    discord::Discord,
+    dispatch::{self, Dispatch, Handlers},
+    error::Error,
+    gate::Gate,
+    health::{self, Health},
+    jobs::Jobs,
+    layouts,
+    metrics::{Counters, Metrics},
+    operator::Operator,
+    reply::Brake,
+    report::Reporter,
+    shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
+    status::Status,
+    stop::{self, Signals},
+    token::TokenSource,
+};
+
+/// What a shard needs to know of, whatever the author wants.
+const ALWAYS: EventTypeFlags = EventTypeFlags::from_bits_retain(
+    EventTypeFlags::GATEWAY_HEARTBEAT.bits()
+        | EventTypeFlags::GATEWAY_HEARTBEAT_ACK.bits()
+        | EventTypeFlags::GATEWAY_HELLO.bits()
+        | EventTypeFlags::GATEWAY_INVALIDATE_SESSION.bits()
+        | EventTypeFlags::GATEWAY_RECONNECT.bits()
+        | EventTypeFlags::READY.bits()
+        | EventTypeFlags::RESUMED.bits()
+        | EventTypeFlags::GUILD_CREATE.bits()
+        | EventTypeFlags::GUILD_DELETE.bits()
+        | EventTypeFlags::UNAVAILABLE_GUILD.bits(),
+);
+
+/// Runs the bot until SIGTERM or Ctrl-C, and then stops in an orderly way.
+pub(crate) async fn run(bot: Bot) -> Result<(), Error> {
+    let mut signals =
+        Signals::new().map_err(|source| Error::System { attempt: "wait for signals", source })?;
+    let parts = Parts::new(&bot)?;
+    parts.begin_health(&bot.config).await?;
+    let connected = tokio::select! {
+        connected = parts.connect(&bot) => connected?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before anything was begun");
+            return Ok(());
+        }
+    };
+    let within = bot.stop_within;
+    let mut running = connected.begin(bot, &parts);
+    let refused = tokio::select! {
+        refused = running.refused.recv() => refused,
+        signal = signals.next() => {
+            tracing::info!(signal, ?within, "stopping");
+            None
+        }
+    };
+    running.end(&parts, Instant::now() + within, &mut signals).await;
+    refused
+        .map_or(Ok(()), |Refused { shard, code }| Err(Error::Refused { shard, code, remedy: remedy(code) }))
+}
+
+/// What begins before anything outside is known.
+struct Parts {
+    status: Arc<Status>,
+    jobs: Jobs,
+    counters: Counters,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    fn new(bot: &Bot) -> Result<Self, Error> {
+        let jobs = Jobs::new(bot.most_queued_jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
+        let status = Arc::new(Status::new(bot.config.shards.clone(), bot.config.total));
+        tracing::info!(
+            total = bot.config.total,
+            shards = ?bot.config.shards,
+            job_threads = jobs.threads(),
+            place = ?bot.config.place,
+            "starting"
+        );
+        Ok(Self { status, jobs, counters: Counters::default(), stop: CancellationToken::new() })
+    }
+
+    async fn begin_health(&self, config: &Config) -> Result<(), Error> {
+        let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
+        let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone() };
+        let in_pod = matches!(config.place, Place::Pod(_));
+        match health::serve(health, in_pod).await {
+            Ok(address) => tracing::info!(%address, "health and metrics"),
+            Err(source) if in_pod => {
+                return Err(Error::System { attempt: "listen for health checks", source });
+            }
+            Err(error) => {
+                tracing::warn!(port = env::HEALTH_PORT, %error, "going on without health and metrics");
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns where everything is.
+    async fn connect(&self, bot: &Bot) -> Result<Connected, Error> {
+        match &bot.config.place {
+            Place::Pod(pod) => self.connect_pod(pod).await,
+            Place::Local(local) => connect_local(local, bot.config.total).await,
+        }
+    }
+
+    async fn connect_pod(&self, pod: &Pod) -> Result<Connected, Error> {
+        let client = kube::Client::try_default().await.map_err(Error::Kubernetes)?;
+        let layouts = layouts::follow(client, pod).await;
+        let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
+        let (status, jobs) = (Arc::clone(&self.status), self.jobs.clone());
+        tokio::spawn(Reporter { operator: operator.clone(), layout: pod.layout, status, jobs }.run());
+        let token = TokenSource::File(env::TOKEN_FILE.into());
+        Ok(Connected {
+            discord: Arc::new(Discord::new(token.clone(), layouts.clone())?),
+            token,
+            role: layouts::follow_role(layouts, pod.layout),
+            gate: Gate::of(operator, pod.layout),
+            refusal_ends: false,
+        })
+    }
+}
+
+/// A local run's layout is this number.
+const LOCAL_LAYOUT: u32 = 1;
+
+async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
+    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active };
+    let document = Layouts {
+        generation: 1,
+        layouts: vec![only],
+        discord: DiscordAddress { api: local.api.clone() },
+        ..Layouts::default()
+    };
+    let (sender, layouts) = watch::channel(document);
+    let token = TokenSource::Given(local.token.clone());
+    let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+    let limit = discord.limits().await?.session_start_limit;
+    if limit.remaining < total {
+        let hours = Duration::from_millis(limit.reset_after).as_secs_f64() / 3_600.0;
+        return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
+    }
+    // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
+    let queue = InMemoryQueue::new(
+        limit.max_concurrency.max(1),
+        limit.remaining,
+        Duration::from_millis(limit.reset_after),
+        limit.total.max(limit.remaining),
+    );
+    let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
+    // Nothing changes in a local run, and nobody is told that the document is gone.
+    tokio::spawn(async move { sender.closed().await });
+    Ok(Connected { discord, token, role, gate: Gate::Local(Arc::new(queue)), refusal_ends: true })
+}
+
+/// What is known once everything outside is found.
+struct Connected {
+    discord: Arc<Discord>,
+    token: TokenSource,
+    role: watch::Receiver<Option<Role>>,
+    gate: Gate,
+    /// Whether a refusal by Discord ends the process: a person waits for the answer in a local run, while a pod's
+    /// restart would only cost IDENTIFYs.
+    refusal_ends: bool,
+}
+
+/// The running bot.
+struct Running {
+    shards: JoinSet<()>,
+    dispatch: tokio::task::JoinHandle<dispatch::Running>,
+    refused: mpsc::UnboundedReceiver<Refused>,
+}
+
+impl Connected {
+    fn begin(self, bot: Bot, parts: &Parts) -> Running {
+        let wanted = wanted(&bot.handlers);
+        let (to_dispatch, events) = mpsc::channel(dispatch::CHANNEL);
+        let dispatch = Dispatch {
+            handlers: bot.handlers,
+            context: Context {
+                jobs: parts.jobs.clone(),
+                discord: Arc::clone(&self.discord),
+                status: Arc::clone(&parts.status),
+                shard: bot.config.shards.start,
+            },
+            role: self.role.clone(),
+            counters: parts.counters.clone(),
+            at_a_time: dispatch::AT_A_TIME,
+            brake: Arc::new(Brake::default()),
+        };
+        tokio::spawn(Arc::clone(&self.discord).keep_current());
+        let around = Surroundings {
+            connector: Arc::new(Connector::new(bot.intents, self.token, self.discord)),
+            gate: self.gate,
+            status: Arc::clone(&parts.status),
+            role: self.role,
+            wanted,
+            stop: parts.stop.clone(),
+        };
+        let (say_refused, refused) = mpsc::unbounded_channel();
+        let mut shards = JoinSet::new();
+        for id in bot.config.shards {
+            let id = ShardId::new(id, bot.config.total);
+            let say_refused = self.refusal_ends.then(|| say_refused.clone());
+            shards.spawn(keep_shard(id, around.clone(), to_dispatch.clone(), say_refused));
+        }
+        // A pod that is refused goes on, so that the channel must not close.
+        if !self.refusal_ends {
+            shards.spawn(hold(say_refused, parts.stop.clone()));
+        }
+        Running { shards, dispatch: tokio::spawn(dispatch.run(events, parts.stop.clone())), refused }
+    }
+}
+
+/// Which events are parsed.
+fn wanted(handlers: &Handlers) -> EventTypeFlags {
+    if handlers.on_event.is_some() {
+        EventTypeFlags::all()
+    } else if handlers.registry.is_empty() {
+        ALWAYS
+    } else {
+        ALWAYS | EventTypeFlags::MESSAGE_CREATE
+    }
+}
+
+/// Keeps one shard's task alive: one that panics is begun anew, without its session.
+async fn keep_shard(
+    id: ShardId,
+    around: Surroundings,
+    to_dispatch: mpsc::Sender<inbox::Envelope>,
+    say_refused: Option<mpsc::UnboundedSender<Refused>>,
+) {
+    const AFTER_PANIC: Duration = Duration::from_secs(5);
+    loop {
+        let inbox = inbox::Inbox::new(to_dispatch.clone(), inbox::HELD);
+        match tokio::spawn(ShardTask::new(id, around.clone(), inbox).run()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(refused)) => {
+                if let Some(say_refused) = say_refused {
+                    _ = say_refused.send(refused);
+                }
+                return around.stop.cancelled().await;
+            }
+            Err(error) => {
+                tracing::error!(shard = id.number(), %error, "the shard's task ended, beginning it anew");
+            }
+        }
+        tokio::select! {
+            () = around.stop.cancelled() => return,
+            () = tokio::time::sleep(AFTER_PANIC) => {}
+        }
+    }
+}
+
+async fn hold<T>(_held: T, until: CancellationToken) {
+    until.cancelled().await;
+}
+
+impl Running {
+    /// The orderly stop.
+    async fn end(mut self, parts: &Parts, deadline: Instant, signals: &mut Signals) {
+        parts.stop.cancel();
+        let closing = async { while self.shards.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(deadline, closing).await.is_err() {
+            tracing::warn!(
+                left = self.shards.len(),
+                "shards did not close in time, dropping their connections"
+            );
+        }
+        tracing::info!(shards = parts.status.all().len(), "shards closed");
+        match self.dispatch.await {
+            Ok(running) => stop::drain(running, &parts.jobs, deadline, signals).await,
+            Err(error) => tracing::error!(%error, "dispatch had ended"),
+        }
+    }
+}

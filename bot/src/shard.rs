@@ -1,0 +1,303 @@
+//! One task a shard: keeps it connected, keeps its session, passes its events on.
+//!
+//! ```text
+//! between connections: wait, read the token, build a Link  ->  during one: frame -> guilds, state -> Inbox -> dispatch
+//!            ^                                                      |
+//!            +------------- Reconnect: how long, with the session? -+
+//! ```
+//!
+//! Each twilight `Shard` serves one connection ([`link`]); what follows its end is decided by [`reconnect`], since
+//! twilight itself tries again without a pause once a connection opens. A full [`inbox`] never stops heartbeats.
+//! Guarantees: no IDENTIFY without a grant; a close code that forbids a new try ends the shard (after 4004 it begins
+//! again with another token); on stop the connection closes with 4000, so that the session stays resumable.
+//! Deliberately absent: sessions that outlive the process.
+
+mod connector;
+mod link;
+mod reconnect;
+mod refusal;
+
+mod guilds;
+pub(crate) mod inbox;
+
+use std::{mem::Discriminant, sync::Arc, time::Duration};
+
+use shard_contract::{identify::Why, layouts::Role, report::ShardState};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
+use twilight_model::gateway::event::GatewayEvent;
+
+pub(crate) use self::{connector::Connector, refusal::remedy};
+use self::{
+    guilds::Guilds,
+    inbox::{Envelope, Inbox},
+    link::{Ended, Link, Seen},
+    reconnect::{Next, Reconnect},
+};
+use crate::{backoff::spread, gate::Gate, status::Status, trouble::Trouble};
+
+/// What every shard's task of the pod shares.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) gate: Gate,
+    pub(crate) status: Arc<Status>,
+    pub(crate) role: watch::Receiver<Option<Role>>,
+    /// Which events are parsed; the rest is counted and dropped.
+    pub(crate) wanted: EventTypeFlags,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Discord closed the shard with a code that forbids a new try, and nothing here can change that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) shard: u32,
+    pub(crate) code: u16,
+}
+
+/// A session that can be resumed.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    session: Session,
+    url: Option<String>,
+}
+
+/// The task of one shard.
+pub(crate) struct ShardTask {
+    id: ShardId,
+    around: Surroundings,
+    inbox: Inbox,
+    guilds: Guilds,
+    kept: Option<Kept>,
+    unreachable: bool,
+    ended: Option<Discriminant<Ended>>,
+    reconnect: Reconnect,
+    trouble: Trouble,
+}
+
+impl ShardTask {
+    pub(crate) fn new(id: ShardId, around: Surroundings, inbox: Inbox) -> Self {
+        Self {
+            id,
+            around,
+            inbox,
+            guilds: Guilds::default(),
+            kept: None,
+            unreachable: false,
+            ended: None,
+            reconnect: Reconnect::default(),
+            trouble: Trouble::new("connect to Discord"),
+        }
+    }
+
+    /// Keeps the shard connected until the pod stops. An error: Discord refused it for good.
+    pub(crate) async fn run(mut self) -> Result<(), Refused> {
+        loop {
+            let ended = self.connect().await;
+            if self.around.stop.is_cancelled() {
+                return Ok(());
+            }
+            let next = self.reconnect.after(&ended, Instant::now());
+            self.say(ended, next);
+            match next {
+                Next::Again { wait, keep_session } => {
+                    if !keep_session {
+                        self.kept = None;
+                    }
+                    self.pause(spread(wait)).await;
+                }
+                Next::Refused(code) => self.refused(code).await?,
+            }
+        }
+    }
+
+    /// Says how a connection ended; what ends the same way again and again, as in an outage, only for debugging.
+    fn say(&mut self, ended: Ended, next: Next) {
+        let shard = self.id.number();
+        if self.ended.replace(std::mem::discriminant(&ended)) == Some(std::mem::discriminant(&ended)) {
+            tracing::debug!(shard, ?ended, ?next, "connection ended");
+        } else {
+            tracing::info!(shard, ?ended, ?next, "connection ended");
+        }
+    }
+
+    /// One connection, from nothing to its end.
+    async fn connect(&mut self) -> Ended {
+        self.enter(if self.kept.is_some() { ShardState::Resuming } else { ShardState::Waiting });
+        let stop = self.around.stop.clone();
+        let opening = self.around.connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());
+        let mut link = tokio::select! {
+            () = stop.cancelled() => return Ended::Stopped,
+            opened = opening => match opened {
+                Ok(link) => link,
+                Err(error) => {
+                    self.trouble.failed(&error);
+                    return Ended::NotOpened;
+                }
+            },
+        };
+        let ended = self.follow(&mut link).await;
+        self.kept = link.session();
+        self.unreachable = matches!(ended, Ended::NotConnected | Ended::NoHello);
+        ended
+    }
+
+    /// How this shard asks for a grant.
+    fn asker(&self) -> link::Asker {
+        let (gate, status, role) =
+            (self.around.gate.clone(), Arc::clone(&self.around.status), self.around.role.clone());
+        let id = self.id.number();
+        Box::new(move || {
+            let was_online = status.of(id).is_some_and(|shard| shard.was_online);
+            let why = match *role.borrow() {
+                _ if was_online => Why::Live,
+                Some(Role::Active) => Why::Active,
+                _ => Why::Standby,
+            };
+            Box::pin(gate.clone().ask(id, why))
+        })
+    }
+
+    /// Follows one connection until it ends.
+    async fn follow(&mut self, link: &mut Link) -> Ended {
+        let stop = self.around.stop.clone();
+        loop {
+            let reading = self.inbox.may_read() || link.is_closing();
+            let pause = self.inbox.read_again_at();
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !link.is_closing() => {
+                    if !link.close() {
+                        return Ended::Stopped;
+                    }
+                }
+                () = self.inbox.pass(), if self.inbox.holds_some() => {}
+                seen = link.next(), if reading => match seen {
+                    Seen::Text(text) => self.read(link, text),
+                    Seen::Identified => self.identified(),
+                    Seen::Ended(ended) => return ended,
+                },
+                () = tokio::time::sleep_until(pause), if !reading => self.inbox.read_on(),
+            }
+        }
+    }
+
+    fn identified(&mut self) {
+        self.around.status.update(self.id.number(), |shard| {
+            shard.identifies += 1;
+            shard.enter(ShardState::Identifying);
+        });
+    }
+
+    /// Takes one text frame apart.
+    fn read(&mut self, link: &Link, text: String) {
+        let shard = self.id.number();
+        let (sequence, event) = match twilight_gateway::parse(text, self.around.wanted) {
+            Ok(Some(GatewayEvent::Dispatch(sequence, event))) => (sequence, Event::from(event)),
+            Ok(Some(GatewayEvent::HeartbeatAck)) => {
+                return self.around.status.update(shard, |row| row.latency = link.latency());
+            }
+            Ok(Some(_)) => return,
+            Ok(None) => return self.around.status.update(shard, |row| row.events += 1),
+            Err(error) => {
+                // Its text could say what users wrote, so it stays out of the log.
+                tracing::warn!(shard, kind = error_kind(&error), "skipped a frame that twilight cannot read");
+                return self.around.status.update(shard, |row| row.events += 1);
+            }
+        };
+        self.note(link, &event);
+        if self.around.stop.is_cancelled() {
+            self.inbox.not_begun();
+        } else if !self.inbox.offer(Envelope { shard, sequence, event }) {
+            self.around.status.update(shard, |row| row.dropped += 1);
+        }
+    }
+
+    /// What the event says about the shard itself.
+    fn note(&mut self, link: &Link, event: &Event) {
+        self.guilds.note(event);
+        let (shard, guilds) = (self.id.number(), &self.guilds);
+        self.around.status.update(shard, |row| {
+            row.events += 1;
+            row.guilds = guilds.all();
+            row.unavailable_guilds = guilds.unavailable();
+            if link.is_online() && row.state != ShardState::Online {
+                row.enter(ShardState::Online);
+            }
+            if matches!(event, Event::Resumed) {
+                row.resumes += 1;
+            }
+        });
+        match event {
+            Event::Ready(_) => {
+                tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard ready");
+                self.came_online();
+            }
+            Event::Resumed => {
+                tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard resumed");
+                self.came_online();
+            }
+            _ => {}
+        }
+    }
+
+    fn came_online(&mut self) {
+        self.trouble.over();
+        self.ended = None;
+    }
+
+    /// Discord refused the shard: says why, and waits for what can help. An error: nothing can.
+    async fn refused(&mut self, code: u16) -> Result<(), Refused> {
+        let shard = self.id.number();
+        self.kept = None;
+        self.around.status.update(shard, |row| {
+            row.fatal_close = Some(code);
+            row.enter(ShardState::Refused);
+        });
+        tracing::error!(
+            shard,
+            total = self.id.total(),
+            code,
+            remedy = remedy(code),
+            "Discord closed the shard for good"
+        );
+        if code != refusal::AUTHENTICATION_FAILED || !self.around.connector.token_may_change() {
+            return Err(Refused { shard, code });
+        }
+        tokio::select! {
+            () = self.around.stop.cancelled() => return Ok(()),
+            () = self.around.connector.other_token() => {}
+        }
+        tracing::info!(shard, "the token was replaced, trying again");
+        self.around.status.update(shard, |row| row.fatal_close = None);
+        Ok(())
+    }
+
+    /// Waits, still passing on what the last connection brought.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let stop = self.around.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inbox.pass(), if self.inbox.holds_some() => {}
+                () = tokio::time::sleep_until(until) => return,
+            }
+        }
+    }
+
+    fn enter(&self, state: ShardState) {
+        self.around.status.update(self.id.number(), |shard| shard.enter(state));
+    }
+}
+
+/// The kind of a frame that could not be read, without its content.
+fn error_kind(error: &twilight_gateway::error::ReceiveMessageError) -> &'static str {
+    use twilight_gateway::error::ReceiveMessageErrorType as Kind;
+    match error.kind() {
+        Kind::Deserializing { .. } => "deserializing",
+        Kind::Compression => "compression",
+        _ => "other",
+    }
+}

@@ -1,0 +1,200 @@
+//! Between one shard's socket and the pod's dispatch: bounded, and never in the way of heartbeats.
+//!
+//! twilight answers heartbeats only while it is polled, and each poll may bring an event. So when dispatch is full,
+//! events are held here, up to [`HELD`]; then the socket is not read for [`PAUSE`], so that Discord feels the
+//! pressure through TCP while a heartbeat is late by at most that; then it is read on, and events that still find no
+//! room are thrown away, newest first, counted in `shard_bot_events_dropped_total` and logged with their number.
+//! Order within a shard is kept. Deliberately absent: closing and resuming to have events sent again, which an
+//! overload that lasts would turn into lost sessions.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::{sync::mpsc, time::Instant};
+use twilight_gateway::Event;
+
+/// Events held for one shard while dispatch is full.
+pub(crate) const HELD: usize = 1_024;
+/// How long the socket is left alone when they are held. Discord's heartbeat interval is about 41 s.
+pub(crate) const PAUSE: Duration = Duration::from_secs(5);
+
+/// One event on its way to dispatch.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// The shard that received it.
+    pub(crate) shard: u32,
+    /// Its number in the shard's session.
+    pub(crate) sequence: u64,
+    /// The event.
+    pub(crate) event: Event,
+}
+
+/// One shard's way to dispatch.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    to: mpsc::Sender<Envelope>,
+    held: VecDeque<Envelope>,
+    most: usize,
+    full: Full,
+    not_begun: u64,
+}
+
+/// How full it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    /// There is room.
+    No,
+    /// There is none; the socket is left alone until then.
+    Pausing(Instant),
+    /// There is none after the pause either; so many were thrown away since.
+    Dropping(u64),
+}
+
+impl Inbox {
+    /// An inbox in front of dispatch's channel, which holds at most `most` more events.
+    pub(crate) fn new(to: mpsc::Sender<Envelope>, most: usize) -> Self {
+        Self { to, held: VecDeque::new(), most, full: Full::No, not_begun: 0 }
+    }
+
+    /// Takes an event; `false`: it was thrown away.
+    pub(crate) fn offer(&mut self, envelope: Envelope) -> bool {
+        if self.held.len() >= self.most {
+            let Full::Dropping(dropped) = &mut self.full else { return false };
+            if *dropped == 0 {
+                let shard = envelope.shard;
+                tracing::error!(
+                    shard,
+                    held = self.most,
+                    "more events than the pod can handle, throwing new ones away"
+                );
+            }
+            *dropped += 1;
+            return false;
+        }
+        if self.held.is_empty() {
+            match self.to.try_send(envelope) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Full(envelope)) => self.held.push_back(envelope),
+                Err(mpsc::error::TrySendError::Closed(_)) => {
+                    self.not_begun += 1;
+                    return true;
+                }
+            }
+        } else {
+            self.held.push_back(envelope);
+        }
+        if self.held.len() >= self.most && self.full == Full::No {
+            self.full = Full::Pausing(Instant::now() + PAUSE);
+        }
+        true
+    }
+
+    /// An event came after the stop, so it is not begun.
+    pub(crate) const fn not_begun(&mut self) {
+        self.not_begun += 1;
+    }
+
+    /// Whether something waits for room in dispatch.
+    pub(crate) fn holds_some(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Passes held events on as soon as there is room; at least one. May be dropped at any point without loss.
+    pub(crate) async fn pass(&mut self) {
+        let Ok(room) = self.to.reserve().await else {
+            // Dispatch takes nothing more: the pod is stopping.
+            self.not_begun += self.held.drain(..).count() as u64;
+            self.full = Full::No;
+            return;
+        };
+        if let Some(envelope) = self.held.pop_front() {
+            room.send(envelope);
+        }
+        while !self.held.is_empty()
+            && let Ok(room) = self.to.try_reserve()
+        {
+            if let Some(envelope) = self.held.pop_front() {
+                room.send(envelope);
+            }
+        }
+        // Half empty counts as room again, so that it does not change with every event.
+        if self.held.len() <= self.most / 2 {
+            if let Full::Dropping(dropped @ 1..) = self.full {
+                tracing::warn!(dropped, "events were thrown away; the pod keeps up again");
+            }
+            self.full = Full::No;
+        }
+    }
+
+    /// Whether the socket may be read now.
+    pub(crate) const fn may_read(&self) -> bool {
+        !matches!(self.full, Full::Pausing(_))
+    }
+
+    /// When it may be read again, if not now.
+    pub(crate) fn read_again_at(&self) -> Instant {
+        match self.full {
+            Full::Pausing(until) => until,
+            _ => Instant::now(),
+        }
+    }
+
+    /// The pause is over.
+    pub(crate) const fn read_on(&mut self) {
+        self.full = Full::Dropping(0);
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let not_begun = self.not_begun + self.held.len() as u64;
+        if not_begun > 0 {
+            tracing::warn!(not_begun, "events that one shard received were not begun");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn envelope(sequence: u64) -> Envelope {
+        Envelope { shard: 0, sequence, event: Event::GatewayHeartbeatAck }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_dispatch_holds_then_pauses_then_drops_and_order_is_kept() {
+        let (to, mut dispatch) = mpsc::channel(1);
+        let mut inbox = Inbox::new(to, 2);
+        assert!(inbox.offer(envelope(1)) && !inbox.holds_some(), "passed straight on");
+        assert!(inbox.offer(envelope(2)) && inbox.holds_some() && inbox.may_read(), "held");
+        assert!(inbox.offer(envelope(3)) && !inbox.may_read(), "full: the socket is left alone");
+        assert_eq!(inbox.read_again_at(), Instant::now() + PAUSE);
+        inbox.read_on();
+        assert!(inbox.may_read());
+        assert!(!inbox.offer(envelope(4)), "thrown away");
+
+        assert_eq!(dispatch.recv().await.unwrap().sequence, 1);
+        inbox.pass().await;
+        assert_eq!(inbox.full, Full::No, "room again");
+        assert!(inbox.offer(envelope(5)));
+        let mut seen = vec![dispatch.recv().await.unwrap().sequence];
+        inbox.pass().await;
+        seen.push(dispatch.recv().await.unwrap().sequence);
+        inbox.pass().await;
+        seen.push(dispatch.recv().await.unwrap().sequence);
+        assert_eq!(seen, [2, 3, 5]);
+    }
+
+    #[tokio::test]
+    async fn after_the_stop_nothing_waits_for_room() {
+        let (to, dispatch) = mpsc::channel(1);
+        let mut inbox = Inbox::new(to, 2);
+        for sequence in 1..=3 {
+            inbox.offer(envelope(sequence));
+        }
+        drop(dispatch);
+        inbox.pass().await;
+        assert!(!inbox.holds_some());
+        assert_eq!(inbox.not_begun, 2);
+    }
+}

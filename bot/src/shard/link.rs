@@ -1,0 +1,354 @@
+//! One connection to Discord's gateway, from its opening to its end, and the moment an IDENTIFY may leave on it.
+//!
+//! Wraps one twilight `Shard` and never lets it reconnect by itself. twilight's queue hands the wish to IDENTIFY to
+//! the [`Slot`]; the link asks the gate, and gives the go right before it polls twilight, in the same call, so that
+//! nothing can come between the check of the grant's end and the frame. **How it knows that the IDENTIFY went out:**
+//! `poll_send` of twilight 0.18 takes one permit of its command limiter and hands the frame to the socket in one
+//! step; the limiter is new since HELLO and nothing else can be sent before READY. So once fewer than all permits are
+//! left, it went out. If the connection is lost in that very poll the limiter is gone, and the IDENTIFY counts as
+//! sent: that errs towards the budget. Deliberately absent: what follows the end ([`super::reconnect`]), and what
+//! frames say.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{Stream as _, future::BoxFuture};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep, sleep},
+};
+use twilight_gateway::{
+    CloseFrame, Message, Shard, ShardState,
+    error::{ReceiveMessageError, ReceiveMessageErrorType},
+};
+
+use super::{
+    Kept,
+    connector::{RefusedForAll, Slot},
+    refusal,
+};
+use crate::{
+    gate::Grant,
+    token::{Token, TokenSource},
+};
+
+/// Discord says HELLO at once; twilight allows 10 s for the connection itself and waits for HELLO without end.
+const HELLO_WITHIN: Duration = Duration::from_secs(25);
+/// How long the other side may take to answer a close frame of ours.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Asks the gate for a grant for this shard.
+pub(super) type Asker = Box<dyn Fn() -> BoxFuture<'static, Grant> + Send + Sync>;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// We closed it, because the pod stops.
+    Stopped,
+    /// There is another token; nothing was sent with the old one.
+    OtherToken,
+    /// The grant ended before the IDENTIFY went out; it did not go out.
+    TooLate,
+    /// It was not even tried.
+    NotOpened,
+    /// Discord could not be reached.
+    NotConnected,
+    /// Discord was reached and said nothing.
+    NoHello,
+    /// With a close code that decides what follows.
+    Closed(u16),
+    /// It was online for so long.
+    WasOnline(Duration),
+    /// It tried to RESUME and Discord said that the session is gone.
+    SessionGone,
+    /// It tried to RESUME and did not come online.
+    ResumeFailed,
+    /// It waited for its IDENTIFY, or sent it, and did not come online.
+    NotOnline,
+}
+
+/// What a connection brings.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// A text frame.
+    Text(String),
+    /// Our IDENTIFY went out.
+    Identified,
+    /// The end; nothing follows.
+    Ended(Ended),
+}
+
+/// How far the IDENTIFY is.
+enum Turn {
+    /// twilight has not asked for it.
+    NotYet,
+    /// The gate is asked. The sender stays alive until twilight drops its end: it would ask again in a hot loop.
+    Asking(oneshot::Sender<()>, BoxFuture<'static, Grant>),
+    /// twilight has the go; the frame leaves with its next poll.
+    Go(Grant),
+    /// It went out.
+    Sent,
+}
+
+/// How far the connection is.
+#[derive(Default)]
+struct Progress {
+    connected: bool,
+    hello: bool,
+    online_since: Option<Instant>,
+    disconnected: bool,
+}
+
+/// What the connection was opened with.
+pub(super) struct Credentials {
+    pub(super) token: Token,
+    pub(super) source: TokenSource,
+    pub(super) refused: Arc<RefusedForAll>,
+}
+
+/// One connection.
+pub(super) struct Link {
+    shard: Shard<Slot>,
+    slot: Slot,
+    credentials: Credentials,
+    asker: Asker,
+    turn: Turn,
+    url: Option<String>,
+    resuming: bool,
+    progress: Progress,
+    hello_by: Pin<Box<Sleep>>,
+    closing: Option<Pin<Box<Sleep>>>,
+    stopping: bool,
+    seen: VecDeque<Seen>,
+}
+
+impl Link {
+    /// Begins the connection; `shard` has the `slot` as its queue and what is `kept` as its session.
+    pub(super) fn new(
+        shard: Shard<Slot>,
+        slot: Slot,
+        credentials: Credentials,
+        kept: Option<Kept>,
+        asker: Asker,
+    ) -> Self {
+        Self {
+            shard,
+            slot,
+            credentials,
+            asker,
+            turn: Turn::NotYet,
+            resuming: kept.is_some(),
+            url: kept.and_then(|kept| kept.url),
+            progress: Progress::default(),
+            hello_by: Box::pin(sleep(HELLO_WITHIN)),
+            closing: None,
+            stopping: false,
+            seen: VecDeque::new(),
+        }
+    }
+
+    /// What the connection brings next. May be dropped at any point without loss; not to be called after its end.
+    pub(super) async fn next(&mut self) -> Seen {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// Whether READY or RESUMED came.
+    pub(super) fn is_online(&self) -> bool {
+        self.shard.state() == ShardState::Active
+    }
+
+    /// Mean time between heartbeat and its ACK.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.shard.latency().average()
+    }
+
+    /// The session as far as it was received, if there is one.
+    pub(super) fn session(&self) -> Option<Kept> {
+        let url = self.shard.resume_url().map(str::to_owned).or_else(|| self.url.clone());
+        self.shard
+            .session()
+            .map(|session| Kept { session: session.clone(), url: url.filter(|url| is_url(url)) })
+    }
+
+    /// Whether the end has begun.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Closes with 4000, which keeps the session. `false`: there is nothing to close, it can just be dropped. (Asked
+    /// to close before it has a session, twilight would send its IDENTIFY twice.)
+    pub(super) fn close(&mut self) -> bool {
+        if !self.shard.state().is_identified() {
+            return false;
+        }
+        self.stopping = true;
+        self.shard.close(CloseFrame::RESUME);
+        self.closing = Some(Box::pin(sleep(CLOSE_WITHIN)));
+        true
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Seen> {
+        loop {
+            if let Some(seen) = self.seen.pop_front() {
+                return Poll::Ready(seen);
+            }
+            if let Some(ended) = self.take_turn(context) {
+                return Poll::Ready(Seen::Ended(ended));
+            }
+            let polled = Pin::new(&mut self.shard).poll_next(context);
+            let pending = polled.is_pending();
+            self.note_identify();
+            self.note_state();
+            match polled {
+                Poll::Ready(Some(Ok(message))) => self.received(message),
+                Poll::Ready(Some(Err(error))) => self.failed(&error),
+                Poll::Ready(None) => self.end(None),
+                Poll::Pending => self.idle(context),
+            }
+            if self.connects_again() {
+                self.end(None);
+            }
+            if pending && self.seen.is_empty() && !self.wish_is_new() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Moves the IDENTIFY on as far as it can be. An end: the connection must not be polled again.
+    fn take_turn(&mut self, context: &mut Context<'_>) -> Option<Ended> {
+        while let Turn::Asking(go, asking) = &mut self.turn {
+            if go.is_closed() {
+                self.turn = Turn::NotYet;
+                break;
+            }
+            let Poll::Ready(grant) = asking.as_mut().poll(context) else { return None };
+            if self.credentials.source.differs_from(&self.credentials.token) {
+                return Some(Ended::OtherToken);
+            }
+            if let Some(code) = self.credentials.refused.with(&self.credentials.token) {
+                return Some(Ended::Closed(code));
+            }
+            if !grant.is_valid() {
+                *asking = (self.asker)();
+                continue;
+            }
+            if let Turn::Asking(go, _) = std::mem::replace(&mut self.turn, Turn::Go(grant))
+                && go.send(()).is_err()
+            {
+                self.turn = Turn::NotYet;
+            }
+        }
+        matches!(&self.turn, Turn::Go(grant) if !grant.is_valid()).then_some(Ended::TooLate)
+    }
+
+    /// Takes up a new wish to IDENTIFY; whether there was one.
+    fn wish_is_new(&mut self) -> bool {
+        let Some(go) = self.slot.take() else { return false };
+        self.turn = Turn::Asking(go, (self.asker)());
+        true
+    }
+
+    /// Notices that the IDENTIFY went out (see the head of this file).
+    fn note_identify(&mut self) {
+        let out = match self.shard.ratelimiter() {
+            Some(limiter) => limiter.available() < limiter.max(),
+            None => true,
+        };
+        if out && matches!(self.turn, Turn::Go(_)) {
+            if let Turn::Go(grant) = std::mem::replace(&mut self.turn, Turn::Sent) {
+                grant.sent();
+            }
+            self.seen.push_back(Seen::Identified);
+        }
+    }
+
+    fn note_state(&mut self) {
+        let state = self.shard.state();
+        if matches!(state, ShardState::Disconnected { .. }) {
+            self.progress.disconnected |= self.progress.connected;
+        } else {
+            self.progress.connected = true;
+        }
+        self.progress.hello |= self.shard.ratelimiter().is_some();
+        if state == ShardState::Active && self.progress.online_since.is_none() {
+            self.progress.online_since = Some(Instant::now());
+        }
+    }
+
+    /// Whether twilight began another connection, because the other side ended this one without a close item. It must
+    /// not be polled again: it would RESUME.
+    fn connects_again(&self) -> bool {
+        self.progress.disconnected && !matches!(self.shard.state(), ShardState::Disconnected { .. })
+    }
+
+    fn received(&mut self, message: Message) {
+        match message {
+            Message::Text(text) => {
+                self.seen.push_back(Seen::Text(text));
+                // Discord asked for the end (op 7, op 9): twilight's close frame leaves with the next poll.
+                if self.progress.disconnected && self.closing.is_none() {
+                    self.closing = Some(Box::pin(sleep(CLOSE_WITHIN)));
+                }
+            }
+            Message::Close(frame) => self.end(frame.map(|frame| frame.code)),
+        }
+    }
+
+    fn failed(&mut self, error: &ReceiveMessageError) {
+        if matches!(error.kind(), ReceiveMessageErrorType::Reconnect) {
+            tracing::debug!(shard = self.shard.id().number(), error = %crate::trouble::chain(error), "could not connect");
+            self.seen.push_back(Seen::Ended(Ended::NotConnected));
+        } else if self.progress.disconnected {
+            self.end(None);
+        } else {
+            tracing::warn!(shard = self.shard.id().number(), "skipped a frame that twilight cannot read");
+        }
+    }
+
+    /// Nothing to read: looks whether the connection is over all the same.
+    fn idle(&mut self, context: &mut Context<'_>) {
+        let over = match &mut self.closing {
+            Some(timer) => timer.as_mut().poll(context).is_ready(),
+            // Lost without a close item.
+            None => self.progress.disconnected,
+        };
+        if over {
+            self.end(None);
+        } else if !self.progress.hello && self.hello_by.as_mut().poll(context).is_ready() {
+            self.seen.push_back(Seen::Ended(Ended::NoHello));
+        }
+    }
+
+    fn end(&mut self, code: Option<u16>) {
+        let ended = match (code, self.progress.online_since) {
+            _ if self.stopping => Ended::Stopped,
+            (Some(code), _) if refusal::is_final(code) || matches!(code, 4007 | 4009) => Ended::Closed(code),
+            (_, Some(since)) => Ended::WasOnline(since.elapsed()),
+            _ if self.resuming && self.shard.session().is_none() => Ended::SessionGone,
+            _ if self.resuming && self.progress.hello => Ended::ResumeFailed,
+            _ if self.progress.hello => Ended::NotOnline,
+            _ => Ended::NotConnected,
+        };
+        if let Ended::Closed(code) = ended {
+            self.credentials.refused.note(&self.credentials.token, code);
+        }
+        if let Some(code) = code {
+            tracing::debug!(shard = self.shard.id().number(), code, "close frame");
+        }
+        self.seen.push_back(Seen::Ended(ended));
+    }
+}
+
+/// twilight panics on an address that is none.
+fn is_url(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What follows the end of a connection: how long to wait, and whether to RESUME.
+//!
+//! From how connections ended, and when, to the next step; pure, with time as an argument. The first new try after a
+//! healthy connection comes at once; after that waits double from 0.5 s to 30 s. A session is given up when Discord
+//! says so, and after five tries to resume it in 30 s that reached Discord (`protocols.md` section 3): a Discord that
+//! cannot be reached says nothing about the session, and giving it up would cost an IDENTIFY. Deliberately absent:
+//! chance (the caller spreads the wait).
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{link::Ended, refusal};
+
+/// A connection that was online for this long forgets the failures before it.
+const HEALTHY: Duration = Duration::from_secs(30);
+/// The first wait, after a try at once has failed too.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// So many failed RESUMEs ...
+const RESUME_TRIES: usize = 5;
+/// ... within this time give the session up.
+const RESUME_PERIOD: Duration = Duration::from_secs(30);
+
+/// What the next step depends on.
+#[derive(Debug, Default)]
+pub(super) struct Reconnect {
+    failures: u32,
+    resumes: VecDeque<Instant>,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Connect again.
+    Again {
+        /// After this wait.
+        wait: Duration,
+        /// With the session, if there is one.
+        keep_session: bool,
+    },
+    /// Do not: Discord forbids it with this close code.
+    Refused(u16),
+}
+
+impl Reconnect {
+    /// Decides after a connection ended.
+    pub(super) fn after(&mut self, ended: &Ended, now: Instant) -> Next {
+        let mut keep_session = true;
+        match *ended {
+            Ended::Closed(code) if refusal::is_final(code) => return Next::Refused(code),
+            // Rebuilt by our own wish, or for an IDENTIFY, which the gate paces: no failure.
+            Ended::Stopped | Ended::OtherToken | Ended::TooLate | Ended::SessionGone => {
+                return Next::Again { wait: Duration::ZERO, keep_session };
+            }
+            // Invalid sequence, session timed out: "start a new session".
+            Ended::Closed(4007 | 4009) => keep_session = false,
+            Ended::WasOnline(online) if online >= HEALTHY => {
+                self.failures = 0;
+                self.resumes.clear();
+            }
+            Ended::ResumeFailed => keep_session = !self.resume_failed_too_often(now),
+            _ => {}
+        }
+        Next::Again { wait: self.wait(), keep_session }
+    }
+
+    fn wait(&mut self) -> Duration {
+        let failures = self.failures;
+        self.failures += 1;
+        match failures {
+            0 => Duration::ZERO,
+            _ => (FIRST_WAIT * 2_u32.saturating_pow(failures - 1).min(1_000)).min(LONGEST_WAIT),
+        }
+    }
+
+    fn resume_failed_too_often(&mut self, now: Instant) -> bool {
+        self.resumes.push_back(now);
+        self.resumes.retain(|at| now.duration_since(*at) <= RESUME_PERIOD);
+        let too_often = self.resumes.len() >= RESUME_TRIES;
+        if too_often {
+            self.resumes.clear();
+        }
+        too_often
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn again(millis: u64, keep_session: bool) -> Next {
+        Next::Again { wait: Duration::from_millis(millis), keep_session }
+    }
+
+    #[test]
+    fn a_healthy_connection_comes_back_at_once_and_a_flapping_one_ever_later() {
+        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        let short = Ended::WasOnline(Duration::from_secs(1));
+        for expected in [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            assert_eq!(reconnect.after(&short, now), again(expected, true));
+        }
+        assert_eq!(reconnect.after(&Ended::WasOnline(HEALTHY), now), again(0, true));
+        assert_eq!(reconnect.after(&short, now), again(500, true));
+    }
+
+    #[test]
+    fn five_failed_resumes_in_half_a_minute_give_the_session_up() {
+        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        let kept = |next| matches!(next, Next::Again { keep_session: true, .. });
+        for seconds in [0, 31, 32, 33, 34] {
+            assert!(
+                kept(reconnect.after(&Ended::ResumeFailed, now + Duration::from_secs(seconds))),
+                "{seconds}"
+            );
+        }
+        assert!(!kept(reconnect.after(&Ended::ResumeFailed, now + Duration::from_secs(35))));
+    }
+
+    #[test]
+    fn after_an_outage_a_session_that_is_gone_does_not_wait_again() {
+        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        for _ in 0..8 {
+            reconnect.after(&Ended::NotConnected, now);
+        }
+        assert_eq!(reconnect.after(&Ended::SessionGone, now), again(0, true));
+        assert_eq!(
+            reconnect.after(&Ended::NotOnline, now),
+            again(30_000, true),
+            "but one that fails then does"
+        );
+    }
+
+    #[test]
+    fn an_unreachable_discord_never_costs_a_session() {
+        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        for _ in 0..50 {
+            assert!(matches!(
+                reconnect.after(&Ended::NotConnected, now),
+                Next::Again { keep_session: true, .. }
+            ));
+        }
+    }
+
+    #[test]
+    fn close_codes_decide() {
+        let now = Instant::now();
+        for code in [4004, 4010, 4011, 4012, 4013, 4014] {
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), Next::Refused(code));
+        }
+        for code in [4007, 4009] {
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), again(0, false));
+        }
+        for code in [1000, 1001, 1006, 4000, 4003, 4008] {
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), again(0, true));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What is known of this pod's shards: one row a shard, written by the shards' tasks, read by everybody else.
+//!
+//! From what each connection does to the report, `/readyz`, `/metrics` and `ctx.shards()`. A reader that wants to act
+//! on a change waits for [`Status::changes`]; counters and latency change too often to count as one. Deliberately
+//! absent: any decision; sessions and sequences, which stay with the shard's task.
+
+use std::{
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use shard_contract::report::{ShardReport, ShardState};
+use tokio::{sync::watch, time::Instant};
+
+/// How long a shard that was online may be away before the pod is not ready (`protocols.md` section 5).
+const AWAY_UNNOTICED: Duration = Duration::from_mins(1);
+
+/// What is known of one shard.
+#[derive(Clone, Debug)]
+pub struct ShardStatus {
+    /// Its id.
+    pub id: u32,
+    /// What its connection does.
+    pub state: ShardState,
+    /// Guilds in READY's list or joined since, the unavailable ones included.
+    pub guilds: u32,
+    /// Those of them that Discord has not sent yet, or that are down.
+    pub unavailable_guilds: u32,
+    /// Mean time between heartbeat and its ACK; none before the first.
+    pub latency: Option<Duration>,
+    /// IDENTIFYs sent since the process started.
+    pub identifies: u64,
+    /// RESUMEs that succeeded since the process started.
+    pub resumes: u64,
+    /// Events received since the process started.
+    pub events: u64,
+    /// Events received and thrown away because the pod could not keep up; see [`crate::shard`].
+    pub dropped: u64,
+    /// The close code that ended it for good, if one did.
+    pub fatal_close: Option<u16>,
+    /// Since when it has not been online, if it ever was.
+    away_since: Option<Instant>,
+    /// Whether it was ever online in this process.
+    pub(crate) was_online: bool,
+}
+
+impl ShardStatus {
+    const fn new(id: u32) -> Self {
+        Self {
+            id,
+            state: ShardState::Waiting,
+            guilds: 0,
+            unavailable_guilds: 0,
+            latency: None,
+            identifies: 0,
+            resumes: 0,
+            events: 0,
+            dropped: 0,
+            fatal_close: None,
+            away_since: None,
+            was_online: false,
+        }
+    }
+
+    /// Takes a new state and remembers since when the shard has been away.
+    pub(crate) fn enter(&mut self, state: ShardState) {
+        if state == ShardState::Online {
+            self.was_online = true;
+            self.away_since = None;
+        } else if self.was_online && self.away_since.is_none() {
+            self.away_since = Some(Instant::now());
+        }
+        self.state = state;
+    }
+
+    /// Whether users can count on it: online, or was until less than 60 s ago and may come back.
+    fn is_ready(&self) -> bool {
+        match self.state {
+            ShardState::Online => true,
+            ShardState::Refused => false,
+            _ => self.away_since.is_some_and(|since| since.elapsed() < AWAY_UNNOTICED),
+        }
+    }
+
+    /// What makes a change worth a report.
+    fn key(&self) -> (ShardState, u32, u32, u64, u64, Option<u16>) {
+        (self.state, self.guilds, self.unavailable_guilds, self.identifies, self.resumes, self.fatal_close)
+    }
+
+    fn report(&self) -> ShardReport {
+        ShardReport {
+            id: self.id,
+            state: self.state,
+            guilds: self.guilds,
+            unavailable_guilds: self.unavailable_guilds,
+            latency_ms: self.latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+            identifies: self.identifies,
+            resumes: self.resumes,
+            events: self.events,
+            fatal_close: self.fatal_close,
+        }
+    }
+}
+
+/// All shards of this pod.
+#[derive(Debug)]
+pub(crate) struct Status {
+    first: u32,
+    total: u32,
+    shards: Vec<Mutex<ShardStatus>>,
+    changed: watch::Sender<()>,
+}
+
+impl Status {
+    pub(crate) fn new(shards: Range<u32>, total: u32) -> Self {
+        let first = shards.start;
+        let shards = shards.map(|id| Mutex::new(ShardStatus::new(id))).collect();
+        Self { first, total, shards, changed: watch::Sender::new(()) }
+    }
+
+    /// The number Discord routes by.
+    pub(crate) const fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// Changes one shard's row and says so if it is worth a report. A shard that is not of this pod is ignored.
+    pub(crate) fn update(&self, id: u32, change: impl FnOnce(&mut ShardStatus)) {
+        let Some(row) = id.checked_sub(self.first).and_then(|row| self.shards.get(row as usize)) else {
+            return;
+        };
+        let mut row = lock(row);
+        let before = row.key();
+        change(&mut row);
+        let news = row.key() != before;
+        drop(row);
+        if news {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// One row as it is now.
+    pub(crate) fn of(&self, id: u32) -> Option<ShardStatus> {
+        let row = id.checked_sub(self.first)?;
+        self.shards.get(row as usize).map(|row| lock(row).clone())
+    }
+
+    /// All rows as they are now, by rising id.
+    pub(crate) fn all(&self) -> Vec<ShardStatus> {
+        self.shards.iter().map(|row| lock(row).clone()).collect()
+    }
+
+    /// Wakes its holder after each change that is worth a report.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The shards' part of a report.
+    pub(crate) fn report(&self) -> Vec<ShardReport> {
+        self.shards.iter().map(|row| lock(row).report()).collect()
+    }
+
+    /// Shards that users cannot count on now; none: the pod is ready.
+    pub(crate) fn not_ready(&self) -> Vec<ShardStatus> {
+        self.all().into_iter().filter(|shard| !shard.is_ready()).collect()
+    }
+}
+
+/// A row stays usable when a task panicked while holding it: each change leaves it consistent.
+fn lock(row: &Mutex<ShardStatus>) -> MutexGuard<'_, ShardStatus> {
+    row.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn not_ready(status: &Status) -> Vec<u32> {
+        status.not_ready().into_iter().map(|shard| shard.id).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ready_means_online_or_away_for_less_than_a_minute() {
+        let status = Status::new(3..5, 8);
+        assert_eq!(not_ready(&status), [3, 4]);
+        status.update(3, |shard| shard.enter(ShardState::Online));
+        status.update(4, |shard| shard.enter(ShardState::Identifying));
+        assert_eq!(not_ready(&status), [4]);
+        status.update(4, |shard| shard.enter(ShardState::Online));
+        assert!(not_ready(&status).is_empty());
+
+        status.update(4, |shard| shard.enter(ShardState::Resuming));
+        tokio::time::advance(Duration::from_secs(40)).await;
+        status.update(4, |shard| shard.enter(ShardState::Waiting));
+        assert!(not_ready(&status).is_empty());
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(not_ready(&status), [4]);
+
+        status.update(3, |shard| shard.enter(ShardState::Refused));
+        assert_eq!(not_ready(&status), [3, 4]);
+    }
+
+    #[test]
+    fn counters_are_no_news_and_states_are() {
+        let status = Status::new(0..1, 1);
+        let mut changes = status.changes();
+        changes.mark_unchanged();
+        status.update(0, |shard| shard.events += 1);
+        status.update(7, |shard| shard.guilds = 1);
+        assert!(!changes.has_changed().unwrap());
+        status.update(0, |shard| shard.guilds = 1);
+        assert!(changes.has_changed().unwrap());
+    }
+}
