@@ -1,0 +1,209 @@
+//! The command line, as typed, and its way to `Options`, as meant.
+//!
+//! From: arguments and `DISCORD_SIM_...` variables. For: the binary. Every value is checked here, with its range; what is
+//! wrong is said in the words of the option. Deliberately absent: defaults of its own; they are those of `Options`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use thiserror::Error;
+
+use crate::intents;
+use crate::options::{FAKE_TOKEN, Options, Token};
+
+/// A simulated Discord for bots and their operators: gateway v10, REST /api/v10, identify limits, daily budget, sessions
+/// that resume, and a ledger of everything at /ledger. It has no authentication but the bots' tokens: let it listen at
+/// loopback or in a test's own network only.
+#[derive(Debug, Parser)]
+#[command(name = "discord-sim", version)]
+pub struct Arguments {
+    /// Address and port to listen at; port 0 takes a free one
+    #[arg(long, env = "DISCORD_SIM_LISTEN", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Base URL of the gateway as clients reach it, such as ws://discord:8090 [default: the host that each client called]
+    #[arg(long, env = "DISCORD_SIM_PUBLIC_URL", value_parser = public_url)]
+    public_url: Option<String>,
+    /// A bot's token; repeat it (in the variable: separate by commas) for several. Tokens with the same first part
+    /// belong to the same bot [default: a well-formed fake one, unless --token-file is given]
+    #[arg(long = "token", env = "DISCORD_SIM_TOKEN", value_delimiter = ',', hide_env_values = true)]
+    tokens: Vec<String>,
+    /// File with tokens, one a line; read once, at the start
+    #[arg(long, env = "DISCORD_SIM_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Guilds in the world, 0 to 500000; every bot is in all of them
+    #[arg(long, env = "DISCORD_SIM_GUILDS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=500_000))]
+    guilds: u32,
+    /// Recommended shards, 1 to 100000 [default: one for every 1000 guilds begun]
+    #[arg(long, env = "DISCORD_SIM_SHARDS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    shards: Option<u32>,
+    /// IDENTIFYs allowed in 5 seconds, one for each value of shard modulo this number; 1 to 10000
+    #[arg(long, env = "DISCORD_SIM_MAX_CONCURRENCY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_concurrency: u32,
+    /// IDENTIFYs of a day, 1 to 10000000; the one after the last costs the token
+    #[arg(long, env = "DISCORD_SIM_IDENTIFY_TOTAL", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    identify_total: u32,
+    /// IDENTIFYs left at the start, 0 to --identify-total [default: all]
+    #[arg(long, env = "DISCORD_SIM_IDENTIFY_REMAINING")]
+    identify_remaining: Option<u32>,
+    /// Seed of the world: the same seed and number of guilds make the same ids
+    #[arg(long, env = "DISCORD_SIM_SEED", default_value_t = 1)]
+    seed: u64,
+    /// By how much Discord's windows (5 s for IDENTIFY, 60 s for sends, REST limits, the day of the budget) are made
+    /// shorter, 0.1 to 1000: 10 makes 5 seconds half a second. Heartbeats and sessions have options of their own
+    #[arg(long, env = "DISCORD_SIM_TIME_FACTOR", default_value_t = 1.0, value_parser = time_factor)]
+    time_factor: f64,
+    /// Seconds for which a session without a connection can be resumed, 0 to 86400
+    #[arg(long, env = "DISCORD_SIM_SESSION_SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    session_seconds: u64,
+    /// Milliseconds between heartbeats, 100 to 600000; after one and a half times that without one, close 4009
+    #[arg(long, env = "DISCORD_SIM_HEARTBEAT_MS", default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    heartbeat_ms: u64,
+    /// Events that a session keeps for RESUME, 1 to 1000000; a client that lags further behind is cut off
+    #[arg(long, env = "DISCORD_SIM_REPLAY_EVENTS", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    replay_events: u64,
+    /// Privileged intents that the bots may use, separated by commas: members, presences, content, or none
+    #[arg(long, env = "DISCORD_SIM_PRIVILEGED_INTENTS", default_value = "members,presences,content", value_parser = privileged)]
+    privileged_intents: u32,
+}
+
+/// What is wrong with the options beyond a single value.
+#[derive(Debug, Error)]
+pub enum ArgumentError {
+    /// The token file cannot be read.
+    #[error("--token-file: cannot read {path}; give a readable file with one token a line")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The token file has no token.
+    #[error("--token-file: {0} has no token in it; write one a line")]
+    NoToken(PathBuf),
+    /// A token that could not stand in a header.
+    #[error("--token: the {0}. token is not 1 to 200 visible ASCII characters; copy it again")]
+    BadToken(usize),
+    /// More left than there are.
+    #[error("--identify-remaining: found {remaining}, more than --identify-total, {total}; use 0 to {total}")]
+    Remaining {
+        /// Left.
+        remaining: u32,
+        /// All.
+        total: u32,
+    },
+}
+
+impl Arguments {
+    /// The options that are meant; reads the token file.
+    pub fn options(self) -> Result<Options, ArgumentError> {
+        let mut tokens: Vec<_> = self.tokens.iter().map(|token| Token::new(token)).collect();
+        if let Some(path) = self.token_file {
+            let read = std::fs::read_to_string(&path);
+            let text = read.map_err(|source| ArgumentError::TokenFile { path: path.clone(), source })?;
+            let before = tokens.len();
+            tokens.extend(text.lines().filter(|line| !line.trim().is_empty()).map(Token::new));
+            if tokens.len() == before {
+                return Err(ArgumentError::NoToken(path));
+            }
+        }
+        if tokens.is_empty() {
+            tokens.push(Token::new(FAKE_TOKEN));
+        }
+        if let Some(bad) = tokens.iter().position(|token| !token.is_well_formed()) {
+            return Err(ArgumentError::BadToken(bad + 1));
+        }
+        let total = self.identify_total;
+        if let Some(remaining) = self.identify_remaining.filter(|remaining| *remaining > total) {
+            return Err(ArgumentError::Remaining { remaining, total });
+        }
+        Ok(Options {
+            listen: self.listen,
+            public_url: self.public_url,
+            tokens,
+            guilds: self.guilds,
+            shards: self.shards,
+            max_concurrency: self.max_concurrency,
+            identify_total: total,
+            identify_remaining: self.identify_remaining,
+            seed: self.seed,
+            time_factor: self.time_factor,
+            session_life: Duration::from_secs(self.session_seconds),
+            heartbeat_interval: Duration::from_millis(self.heartbeat_ms),
+            replay_events: usize::try_from(self.replay_events).unwrap_or(usize::MAX),
+            privileged_intents: self.privileged_intents,
+        })
+    }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim().trim_end_matches('/');
+    let schemes = [("ws://", "ws://"), ("wss://", "wss://"), ("http://", "ws://"), ("https://", "wss://")];
+    let found = schemes.iter().find_map(|(typed, meant)| Some((*meant, url.strip_prefix(typed)?)));
+    match found {
+        Some((scheme, host)) if !host.is_empty() && !host.contains([' ', '?', '#']) => {
+            Ok(format!("{scheme}{host}"))
+        }
+        _ => Err("use ws://host:port, without a query".to_owned()),
+    }
+}
+
+fn time_factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (0.1..=1000.0).contains(factor));
+    factor.ok_or_else(|| "use a number from 0.1 to 1000".to_owned())
+}
+
+fn privileged(text: &str) -> Result<u32, String> {
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.try_fold(0, |bits, word| match word {
+        "members" => Ok(bits | intents::GUILD_MEMBERS),
+        "presences" => Ok(bits | intents::GUILD_PRESENCES),
+        "content" => Ok(bits | intents::MESSAGE_CONTENT),
+        "none" => Ok(bits),
+        other => Err(format!("found {other}; use members, presences, content, or none")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = [&["discord-sim"], arguments].concat();
+        let arguments = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        arguments.options().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_arguments_the_defaults_are_those_of_the_library_at_port_8090() {
+        let options = parse(&[]).unwrap();
+        let expected = Options { listen: "127.0.0.1:8090".parse().unwrap(), ..Options::default() };
+        assert_eq!(format!("{options:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_option() {
+        let table: [(&[&str], &str); 8] = [
+            (&["--guilds", "500001"], "--guilds"),
+            (&["--max-concurrency", "0"], "--max-concurrency"),
+            (&["--time-factor", "0"], "0.1 to 1000"),
+            (&["--time-factor", "NaN"], "0.1 to 1000"),
+            (&["--public-url", "discord:8090"], "ws://host:port"),
+            (&["--identify-total", "5", "--identify-remaining", "6"], "use 0 to 5"),
+            (&["--token", "a b"], "1. token"),
+            (&["--token-file", "/does/not/exist"], "/does/not/exist"),
+        ];
+        for (arguments, expected) in table {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(expected), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_becomes_a_websockets() {
+        for (typed, meant) in [("http://sim:1/", "ws://sim:1"), ("wss://sim", "wss://sim")] {
+            assert_eq!(public_url(typed).unwrap(), meant);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Messages: who wrote what where, and which of the bot's messages answer which of the users'.
+//!
+//! From: REST (the bot's) and control (users'). For: REST answers, MESSAGE_* events, `GET .../replies`. The last ones are
+//! kept; their JSON is in `chat/objects.rs`. Deliberately absent: reactions, threads, webhooks, pins.
+
+pub mod objects;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::snowflake::Snowflake;
+use crate::world::User;
+
+/// Edits of one message that are remembered.
+const HISTORY: usize = 64;
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Channel.
+    pub channel: Snowflake,
+    /// Its guild; none for a direct message.
+    pub guild: Option<Snowflake>,
+}
+
+/// One message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Id.
+    pub id: Snowflake,
+    /// Where it is.
+    pub place: Place,
+    /// Who wrote it.
+    pub author: User,
+    /// What it says now.
+    pub content: String,
+    /// What it has said, the present content last; at most the last 64.
+    pub history: Vec<String>,
+    /// The message it answers.
+    pub reference: Option<Snowflake>,
+    /// Users it mentions.
+    pub mentions: Vec<User>,
+    /// As the client gave it.
+    pub nonce: Option<Value>,
+    /// Embeds as the client gave them.
+    pub embeds: Vec<Value>,
+    /// Attachments, ready to be shown.
+    pub attachments: Vec<Value>,
+    /// When it was made, since the simulator's start.
+    pub at: Duration,
+    /// When it was edited last, since the simulator's start and in Unix milliseconds.
+    pub edited: Option<(Duration, u64)>,
+}
+
+impl Message {
+    /// Puts in a new content.
+    pub fn edit(&mut self, content: String, at: Duration, unix_ms: u64) {
+        self.content.clone_from(&content);
+        if self.history.len() == HISTORY {
+            self.history.remove(0);
+        }
+        self.history.push(content);
+        self.edited = Some((at, unix_ms));
+    }
+}
+
+/// The last messages.
+#[derive(Debug)]
+pub struct Chat {
+    messages: HashMap<Snowflake, Message>,
+    order: VecDeque<Snowflake>,
+    answers: HashMap<Snowflake, Vec<Snowflake>>,
+    capacity: usize,
+}
+
+impl Chat {
+    /// A chat that keeps so many messages.
+    pub fn new(capacity: usize) -> Self {
+        Self { messages: HashMap::new(), order: VecDeque::new(), answers: HashMap::new(), capacity }
+    }
+
+    /// Adds a message, and drops the oldest when there are too many.
+    pub fn add(&mut self, message: Message) {
+        if let Some(asked) = message.reference {
+            self.answers.entry(asked).or_default().push(message.id);
+        }
+        self.order.push_back(message.id);
+        self.messages.insert(message.id, message);
+        while self.order.len() > self.capacity {
+            if let Some(oldest) = self.order.pop_front() {
+                self.answers.remove(&oldest);
+                self.forget(oldest);
+            }
+        }
+    }
+
+    /// The message of that id.
+    pub fn get(&self, id: Snowflake) -> Option<&Message> {
+        self.messages.get(&id)
+    }
+
+    /// The message of that id, to be edited.
+    pub fn get_mut(&mut self, id: Snowflake) -> Option<&mut Message> {
+        self.messages.get_mut(&id)
+    }
+
+    /// Deletes a message.
+    pub fn delete(&mut self, id: Snowflake) -> Option<Message> {
+        self.order.retain(|other| *other != id);
+        self.forget(id)
+    }
+
+    /// The bots' messages that answer this one, oldest first.
+    pub fn answers_to(&self, id: Snowflake) -> impl Iterator<Item = &Message> {
+        let ids = self.answers.get(&id).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().filter_map(|id| self.messages.get(id)).filter(|message| message.author.bot)
+    }
+
+    /// The newest message of that author and nonce in that channel, made at `since` or later.
+    pub fn with_nonce(
+        &self,
+        author: Snowflake,
+        channel: Snowflake,
+        nonce: &Value,
+        since: Duration,
+    ) -> Option<&Message> {
+        let newest_first = self.order.iter().rev().filter_map(|id| self.messages.get(id));
+        newest_first.take_while(|message| message.at >= since).find(|message| {
+            message.author.id == author
+                && message.place.channel == channel
+                && message.nonce.as_ref() == Some(nonce)
+        })
+    }
+
+    fn forget(&mut self, id: Snowflake) -> Option<Message> {
+        let message = self.messages.remove(&id)?;
+        if let Some(asked) = message.reference
+            && let Some(answers) = self.answers.get_mut(&asked)
+        {
+            answers.retain(|other| *other != id);
+            if answers.is_empty() {
+                self.answers.remove(&asked);
+            }
+        }
+        Some(message)
+    }
+}
+
+/// Ids of the users that a content mentions, each once, in order.
+pub fn mentioned(content: &str) -> Vec<Snowflake> {
+    let mut seen = HashSet::new();
+    let parts = content.split("<@").skip(1).filter_map(|part| part.split_once('>'));
+    let ids = parts.filter_map(|(id, _)| id.trim_start_matches('!').parse().ok().map(Snowflake));
+    ids.filter(|id| seen.insert(*id)).take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: u64, reference: Option<u64>) -> Message {
+        Message {
+            id: Snowflake(id),
+            place: Place { channel: Snowflake(1), guild: None },
+            author: User { id: Snowflake(9), name: "bot".into(), bot: true },
+            content: "x".into(),
+            history: vec!["x".into()],
+            reference: reference.map(Snowflake),
+            mentions: Vec::new(),
+            nonce: Some(Value::from(id)),
+            embeds: Vec::new(),
+            attachments: Vec::new(),
+            at: Duration::from_millis(id),
+            edited: None,
+        }
+    }
+
+    #[test]
+    fn answers_are_found_by_the_message_that_they_name_and_go_with_deletion() {
+        let mut chat = Chat::new(10);
+        for (id, reference) in [(1, None), (2, Some(1)), (3, Some(1))] {
+            chat.add(message(id, reference));
+        }
+        chat.delete(Snowflake(2));
+        let ids: Vec<_> = chat.answers_to(Snowflake(1)).map(|message| message.id.0).collect();
+        assert_eq!(ids, [3]);
+    }
+
+    #[test]
+    fn only_the_last_messages_are_kept_and_nothing_of_the_others() {
+        let mut chat = Chat::new(3);
+        for id in 1..=100 {
+            chat.add(message(id, Some(id.saturating_sub(1))));
+        }
+        assert_eq!((chat.messages.len(), chat.order.len()), (3, 3));
+        assert!(chat.answers.len() <= 4, "{:?}", chat.answers);
+    }
+
+    #[test]
+    fn a_nonce_is_found_again_for_its_author_and_channel_while_it_is_young() {
+        let mut chat = Chat::new(10);
+        chat.add(message(5, None));
+        let find = |author, since| {
+            chat.with_nonce(Snowflake(author), Snowflake(1), &Value::from(5), since).is_some()
+        };
+        assert!(find(9, Duration::ZERO));
+        assert!(!find(8, Duration::ZERO));
+        assert!(!find(9, Duration::from_millis(6)));
+    }
+
+    #[test]
+    fn mentions_are_read_in_both_spellings_and_once() {
+        assert_eq!(mentioned("<@1> <@!2> <@1> <@&3> <@x> <@4"), [Snowflake(1), Snowflake(2)]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Control over HTTP: `/control/...`, `/ledger`, `/healthz`, and the page for people.
+//!
+//! From: requests without authentication (loopback or a test's namespace only). For: demos, scripts, `kubectl exec`.
+//! Bodies are bounded; bad input gets 400 and `{"error": "field, found, remedy"}`. Deliberately absent: anything that the
+//! typed methods cannot do.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, Response};
+use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::ControlError;
+use crate::discord::Discord;
+use crate::rest::answer::{answer, ok};
+use crate::snowflake::Snowflake;
+
+/// The longest body of a control request.
+const LONGEST_BODY: usize = 64 * 1024;
+/// Guilds in one answer.
+const MOST_GUILDS: usize = 1000;
+
+/// The page for people; it reads `/ledger` by itself.
+pub const PAGE: &str = include_str!("../page.html");
+
+type Body = Result<Bytes, BytesRejection>;
+type Discords = State<Arc<Discord>>;
+
+/// Control as a router.
+pub fn router(discord: &Arc<Discord>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/ledger", get(ledger))
+        .route("/control/guilds", get(guilds))
+        .route("/control/messages", post(post_message))
+        .route("/control/messages/{message}/replies", get(replies))
+        .route("/control/settings", get(settings).post(change_settings))
+        .route("/control/connections/drop", post(drop_connections))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(Arc::clone(discord))
+}
+
+/// The page.
+pub fn page() -> Html<&'static str> {
+    Html(PAGE)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LedgerFilter {
+    /// Only sessions, IDENTIFYs and RESUMEs of this total.
+    total: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuildFilter {
+    shard: Option<u32>,
+    total: Option<u32>,
+}
+
+async fn ledger(State(discord): Discords, filter: Result<Query<LedgerFilter>, QueryRejection>) -> Response {
+    let total = match filter {
+        Ok(Query(filter)) => filter.total,
+        Err(error) => return reject(&bad(error.body_text())),
+    };
+    let mut ledger = discord.ledger();
+    if let Some(total) = total {
+        ledger.sessions.retain(|session| session.total == total);
+        ledger.identify_log.retain(|identify| identify.total == total);
+        ledger.resume_log.retain(|resume| resume.total == Some(total));
+    }
+    answer_with(&ledger)
+}
+
+async fn guilds(State(discord): Discords, filter: Result<Query<GuildFilter>, QueryRejection>) -> Response {
+    let Ok(Query(filter)) = filter else {
+        return reject(&bad("query: use shard and total, both numbers".to_owned()));
+    };
+    let (shard, total) = (filter.shard.unwrap_or(0), filter.total.unwrap_or(1));
+    let guilds: Vec<_> = discord.world.guilds_of(shard, total).take(MOST_GUILDS).collect();
+    ok(&json!({ "guilds": guilds }))
+}
+
+async fn post_message(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.post_message(request)))
+}
+
+async fn replies(
+    State(discord): Discords,
+    Path(message): Path<String>,
+    wait: Result<Query<super::ReplyWait>, QueryRejection>,
+) -> Response {
+    let Ok(id) = message.parse().map(Snowflake) else {
+        return reject(&bad("message: found something else in the path; use a messageId".to_owned()));
+    };
+    match wait {
+        Ok(Query(wait)) => respond(discord.replies(id, &wait).await),
+        Err(error) => reject(&bad(error.body_text())),
+    }
+}
+
+async fn settings(State(discord): Discords) -> Response {
+    answer_with(&discord.settings())
+}
+
+async fn change_settings(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|change| discord.settle(&change)))
+}
+
+async fn drop_connections(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.drop_connection(request)))
+}
+
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, ControlError> {
+    let body = body.map_err(|_| bad(format!("body: longer than {LONGEST_BODY} bytes; use less")))?;
+    let wrong = |error: serde_json::Error| {
+        bad(format!("body: {error}; use a JSON object with the fields of this call"))
+    };
+    let value: Value = serde_json::from_slice(&body).map_err(wrong)?;
+    if !value.is_object() {
+        return Err(bad("body: found no JSON object; use one with the fields of this call".to_owned()));
+    }
+    serde_json::from_value(value).map_err(wrong)
+}
+
+fn respond<T: Serialize>(result: Result<T, ControlError>) -> Response {
+    match result {
+        Ok(value) => answer_with(&value),
+        Err(error) => reject(&error),
+    }
+}
+
+fn answer_with(value: &impl Serialize) -> Response {
+    match serde_json::to_value(value) {
+        Ok(value) => ok(&value),
+        Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.to_string() })),
+    }
+}
+
+fn reject(error: &ControlError) -> Response {
+    let status = match error {
+        ControlError::BadRequest(_) => StatusCode::BAD_REQUEST,
+        ControlError::NotFound(_) => StatusCode::NOT_FOUND,
+    };
+    answer(status, &json!({ "error": error.to_string() }))
+}
+
+fn bad(text: String) -> ControlError {
+    ControlError::BadRequest(text)
+}

@@ -1,0 +1,234 @@
+//! The simulated Discord: one state behind one lock, and the clock. What can be done to it is in the files below this one.
+//!
+//! From: options. For: the gateway, REST and control, which are only its edges. The lock is held for short computations,
+//! never across an await; what changes under it can be waited for. Deliberately absent: sockets and HTTP.
+
+pub(crate) mod change;
+mod delivery;
+mod departure;
+pub(crate) mod entry;
+pub(crate) mod resume;
+mod snapshot;
+pub(crate) mod talk;
+
+pub use delivery::Delivery;
+pub use departure::End;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::chat::Chat;
+use crate::ledger::{Violation, ViolationKind};
+use crate::options::{Options, Token};
+use crate::record::Record;
+use crate::rules::{self, Budget, IdentifyLimit, Pace};
+use crate::session::registry::Registry;
+use crate::session::wire::{Order, Wire};
+use crate::settings::{RestState, ResumeWhileConnected, Settings};
+use crate::snowflake::{Mint, Snowflake};
+use crate::world::{User, World};
+
+/// Messages that are kept.
+const MESSAGES: usize = 20_000;
+
+/// The simulated Discord.
+#[derive(Debug)]
+pub struct Discord {
+    /// What it was started with.
+    pub options: Options,
+    /// Its guilds.
+    pub world: World,
+    /// How fast its windows pass.
+    pub pace: Pace,
+    /// Ends every connection.
+    pub stop: CancellationToken,
+    started: Instant,
+    started_at: Timestamp,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+    connections: AtomicU64,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) applications: BTreeMap<Snowflake, Application>,
+    /// Known tokens, and whether each is still good.
+    pub(crate) tokens: HashMap<Token, bool>,
+    pub(crate) sessions: Registry,
+    pub(crate) chat: Chat,
+    pub(crate) mint: Mint,
+    pub(crate) record: Record,
+    /// Channels between one person and a bot, by channel.
+    pub(crate) direct: HashMap<Snowflake, DirectChannel>,
+}
+
+/// A bot.
+#[derive(Debug)]
+pub(crate) struct Application {
+    pub(crate) user: User,
+    pub(crate) budget: Budget,
+    pub(crate) identifies: IdentifyLimit,
+}
+
+/// A channel between one person and a bot.
+#[derive(Clone, Debug)]
+pub(crate) struct DirectChannel {
+    pub(crate) person: User,
+    pub(crate) application: Snowflake,
+}
+
+impl Discord {
+    /// A Discord that begins now.
+    pub fn new(options: Options) -> Self {
+        let world = World::new(options.guilds, options.seed);
+        let pace = Pace::new(options.time_factor);
+        let state = State::new(&options, pace);
+        Self {
+            world,
+            pace,
+            stop: CancellationToken::new(),
+            started: Instant::now(),
+            started_at: Timestamp::now(),
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+            connections: AtomicU64::new(0),
+            options,
+        }
+    }
+
+    /// Time since the start.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The present in Unix milliseconds, by the monotonic clock.
+    pub fn unix_ms(&self) -> u64 {
+        let started = u64::try_from(self.started_at.as_millisecond()).unwrap_or_default();
+        started + ms(self.now())
+    }
+
+    /// Sees every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The handle of a new connection.
+    pub fn connect(&self) -> (Wire, mpsc::Receiver<Order>) {
+        let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Wire::new(id, self.stop.child_token())
+    }
+
+    /// The gateway's base URL for a client that called this host.
+    pub fn gateway_url(&self, host: &str) -> String {
+        self.options.public_url.clone().unwrap_or_else(|| format!("ws://{host}"))
+    }
+
+    /// The bot of a token, if the token is good.
+    pub fn application_of(&self, token: &Token) -> Option<Snowflake> {
+        self.read().application_of(token)
+    }
+
+    /// Whether REST is to answer 503.
+    pub fn rest_state(&self) -> RestState {
+        self.read().settings.rest
+    }
+
+    /// A bot's user.
+    pub fn bot(&self, application: Snowflake) -> Option<User> {
+        self.read().applications.get(&application).map(|application| application.user.clone())
+    }
+
+    pub(crate) fn read(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change { state: Some(self.read()), changed: &self.changed }
+    }
+}
+
+impl State {
+    fn new(options: &Options, pace: Pace) -> Self {
+        let total = options.identify_total;
+        let remaining = options.identify_remaining.unwrap_or(total).min(total);
+        let applications = options.tokens.iter().map(Token::application).map(|id| {
+            let application = Application {
+                user: User { id, name: format!("sim-bot-{}", id.0 % 10_000), bot: true },
+                budget: Budget::new(total, remaining, pace.scale(rules::BUDGET_SPAN)),
+                identifies: IdentifyLimit::new(pace.scale(rules::IDENTIFY_SPAN)),
+            };
+            (id, application)
+        });
+        Self {
+            settings: Settings {
+                recommended_shards: options.shards.unwrap_or_else(|| options.guilds.div_ceil(1000)).max(1),
+                max_concurrency: options.max_concurrency.max(1),
+                total,
+                remaining,
+                refuse_token: false,
+                rest: RestState::Normal,
+                resume_while_connected: ResumeWhileConnected::TakeOver,
+            },
+            applications: applications.collect(),
+            tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),
+            sessions: Registry::default(),
+            chat: Chat::new(MESSAGES),
+            mint: Mint::default(),
+            record: Record::default(),
+            direct: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn application_of(&self, token: &Token) -> Option<Snowflake> {
+        let good = !self.settings.refuse_token && self.tokens.get(token).copied().unwrap_or_default();
+        good.then(|| token.application())
+    }
+
+    pub(crate) fn violation(&mut self, at: Duration, kind: ViolationKind, text: String) {
+        tracing::warn!(?kind, text, "rule broken");
+        self.record.violations.push(Violation { at_ms: ms(at), kind, text });
+    }
+}
+
+/// The state, to be changed; whoever waits for changes is woken once the lock is free again.
+pub(crate) struct Change<'a> {
+    state: Option<MutexGuard<'a, State>>,
+    changed: &'a watch::Sender<u64>,
+}
+
+impl Deref for Change<'_> {
+    type Target = State;
+
+    #[expect(clippy::expect_used, reason = "the guard is taken only by drop")]
+    fn deref(&self) -> &State {
+        self.state.as_deref().expect("the guard is there until drop")
+    }
+}
+
+impl DerefMut for Change<'_> {
+    #[expect(clippy::expect_used, reason = "the guard is taken only by drop")]
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_deref_mut().expect("the guard is there until drop")
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        drop(self.state.take());
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
+
+pub(crate) fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

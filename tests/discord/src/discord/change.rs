@@ -1,0 +1,91 @@
+//! Changes from outside: settings, and connections dropped on purpose.
+//!
+//! From: control. For: faults and answers of Discord that a fleet has to live with.
+//! Deliberately absent: the shapes of requests (`settings.rs`, `control.rs`).
+
+use super::{Discord, State};
+use crate::session::wire::Order;
+use crate::settings::{Settings, SettingsChange};
+
+/// How a connection is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drop {
+    /// TCP ends without a word; the session lives on.
+    Tcp,
+    /// Op 7, then close 4000; the session lives on.
+    Reconnect,
+    /// Op 9 with true, then close 4000; the session lives on.
+    InvalidResumable,
+    /// Op 9 with false, then close 4000; the session is gone.
+    Invalid,
+}
+
+impl Discord {
+    /// The settings in force, with what is left of the first bot's day.
+    pub fn settings(&self) -> Settings {
+        self.settings_of(&mut self.change())
+    }
+
+    /// Changes settings, or says what is wrong with the change.
+    pub fn change_settings(&self, change: &SettingsChange) -> Result<Settings, String> {
+        let mut state = self.change();
+        let settings = change.applied_to(&self.settings_of(&mut state))?;
+        for application in state.applications.values_mut() {
+            if change.total.is_some() {
+                application.budget.set_total(settings.total);
+            }
+            if change.remaining.is_some() {
+                application.budget.set_remaining(settings.remaining);
+            }
+        }
+        if settings.refuse_token && !state.settings.refuse_token {
+            for id in state.sessions.ids_where(|_| true) {
+                self.end_session(&mut state, &id, 4004, "Authentication failed.");
+            }
+        }
+        state.settings = settings;
+        Ok(self.settings_of(&mut state))
+    }
+
+    /// Drops the connections of a shard (of any, where none is given); how many there were.
+    pub(crate) fn drop_connections(&self, shard: Option<(u32, u32)>, how: Drop) -> usize {
+        let mut state = self.change();
+        let ids = state.sessions.ids_where(|session| {
+            session.link.is_some() && shard.is_none_or(|shard| shard == (session.shard, session.total))
+        });
+        for id in &ids {
+            let Some(wire) =
+                state.sessions.get_mut(id).and_then(|session| Some(session.link.as_ref()?.wire.clone()))
+            else {
+                continue;
+            };
+            let word = match how {
+                Drop::Tcp => {
+                    wire.cut_off();
+                    continue;
+                }
+                Drop::Reconnect => r#"{"op":7,"d":null,"s":null,"t":null}"#,
+                Drop::InvalidResumable => r#"{"op":9,"d":true,"s":null,"t":null}"#,
+                Drop::Invalid => r#"{"op":9,"d":false,"s":null,"t":null}"#,
+            };
+            wire.order(Order::Frame(word.to_owned()));
+            if how == Drop::Invalid {
+                self.end_session(&mut state, id, 4000, "The session was invalidated.");
+            } else {
+                self.close(&mut state, &wire, 4000, "Reconnect.", Some(id));
+            }
+        }
+        ids.len()
+    }
+
+    fn settings_of(&self, state: &mut State) -> Settings {
+        let now = self.now();
+        let mut settings = state.settings.clone();
+        let first = self.options.tokens.first().map(crate::options::Token::application);
+        if let Some(application) = first.and_then(|id| state.applications.get_mut(&id)) {
+            settings.total = application.budget.total();
+            settings.remaining = application.budget.remaining(now);
+        }
+        settings
+    }
+}

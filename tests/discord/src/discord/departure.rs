@@ -1,0 +1,126 @@
+//! Departure: ends of connections and of sessions.
+//!
+//! From: the gateway (the client left, broke a rule, or was cut), entry and control. For: the registry and the ledger.
+//! A session outlives its connection unless the client closed with 1000 or 1001, or the simulator ended it.
+//! Deliberately absent: the close handshake itself (`gateway.rs`).
+
+use super::{Discord, State, ms};
+use crate::ledger::{Close, Side, ViolationKind};
+use crate::session::Link;
+use crate::session::wire::Wire;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client closed with this code; none where the connection just ended.
+    Client(Option<u16>),
+    /// The simulator cut it.
+    Cut,
+}
+
+impl Discord {
+    /// A connection has ended; `session` is what it had.
+    pub fn leave(&self, wire: &Wire, session: Option<&str>, end: End) {
+        let now = self.now();
+        let mut state = self.change();
+        if wire.has_lagged() {
+            state.record.cut_off += 1;
+        }
+        if !wire.is_closing() {
+            let (by, code) = match end {
+                End::Client(code) => (Side::Client, code),
+                End::Cut => (Side::Server, None),
+            };
+            let close = close_of(&mut state, ms(now), by, code, None, session);
+            state.record.close(close);
+        }
+        let ended = !wire.is_closing() && matches!(end, End::Client(Some(1000 | 1001)));
+        let Some(id) = session else { return };
+        let Some(session) = state.sessions.get_mut(id).filter(|session| session.is_linked_to(wire)) else {
+            return;
+        };
+        if ended {
+            state.sessions.remove(id);
+        } else {
+            session.link = None;
+            session.left_at = Some(now);
+        }
+    }
+
+    /// Closes a connection with a code, and the rule that was broken, if one was.
+    pub fn close_for(
+        &self,
+        wire: &Wire,
+        session: Option<&str>,
+        close: (u16, &'static str),
+        broken: Option<(ViolationKind, String)>,
+    ) {
+        let mut state = self.change();
+        if let Some((kind, text)) = broken {
+            state.violation(self.now(), kind, text);
+        }
+        let (code, reason) = close;
+        match session {
+            // "Your session timed out": it is gone, other than after every other close by a rule.
+            Some(id) if code == 4009 => self.end_session(&mut state, id, code, reason),
+            session => self.close(&mut state, wire, code, reason, session),
+        }
+    }
+
+    /// Forgets the sessions whose time without a connection is over.
+    pub fn sweep(&self) {
+        let (now, life) = (self.now(), self.options.session_life);
+        if !self.read().sessions.all().any(|session| session.is_over(now, life)) {
+            return;
+        }
+        let mut state = self.change();
+        for id in state.sessions.ids_where(|session| session.is_over(now, life)) {
+            state.sessions.remove(&id);
+        }
+    }
+
+    /// Ends a session; its connection, if it has one, is closed with the code.
+    pub(crate) fn end_session(&self, state: &mut State, id: &str, code: u16, reason: &'static str) {
+        let link = state.sessions.get_mut(id).and_then(|session| session.link.take());
+        if let Some(Link { wire, .. }) = link {
+            self.close(state, &wire, code, reason, Some(id));
+        }
+        state.sessions.remove(id);
+    }
+
+    /// Closes a connection and writes it down, once.
+    pub(crate) fn close(
+        &self,
+        state: &mut State,
+        wire: &Wire,
+        code: u16,
+        reason: &'static str,
+        session: Option<&str>,
+    ) {
+        if wire.close(code, reason) {
+            let close = close_of(state, ms(self.now()), Side::Server, Some(code), Some(reason), session);
+            state.record.close(close);
+        }
+    }
+}
+
+fn close_of(
+    state: &mut State,
+    at_ms: u64,
+    by: Side,
+    code: Option<u16>,
+    reason: Option<&str>,
+    session: Option<&str>,
+) -> Close {
+    let place =
+        session.and_then(|id| state.sessions.get_mut(id)).map(|session| (session.shard, session.total));
+    Close {
+        at_ms,
+        by,
+        code,
+        reason: reason.map(str::to_owned),
+        session_id: session.map(str::to_owned),
+        shard: place.map(|(shard, _)| shard),
+        total: place.map(|(_, total)| total),
+    }
+}

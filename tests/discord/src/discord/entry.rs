@@ -1,0 +1,229 @@
+//! Entry: IDENTIFY, with every rule that Discord has for it.
+//!
+//! From: the gateway, after it has read the payload. For: a session with this connection, or what to answer instead.
+//! Order of the checks: token, budget (each IDENTIFY with a good token counts, whatever becomes of it), 4005, 4010, 4013,
+//! 4014, the bucket's 5 s, 4011. Deliberately absent: reading payloads (`gateway/frames.rs`), RESUME (`discord/resume.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Discord, State, ms};
+use crate::intents;
+use crate::ledger::{Identify, ViolationKind};
+use crate::options::Token;
+use crate::session::log::{Data, Event, EventLog};
+use crate::session::wire::{Order, Wire};
+use crate::session::{Link, Session};
+use crate::snowflake::Snowflake;
+use crate::world::objects;
+
+/// Guilds that a shard may have.
+const GUILDS_PER_SHARD: usize = 2500;
+/// From this many guilds on, the number of shards must be a multiple of the recommended one.
+const LARGE_BOT: usize = 150_000;
+
+/// An IDENTIFY as the gateway read it.
+#[derive(Debug)]
+pub struct IdentifyRequest {
+    /// The bot's token.
+    pub token: Token,
+    /// `[shard, total]`; `[0, 1]` where it was left out.
+    pub shard: (u32, u32),
+    /// Intents; none where it was left out.
+    pub intents: Option<u64>,
+    /// Whether this connection has a session already.
+    pub again: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The connection has this session now.
+    Entered(String),
+    /// Op 9 with false; the connection stays open.
+    InvalidSession,
+    /// Close with this code.
+    Close(u16, &'static str),
+}
+
+/// Why an IDENTIFY is not accepted.
+struct Refusal {
+    kind: ViolationKind,
+    text: String,
+    entry: Entry,
+}
+
+/// The answer to a token that is not known, or not any more.
+pub(crate) const BAD_TOKEN: Entry = Entry::Close(4004, "Authentication failed.");
+
+impl Discord {
+    /// Makes a session for this connection, or says what to answer instead.
+    pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str) -> Entry {
+        let now = self.now();
+        let mut state = self.change();
+        let Some(application) = state.application_of(&request.token) else { return BAD_TOKEN };
+        let (shard, total) = request.shard;
+        let bucket = shard % state.settings.max_concurrency;
+        let entry = match self.judge(&mut state, application, request, bucket, now) {
+            Ok(intents) => {
+                let session = self.open(&state, request, intents, wire, host);
+                let id = session.id.clone();
+                wire.order(Order::Attach(id.clone()));
+                wire.wake();
+                state.sessions.insert(session);
+                Entry::Entered(id)
+            }
+            Err(refusal) => {
+                let text = format!("shard {shard} of {total}: {}", refusal.text);
+                state.violation(now, refusal.kind, text);
+                refusal.entry
+            }
+        };
+        let accepted = matches!(entry, Entry::Entered(_));
+        let outcome = entry.outcome("ready");
+        state.record.identify(Identify {
+            at_ms: ms(now),
+            application_id: application,
+            shard,
+            total,
+            bucket,
+            accepted,
+            outcome,
+        });
+        entry
+    }
+
+    /// Every check after the token's; on success the intents.
+    fn judge(
+        &self,
+        state: &mut State,
+        application: Snowflake,
+        request: &IdentifyRequest,
+        bucket: u32,
+        now: Duration,
+    ) -> Result<u32, Refusal> {
+        let (shard, total) = request.shard;
+        if !state.applications.get_mut(&application).is_some_and(|application| application.budget.spend(now))
+        {
+            self.reset_token(state, application, &request.token);
+            return refuse(
+                ViolationKind::Budget,
+                "the day's IDENTIFYs were used up; the token is reset",
+                BAD_TOKEN,
+            );
+        }
+        if request.again {
+            let close = Entry::Close(4005, "Already authenticated.");
+            return refuse(
+                ViolationKind::AlreadyAuthenticated,
+                "IDENTIFY on a connection that has a session",
+                close,
+            );
+        }
+        let recommended = state.settings.recommended_shards;
+        let is_large = self.world.guilds().len() >= LARGE_BOT;
+        if shard >= total || (is_large && !total.is_multiple_of(recommended)) {
+            let text = format!("no such shard (large bots: a multiple of {recommended} shards)");
+            return refuse(ViolationKind::Shard, text, Entry::Close(4010, "Invalid shard."));
+        }
+        let Some(intents) = request.intents.and_then(intents::known) else {
+            let text = format!("intents {:?} have unknown bits or are missing", request.intents);
+            return refuse(ViolationKind::Intents, text, Entry::Close(4013, "Invalid intent(s)."));
+        };
+        let denied = intents & intents::PRIVILEGED & !self.options.privileged_intents;
+        if denied != 0 {
+            let text = format!("privileged intents {denied} are not enabled for the application");
+            return refuse(
+                ViolationKind::DisallowedIntents,
+                text,
+                Entry::Close(4014, "Disallowed intent(s)."),
+            );
+        }
+        let identifies =
+            state.applications.get_mut(&application).map(|application| &mut application.identifies);
+        if let Some(Err(early)) = identifies.map(|limit| limit.admit(bucket, now)) {
+            let text = format!("IDENTIFY in bucket {bucket} came {} ms too early", ms(early));
+            return refuse(ViolationKind::IdentifyRate, text, Entry::InvalidSession);
+        }
+        let guilds = self.world.guilds_of(shard, total).count();
+        if guilds > GUILDS_PER_SHARD {
+            let text = format!("it would have {guilds} guilds, more than {GUILDS_PER_SHARD}");
+            return refuse(ViolationKind::GuildsPerShard, text, Entry::Close(4011, "Sharding required."));
+        }
+        Ok(intents)
+    }
+
+    fn open(
+        &self,
+        state: &State,
+        request: &IdentifyRequest,
+        intents: u32,
+        wire: &Arc<Wire>,
+        host: &str,
+    ) -> Session {
+        let (application, (shard, total)) = (request.token.application(), request.shard);
+        let id = format!("{:032x}", rand::random::<u128>());
+        let guilds: Vec<_> = self.world.guilds_of(shard, total).collect();
+        let mut log = EventLog::new(self.options.replay_events + guilds.len() + 1);
+        let mut ready = self.ready(state, application, &guilds, host);
+        ready["session_id"] = json!(id);
+        ready["shard"] = json!([shard, total]);
+        log.push(Event { name: "READY", data: Data::Text(ready.to_string().into()) });
+        if intents & intents::GUILDS != 0 {
+            for guild in &guilds {
+                log.push(Event { name: "GUILD_CREATE", data: Data::Guild(*guild) });
+            }
+        }
+        Session {
+            id,
+            application,
+            shard,
+            total,
+            intents,
+            guilds: u32::try_from(guilds.len()).unwrap_or(u32::MAX),
+            ready_at: self.now(),
+            log,
+            sent: 0,
+            link: Some(Link { wire: Arc::clone(wire), next: 1 }),
+            left_at: None,
+        }
+    }
+
+    fn ready(&self, state: &State, application: Snowflake, guilds: &[Snowflake], host: &str) -> Value {
+        let user =
+            state.applications.get(&application).map(|application| objects::current_user(&application.user));
+        let guilds: Vec<_> = guilds.iter().map(|id| json!({ "id": id, "unavailable": true })).collect();
+        json!({
+            "v": 10, "user": user, "user_settings": {}, "guilds": guilds, "session_type": "normal",
+            "resume_gateway_url": self.gateway_url(host), "private_channels": [], "relationships": [], "presences": [],
+            "guild_join_requests": [], "geo_ordered_rtc_regions": [], "auth": {}, "_trace": ["[\"discord-sim\"]"],
+            "application": {
+                "id": application, "flags": objects::application_flags(self.options.privileged_intents),
+            },
+        })
+    }
+
+    fn reset_token(&self, state: &mut State, application: Snowflake, token: &Token) {
+        state.record.token_resets += 1;
+        state.tokens.insert(token.clone(), false);
+        for id in state.sessions.ids_where(|session| session.application == application) {
+            self.end_session(state, &id, 4004, "The bot's token was reset.");
+        }
+    }
+}
+
+impl Entry {
+    pub(crate) fn outcome(&self, entered: &str) -> String {
+        match self {
+            Self::Entered(_) => entered.to_owned(),
+            Self::InvalidSession => "invalidSession".to_owned(),
+            Self::Close(code, _) => code.to_string(),
+        }
+    }
+}
+
+fn refuse<T>(kind: ViolationKind, text: impl Into<String>, entry: Entry) -> Result<T, Refusal> {
+    Err(Refusal { kind, text: text.into(), entry })
+}

@@ -1,0 +1,164 @@
+//! Snapshots: the ledger as of now, and one event written out as a frame's text.
+//!
+//! From: the state. For: `GET /ledger`, tests and the gateway's writer. Deliberately absent: changes of any kind, but that
+//! a writer's place in its session's log moves on.
+
+use serde_json::json;
+
+use super::{Application, Discord, State, ms};
+use crate::intents;
+use crate::ledger::{BudgetLeft, Ledger, SessionState};
+use crate::options::Token;
+use crate::session::Session;
+use crate::session::log::{Data, Event};
+use crate::session::wire::Wire;
+use crate::snowflake::Snowflake;
+use crate::world::{User, objects};
+
+/// Events that a connection takes at a time.
+const BATCH: usize = 64;
+
+/// What `GET /gateway/bot` says of a bot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionStart {
+    pub(crate) shards: u32,
+    pub(crate) total: u32,
+    pub(crate) remaining: u32,
+    pub(crate) reset_after_ms: u64,
+    pub(crate) max_concurrency: u32,
+}
+
+/// Events of one session for one connection, to be written out without the lock.
+pub(crate) struct Batch {
+    events: Vec<(u64, Event)>,
+    bot: Option<User>,
+    all_members: bool,
+}
+
+impl Discord {
+    /// Everything that happened so far.
+    pub fn ledger(&self) -> Ledger {
+        self.sweep();
+        let now = self.now();
+        let mut state = self.read();
+        let budgets = budgets(&mut state, now);
+        let first = self.options.tokens.first().map(Token::application);
+        let none = BudgetLeft { application_id: Snowflake(0), total: 0, remaining: 0, resets_in_ms: 0 };
+        let budget =
+            budgets.iter().find(|budget| Some(budget.application_id) == first).cloned().unwrap_or(none);
+        let record = &state.record;
+        Ledger {
+            started_at: self.started_at,
+            now: jiff::Timestamp::now(),
+            now_ms: ms(now),
+            time_factor: self.options.time_factor,
+            max_concurrency: state.settings.max_concurrency,
+            budget,
+            budgets,
+            recommended_shards: state.settings.recommended_shards,
+            guilds: self.world.guilds().len() as u64,
+            identifies: record.identifies.count,
+            identifies_accepted: record.identifies_accepted,
+            resumes: record.resumes_accepted,
+            resumes_failed: record.resumes.count - record.resumes_accepted,
+            violations: record.violations.count,
+            violation_details: record.violations.last(),
+            token_resets: record.token_resets,
+            closes: record.client_closes.clone(),
+            server_closes: record.server_closes.clone(),
+            close_log: record.closes.last(),
+            cut_off: record.cut_off,
+            rest: record.rest_counts(),
+            invalid_requests: record.invalid_requests,
+            unknown_routes: record.unknown_routes.count,
+            unknown_route_details: record.unknown_routes.last(),
+            sessions: state.sessions.all().map(session_state).collect(),
+            identify_log: record.identifies.last(),
+            resume_log: record.resumes.last(),
+            first_identify_at_ms: record.first_identify_at_ms,
+            last_ready_at_ms: record.last_ready_at_ms,
+            messages: record.messages.clone(),
+        }
+    }
+
+    /// The bot's limits, if it is known.
+    pub(crate) fn session_start(&self, application: Snowflake) -> Option<SessionStart> {
+        let now = self.now();
+        let mut state = self.read();
+        let (shards, max_concurrency) = (state.settings.recommended_shards, state.settings.max_concurrency);
+        let budget = &mut state.applications.get_mut(&application)?.budget;
+        Some(SessionStart {
+            shards,
+            total: budget.total(),
+            remaining: budget.remaining(now),
+            reset_after_ms: ms(budget.resets_in(now)),
+            max_concurrency,
+        })
+    }
+
+    /// Writes a REST call down.
+    pub(crate) fn record_rest(&self, route: &str, status: u16) {
+        self.change().record.rest(route, status);
+    }
+
+    /// Writes a call of a route that does not exist down.
+    pub(crate) fn record_unknown_route(&self, method: &str, path: &str) {
+        tracing::warn!(method, path, "a route that the simulator does not have");
+        let route = format!("{method} {}", path.chars().take(200).collect::<String>());
+        self.change().record.unknown_routes.push(route);
+    }
+
+    /// The next events of a connection; none when it has had them all, or has lost its session.
+    pub(crate) fn next_events(&self, session: &str, wire: &Wire) -> Option<Batch> {
+        let mut state = self.change();
+        let session = state.sessions.get_mut(session)?;
+        let events = session.pull(wire, BATCH);
+        if events.is_empty() {
+            return None;
+        }
+        let (application, all_members) =
+            (session.application, session.intents & intents::GUILD_PRESENCES != 0);
+        let bot = state.applications.get(&application).map(|application| application.user.clone());
+        Some(Batch { events, bot, all_members })
+    }
+
+    /// The texts of these events' frames.
+    pub(crate) fn frames(&self, batch: &Batch) -> Vec<String> {
+        let frames = batch.events.iter().map(|(sequence, event)| {
+            let data = match (&event.data, &batch.bot) {
+                (Data::Text(text), _) => text.to_string(),
+                (Data::Guild(id), Some(bot)) => {
+                    objects::guild_create(&self.world, *id, bot, batch.all_members).to_string()
+                }
+                (Data::Guild(id), None) => json!({ "id": id, "unavailable": true }).to_string(),
+            };
+            format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{data}}}"#, event.name)
+        });
+        frames.collect()
+    }
+}
+
+fn budgets(state: &mut State, now: std::time::Duration) -> Vec<BudgetLeft> {
+    let left = |(id, application): (&Snowflake, &mut Application)| BudgetLeft {
+        application_id: *id,
+        total: application.budget.total(),
+        remaining: application.budget.remaining(now),
+        resets_in_ms: ms(application.budget.resets_in(now)),
+    };
+    state.applications.iter_mut().map(left).collect()
+}
+
+fn session_state(session: &Session) -> SessionState {
+    SessionState {
+        application_id: session.application,
+        shard: session.shard,
+        total: session.total,
+        session_id: session.id.clone(),
+        connected: session.link.is_some(),
+        ready_at_ms: ms(session.ready_at),
+        guilds: session.guilds,
+        intents: session.intents,
+        sequence: session.log.last(),
+        sent_events: session.sent,
+    }
+}

@@ -1,0 +1,285 @@
+//! Talk: users and bots write, edit, delete, type; every word becomes an event for the sessions it concerns.
+//!
+//! From: control (users) and REST (bots). For: the chat, the ledger's counts and delivery.
+//! A user's message always arrives; a bot's is checked as Discord checks it. Deliberately absent: permissions (bots are
+//! moderators everywhere), and the reading of requests.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::delivery::{Delivery, Occasion};
+use super::{DirectChannel, Discord, State};
+use crate::chat::objects::{message as message_object, message_event};
+use crate::chat::{Message, Place, mentioned};
+use crate::intents;
+use crate::options::Token;
+use crate::snowflake::Snowflake;
+use crate::world::{self, User, objects};
+
+/// How long a nonce is remembered for `enforce_nonce` ("the past few minutes").
+const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Channels between a person and a bot that may exist.
+const DIRECT_CHANNELS: usize = 10_000;
+
+/// A user's message to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct UserMessage {
+    pub(crate) content: String,
+    /// The guild; none for a direct message to the first bot.
+    pub(crate) guild: Option<Snowflake>,
+    /// Its author; a member of the guild where none is given.
+    pub(crate) author: Option<Snowflake>,
+}
+
+/// A bot's message to be written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BotMessage {
+    pub(crate) content: String,
+    pub(crate) embeds: Vec<Value>,
+    pub(crate) attachments: Vec<Value>,
+    /// The message it answers, and whether that one must exist.
+    pub(crate) reference: Option<(Snowflake, bool)>,
+    pub(crate) nonce: Option<Value>,
+    /// Whether a message with the same nonce is answered with the first one.
+    pub(crate) enforce_nonce: bool,
+}
+
+/// Why a bot's word was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    UnknownChannel,
+    UnknownMessage,
+    UnknownReference,
+    NotTheAuthor,
+    NotInDirectMessages,
+}
+
+impl Discord {
+    /// A user writes; the message and who got it.
+    pub(crate) fn user_writes(&self, request: UserMessage) -> Result<(Message, Vec<Delivery>), String> {
+        let mut state = self.change();
+        let author = request.author.map(world::person);
+        let (place, author) = if let Some(guild) = request.guild {
+            let author = author.or_else(|| self.world.members_of(guild).pop());
+            (
+                Place { channel: world::channel_of(guild), guild: Some(guild) },
+                author.unwrap_or_else(world::somebody),
+            )
+        } else {
+            let author = author.unwrap_or_else(world::somebody);
+            (self.direct_place(&mut state, &author)?, author)
+        };
+        let text = BotMessage { content: request.content, ..BotMessage::default() };
+        let message = self.new_message(&mut state, place, author, &text);
+        let deliveries = state.announce("MESSAGE_CREATE", &message);
+        state.record.messages.made += 1;
+        state.record.messages.delivered += u64::from(!deliveries.is_empty());
+        Ok((message, deliveries))
+    }
+
+    /// A bot writes; the message as REST answers it.
+    pub(crate) fn bot_writes(
+        &self,
+        bot: Snowflake,
+        channel: Snowflake,
+        request: &BotMessage,
+    ) -> Result<Value, Refused> {
+        let mut state = self.change();
+        let place = self.place(&state, bot, channel)?;
+        if let (true, Some(nonce)) = (request.enforce_nonce, &request.nonce) {
+            let since = self.now().saturating_sub(NONCE_LIFE);
+            if let Some(message) = state.chat.with_nonce(bot, channel, nonce, since) {
+                return Ok(state.object(message));
+            }
+        }
+        let mut request = request.clone();
+        if let Some((asked, must_exist)) = request.reference {
+            let is_here = state.chat.get(asked).is_some_and(|message| message.place.channel == channel);
+            if !is_here && must_exist {
+                return Err(Refused::UnknownReference);
+            }
+            request.reference = request.reference.filter(|_| is_here);
+        }
+        let author = state.author(bot);
+        let message = self.new_message(&mut state, place, author, &request);
+        state.announce("MESSAGE_CREATE", &message);
+        state.record.messages.by_bots += 1;
+        let asked = message.reference.and_then(|asked| state.chat.get(asked));
+        let is_reply = asked.is_some_and(|asked| !asked.author.bot);
+        state.record.messages.replies += u64::from(is_reply);
+        Ok(state.object(&message))
+    }
+
+    /// A bot edits its message; what is none stays.
+    pub(crate) fn bot_edits(
+        &self,
+        bot: Snowflake,
+        (channel, id): (Snowflake, Snowflake),
+        content: Option<String>,
+        embeds: Option<Vec<Value>>,
+    ) -> Result<Value, Refused> {
+        let (now, unix_ms) = (self.now(), self.unix_ms());
+        let mut state = self.change();
+        self.place(&state, bot, channel)?;
+        let mentions = content.as_deref().map(|content| state.mentions(content));
+        let known = state.chat.get_mut(id).filter(|message| message.place.channel == channel);
+        let message = known.ok_or(Refused::UnknownMessage)?;
+        if message.author.id != bot {
+            return Err(Refused::NotTheAuthor);
+        }
+        message.edit(content.unwrap_or_else(|| message.content.clone()), now, unix_ms);
+        message.mentions = mentions.unwrap_or_else(|| std::mem::take(&mut message.mentions));
+        message.embeds = embeds.unwrap_or_else(|| std::mem::take(&mut message.embeds));
+        let message = message.clone();
+        state.record.messages.edits += 1;
+        state.announce("MESSAGE_UPDATE", &message);
+        Ok(state.object(&message))
+    }
+
+    /// A bot deletes a message: its own, or in a guild anyone's.
+    pub(crate) fn bot_deletes(
+        &self,
+        bot: Snowflake,
+        channel: Snowflake,
+        id: Snowflake,
+    ) -> Result<(), Refused> {
+        let mut state = self.change();
+        let place = self.place(&state, bot, channel)?;
+        let known = state.chat.get(id).filter(|message| message.place.channel == channel);
+        let message = known.ok_or(Refused::UnknownMessage)?;
+        if place.guild.is_none() && message.author.id != bot {
+            return Err(Refused::NotInDirectMessages);
+        }
+        state.chat.delete(id);
+        let application = state.direct.get(&channel).map(|direct| direct.application);
+        let mut data = json!({ "id": id, "channel_id": channel });
+        if let Some(guild) = place.guild {
+            data["guild_id"] = json!(guild);
+        }
+        let intent = if place.guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES };
+        state.publish(Occasion {
+            name: "MESSAGE_DELETE",
+            guild: place.guild,
+            application,
+            intent,
+            data,
+            concerns: None,
+        });
+        Ok(())
+    }
+
+    /// A bot types.
+    pub(crate) fn bot_types(&self, bot: Snowflake, channel: Snowflake) -> Result<(), Refused> {
+        let mut state = self.change();
+        let place = self.place(&state, bot, channel)?;
+        let mut data = json!({ "channel_id": channel, "user_id": bot, "timestamp": self.unix_ms() / 1000 });
+        let application = state.direct.get(&channel).map(|direct| direct.application);
+        let mut intent = intents::DIRECT_MESSAGE_TYPING;
+        if let Some(guild) = place.guild {
+            data["guild_id"] = json!(guild);
+            data["member"] = objects::member(guild, &state.author(bot));
+            intent = intents::GUILD_MESSAGE_TYPING;
+        }
+        state.publish(Occasion {
+            name: "TYPING_START",
+            guild: place.guild,
+            application,
+            intent,
+            data,
+            concerns: None,
+        });
+        Ok(())
+    }
+
+    /// A channel as REST answers it.
+    pub(crate) fn channel(&self, bot: Snowflake, channel: Snowflake) -> Result<Value, Refused> {
+        let state = self.read();
+        match self.place(&state, bot, channel)?.guild {
+            Some(guild) => Ok(objects::text_channel(guild, channel)),
+            None => state
+                .direct
+                .get(&channel)
+                .map(|direct| objects::direct_channel(channel, &direct.person))
+                .ok_or(Refused::UnknownChannel),
+        }
+    }
+
+    /// Whether the message is known, and the bots' answers to it.
+    pub(crate) fn answers_to(&self, id: Snowflake) -> Option<Vec<Message>> {
+        let state = self.read();
+        state.chat.get(id)?;
+        Some(state.chat.answers_to(id).cloned().collect())
+    }
+
+    /// The channel between a person and the first bot.
+    fn direct_place(&self, state: &mut State, person: &User) -> Result<Place, String> {
+        let channel = Snowflake(person.id.0.wrapping_add(1 << 21));
+        let is_full = state.direct.len() >= DIRECT_CHANNELS && !state.direct.contains_key(&channel);
+        let first_bot = self.options.tokens.first().map(Token::application);
+        let Some(application) = first_bot.filter(|_| !is_full) else {
+            return Err(format!(
+                "authorId: found one more than {DIRECT_CHANNELS} authors of direct messages; use fewer"
+            ));
+        };
+        state.direct.insert(channel, DirectChannel { person: person.clone(), application });
+        Ok(Place { channel, guild: None })
+    }
+
+    fn place(&self, state: &State, bot: Snowflake, channel: Snowflake) -> Result<Place, Refused> {
+        let guild = self.world.guild_of(channel);
+        let is_direct = state.direct.get(&channel).is_some_and(|direct| direct.application == bot);
+        (guild.is_some() || is_direct).then_some(Place { channel, guild }).ok_or(Refused::UnknownChannel)
+    }
+
+    fn new_message(&self, state: &mut State, place: Place, author: User, of: &BotMessage) -> Message {
+        let id = state.mint.next(self.unix_ms());
+        let message = Message {
+            id,
+            place,
+            author,
+            history: vec![of.content.clone()],
+            content: of.content.clone(),
+            reference: of.reference.map(|(asked, _)| asked),
+            mentions: state.mentions(&of.content),
+            nonce: of.nonce.clone(),
+            embeds: of.embeds.clone(),
+            attachments: of.attachments.clone(),
+            at: self.now(),
+            edited: None,
+        };
+        state.chat.add(message.clone());
+        message
+    }
+}
+
+impl State {
+    /// A user, whether bot or person.
+    fn author(&self, id: Snowflake) -> User {
+        self.applications.get(&id).map_or_else(|| world::person(id), |application| application.user.clone())
+    }
+
+    fn mentions(&self, content: &str) -> Vec<User> {
+        mentioned(content).into_iter().map(|id| self.author(id)).collect()
+    }
+
+    fn object(&self, message: &Message) -> Value {
+        message_object(message, message.reference.and_then(|asked| self.chat.get(asked)))
+    }
+
+    fn announce(&mut self, name: &'static str, message: &Message) -> Vec<Delivery> {
+        let guild = message.place.guild;
+        let direct = self.direct.get(&message.place.channel).map(|direct| direct.application);
+        let asked = message.reference.and_then(|asked| self.chat.get(asked));
+        let data = message_event(message, asked);
+        let concerned = message.mentions.iter().map(|user| user.id).chain([message.author.id]).collect();
+        self.publish(Occasion {
+            name,
+            guild,
+            application: direct.filter(|_| guild.is_none()),
+            intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
+            data,
+            concerns: guild.is_some().then_some(concerned),
+        })
+    }
+}

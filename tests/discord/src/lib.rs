@@ -1,0 +1,34 @@
+//! A Discord that bites: REST `/api/v10`, gateway v10, the rules of sharding, and a ledger of all that happened.
+//!
+//! From: Discord's documentation, never from what our own bot happens to do. For: tests (in-process, see [`Simulator`]), the
+//! demo (as a pod), and people who write bots (the binary `discord-sim`). Files, in the direction of imports:
+//! `snowflake`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `ledger`, `record`, `discord` (the state
+//! behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`. Deliberately absent: interactions, webhooks,
+//! voice, threads, zstd-stream, etf; guilds that come and go; skew between sessions.
+
+pub mod arguments;
+mod chat;
+mod control;
+mod discord;
+mod gateway;
+mod intents;
+pub mod ledger;
+mod options;
+mod record;
+mod rest;
+mod rules;
+mod session;
+mod settings;
+mod simulator;
+mod snowflake;
+mod world;
+
+pub use control::{
+    ControlError, DropConnections, Dropped, How, MadeMessage, NewMessage, Reply, ReplyWait, ShardOf,
+};
+pub use discord::{Delivery, Discord};
+pub use ledger::Ledger;
+pub use options::{FAKE_TOKEN, Options, Token};
+pub use settings::{RestState, ResumeWhileConnected, Settings, SettingsChange};
+pub use simulator::{Simulator, StartError};
+pub use snowflake::Snowflake;

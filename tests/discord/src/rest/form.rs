@@ -1,0 +1,142 @@
+//! Bodies of messages: JSON, or a multipart form with `payload_json` and files.
+//!
+//! From: header and body. For: `rest/channels.rs`. Files are measured and named, not kept. Source: Discord,
+//! `developers/reference.mdx` "Uploading Files", and RFC 7578. Deliberately absent: streams; the body is bounded anyway.
+
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Files that a message may have.
+const MOST_FILES: usize = 10;
+
+/// What a body says.
+#[derive(Debug)]
+pub struct Form<T> {
+    /// The JSON part.
+    pub payload: T,
+    /// The files, as attachments of a message.
+    pub attachments: Vec<Value>,
+}
+
+/// Reads a body, or says what is wrong with it.
+pub fn read_form<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Form<T>, String> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let (payload, attachments) = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
+        let boundary = parameter(kind, "boundary").ok_or("The form's Content-Type has no boundary.")?;
+        let parts = split(body, &boundary).ok_or("The form does not end with its boundary.")?;
+        let payload =
+            parts.iter().find(|part| part.name == "payload_json").map_or(&b"{}"[..], |part| part.content);
+        let files = parts.iter().filter(|part| part.name.starts_with("files["));
+        (payload, files.take(MOST_FILES).enumerate().map(attachment).collect())
+    } else if kind.to_ascii_lowercase().starts_with("application/json") {
+        (body, Vec::new())
+    } else {
+        return Err(
+            "Expected \"Content-Type\" header to be one of application/json, multipart/form-data.".into()
+        );
+    };
+    // An object as such: serde would take an array's elements for the fields, too.
+    let payload = serde_json::from_slice(payload).ok().filter(Value::is_object);
+    let payload = payload.and_then(|payload| serde_json::from_value(payload).ok());
+    let payload = payload.ok_or("The request body contains invalid JSON.")?;
+    Ok(Form { payload, attachments })
+}
+
+struct Part<'a> {
+    name: String,
+    file: Option<String>,
+    kind: Option<String>,
+    content: &'a [u8],
+}
+
+fn split<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
+    let delimiter = format!("--{boundary}");
+    let mut rest = &body[find(body, delimiter.as_bytes())? + delimiter.len()..];
+    let mut parts = Vec::new();
+    while !rest.starts_with(b"--") {
+        let end = find(rest, format!("\r\n{delimiter}").as_bytes())?;
+        parts.extend(part(rest.get(2..end)?));
+        rest = &rest[end + 2 + delimiter.len()..];
+    }
+    Some(parts)
+}
+
+fn part(part: &[u8]) -> Option<Part<'_>> {
+    let end = find(part, b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&part[..end]).ok()?;
+    let line = |wanted: &str| {
+        let named = head.split("\r\n").filter_map(|line| line.split_once(':'));
+        named
+            .filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim())
+            .next()
+    };
+    let disposition = line("content-disposition")?;
+    Some(Part {
+        name: parameter(disposition, "name")?,
+        file: parameter(disposition, "filename"),
+        kind: line("content-type").map(str::to_owned),
+        content: &part[end + 4..],
+    })
+}
+
+fn attachment((index, part): (usize, &Part<'_>)) -> Value {
+    let name = part.file.as_deref().unwrap_or("unknown");
+    let url = format!("https://cdn.discordapp.invalid/attachments/{index}/{name}");
+    json!({
+        "id": index.to_string(), "filename": name, "size": part.content.len(), "url": url, "proxy_url": url,
+        "content_type": part.kind,
+    })
+}
+
+/// A parameter of a header's value, quoted or not.
+fn parameter(value: &str, name: &str) -> Option<String> {
+    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut named = parameters.filter(|(found, _)| found.trim().eq_ignore_ascii_case(name));
+    named.next().map(|(_, value)| value.trim().trim_matches('"').to_owned()).filter(|value| !value.is_empty())
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, body: &str) -> Result<Form<Value>, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        read_form(&headers, body.as_bytes())
+    }
+
+    #[test]
+    fn a_form_gives_its_json_and_its_files() {
+        let body = "--X\r\nContent-Disposition: form-data; name=\"payload_json\"\r\nContent-Type: application/json\r\n\r\n\
+                    {\"content\":\"hi\"}\r\n--X\r\nContent-Disposition: form-data; name=\"files[0]\"; filename=\"a.txt\"\r\n\r\n\
+                    line\r\n--not\r\n--X--\r\n";
+        let form = read("multipart/form-data; boundary=X", body).unwrap();
+        assert_eq!(form.payload["content"], "hi");
+        assert_eq!(form.attachments.len(), 1);
+        assert_eq!(
+            (form.attachments[0]["filename"].as_str(), form.attachments[0]["size"].as_u64()),
+            (Some("a.txt"), Some(11))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let table = [
+            ("text/plain", "{}", "Content-Type"),
+            ("application/json", "{", "invalid JSON"),
+            ("multipart/form-data", "", "no boundary"),
+            ("multipart/form-data; boundary=X", "--X\r\n", "does not end"),
+            ("multipart/form-data; boundary=X", "", "does not end"),
+        ];
+        for (kind, body, expected) in table {
+            let error = read(kind, body).unwrap_err();
+            assert!(error.contains(expected), "{kind} {body}: {error}");
+        }
+    }
+}

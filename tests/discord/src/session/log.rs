@@ -1,0 +1,105 @@
+//! A session's events in order, the last ones kept for RESUME.
+//!
+//! From: delivery. For: the connection and RESUME. An event's text is shared between all sessions that get it; a guild is
+//! kept as its id and written out when it is sent, so thousands of first GUILD_CREATEs cost nothing.
+//! Deliberately absent: time; Discord's buffer is bounded by minutes, ours by the session's life and a count.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::snowflake::Snowflake;
+
+/// A dispatch without its sequence number.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// `t`.
+    pub name: &'static str,
+    /// `d`.
+    pub data: Data,
+}
+
+/// What a dispatch carries.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// JSON.
+    Text(Arc<str>),
+    /// The GUILD_CREATE of this guild.
+    Guild(Snowflake),
+}
+
+/// Numbered events, of which the last `capacity` are kept.
+#[derive(Debug)]
+pub struct EventLog {
+    kept: VecDeque<Event>,
+    capacity: usize,
+    last: u64,
+}
+
+impl EventLog {
+    /// An empty log; the first event gets number 1.
+    pub fn new(capacity: usize) -> Self {
+        Self { kept: VecDeque::new(), capacity: capacity.max(1), last: 0 }
+    }
+
+    /// Adds an event and gives its number.
+    pub fn push(&mut self, event: Event) -> u64 {
+        if self.kept.len() == self.capacity {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(event);
+        self.last += 1;
+        self.last
+    }
+
+    /// Number of the last event; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Number of the oldest event that is kept.
+    pub fn first(&self) -> u64 {
+        self.last + 1 - self.kept.len() as u64
+    }
+
+    /// Whether everything after `sequence` is still there.
+    pub fn has_all_after(&self, sequence: u64) -> bool {
+        sequence + 1 >= self.first() && sequence <= self.last
+    }
+
+    /// Up to `count` events after `sequence`, oldest first.
+    pub fn after(&self, sequence: u64, count: usize) -> Vec<(u64, Event)> {
+        let first = self.first();
+        let skipped = usize::try_from((sequence + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let numbered = (first..).zip(self.kept.iter());
+        numbered.skip(skipped).take(count).map(|(number, event)| (number, event.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(events: u64, capacity: usize) -> EventLog {
+        let mut log = EventLog::new(capacity);
+        for number in 1..=events {
+            log.push(Event { name: "TEST", data: Data::Guild(Snowflake(number)) });
+        }
+        log
+    }
+
+    #[test]
+    fn the_last_events_are_kept_under_their_numbers() {
+        let log = log(10, 4);
+        assert_eq!((log.first(), log.last()), (7, 10));
+        let numbers: Vec<_> = log.after(8, 10).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [9, 10]);
+    }
+
+    #[test]
+    fn a_resume_is_possible_only_where_nothing_is_missing() {
+        let log = log(10, 4);
+        for (sequence, expected) in [(5, false), (6, true), (10, true), (11, false)] {
+            assert_eq!(log.has_all_after(sequence), expected, "{sequence}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! All sessions, found by id and by the shard that an event goes to.
+//!
+//! From: entry and the end of sessions. For: delivery, which must not look at sessions that an event does not concern.
+//! Deliberately absent: rules; several sessions of one `[shard, total]` and several totals at once are Discord's way.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Session;
+use crate::snowflake::Snowflake;
+
+/// The sessions that exist, connected or not.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_id: BTreeMap<String, Session>,
+    /// Total -> shard -> ids.
+    by_shard: BTreeMap<u32, HashMap<u32, Vec<String>>>,
+}
+
+impl Registry {
+    /// Adds a session.
+    pub fn insert(&mut self, session: Session) {
+        let shards = self.by_shard.entry(session.total).or_default();
+        shards.entry(session.shard).or_default().push(session.id.clone());
+        self.by_id.insert(session.id.clone(), session);
+    }
+
+    /// Ends a session.
+    pub fn remove(&mut self, id: &str) -> Option<Session> {
+        let session = self.by_id.remove(id)?;
+        if let Some(shards) = self.by_shard.get_mut(&session.total) {
+            if let Some(ids) = shards.get_mut(&session.shard) {
+                ids.retain(|other| other != id);
+            }
+            shards.retain(|_, ids| !ids.is_empty());
+        }
+        self.by_shard.retain(|_, shards| !shards.is_empty());
+        Some(session)
+    }
+
+    /// The session of that id.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Session> {
+        self.by_id.get_mut(id)
+    }
+
+    /// Every session.
+    pub fn all(&self) -> impl Iterator<Item = &Session> {
+        self.by_id.values()
+    }
+
+    /// Ids of the sessions that an event of this guild goes to; without a guild, those of each shard 0.
+    pub fn reached_by(&self, guild: Option<Snowflake>) -> Vec<String> {
+        let reached = self
+            .by_shard
+            .iter()
+            .filter_map(|(total, shards)| shards.get(&guild.map_or(0, |guild| guild.shard(*total))));
+        reached.flatten().cloned().collect()
+    }
+
+    /// Ids of the sessions for which `is_over` holds.
+    pub fn ids_where(&self, is_over: impl Fn(&Session) -> bool) -> Vec<String> {
+        self.by_id.values().filter(|session| is_over(session)).map(|session| session.id.clone()).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! What may change while the simulator runs, and the checks of such a change.
+//!
+//! From: options at the start, then `POST /control/settings`. For: entry, REST. A change is all or nothing.
+//! Deliberately absent: faults that hit one connection only (`control/connections.rs` drops those).
+
+use serde::{Deserialize, Serialize};
+
+/// The settings in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// What `GET /gateway/bot` recommends.
+    pub recommended_shards: u32,
+    /// Buckets: IDENTIFYs in 5 s.
+    pub max_concurrency: u32,
+    /// IDENTIFYs in a day.
+    pub total: u32,
+    /// IDENTIFYs left today.
+    pub remaining: u32,
+    /// Whether every token is refused: REST 401, gateway 4004.
+    pub refuse_token: bool,
+    /// State of REST.
+    pub rest: RestState,
+    /// What happens to a RESUME while the session's old connection is open.
+    pub resume_while_connected: ResumeWhileConnected,
+}
+
+/// State of REST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RestState {
+    /// It answers.
+    #[default]
+    Normal,
+    /// Every call gets 503.
+    Unavailable,
+}
+
+/// Discord does not say whether a second connection may RESUME a session whose first is open; so both can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResumeWhileConnected {
+    /// The new connection has the session, the old one is closed with 4000.
+    #[default]
+    TakeOver,
+    /// The new connection gets op 9 false, the old one keeps the session.
+    Refuse,
+}
+
+/// A change of settings: what is left out stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SettingsChange {
+    /// 1 to 100,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recommended_shards: Option<u32>,
+    /// 1 to 10,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// 1 to 10,000,000, for every bot. What was used today stays used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// 0 to `total`, for every bot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<u32>,
+    /// True also closes every open connection with 4004, as when an owner makes a new token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse_token: Option<bool>,
+    /// `normal` or `unavailable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<RestState>,
+    /// `takeOver` or `refuse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_while_connected: Option<ResumeWhileConnected>,
+}
+
+impl SettingsChange {
+    /// The settings after the change, or what is wrong with it and what to do.
+    pub fn applied_to(&self, settings: &Settings) -> Result<Settings, String> {
+        let total = in_range("total", self.total, 1..=10_000_000)?.unwrap_or(settings.total);
+        let used = settings.total - settings.remaining.min(settings.total);
+        let remaining = self.remaining.unwrap_or(total.saturating_sub(used));
+        if remaining > total {
+            return Err(format!(
+                "remaining: {remaining} is more than total, {total}; use 0 to {total} or raise total too"
+            ));
+        }
+        let shards = in_range("recommendedShards", self.recommended_shards, 1..=100_000)?;
+        let buckets = in_range("maxConcurrency", self.max_concurrency, 1..=10_000)?;
+        Ok(Settings {
+            recommended_shards: shards.unwrap_or(settings.recommended_shards),
+            max_concurrency: buckets.unwrap_or(settings.max_concurrency),
+            total,
+            remaining,
+            refuse_token: self.refuse_token.unwrap_or(settings.refuse_token),
+            rest: self.rest.unwrap_or(settings.rest),
+            resume_while_connected: self.resume_while_connected.unwrap_or(settings.resume_while_connected),
+        })
+    }
+}
+
+fn in_range(
+    field: &str,
+    value: Option<u32>,
+    range: std::ops::RangeInclusive<u32>,
+) -> Result<Option<u32>, String> {
+    match value {
+        Some(found) if !range.contains(&found) => {
+            Err(format!("{field}: found {found}; use {} to {}", range.start(), range.end()))
+        }
+        fine => Ok(fine),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            recommended_shards: 1,
+            max_concurrency: 1,
+            total: 1000,
+            remaining: 990,
+            refuse_token: false,
+            rest: RestState::Normal,
+            resume_while_connected: ResumeWhileConnected::TakeOver,
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_stays_and_what_was_used_stays_used() {
+        let change = SettingsChange { total: Some(500), ..SettingsChange::default() };
+        assert_eq!(
+            change.applied_to(&settings()).unwrap(),
+            Settings { total: 500, remaining: 490, ..settings() }
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_range() {
+        let change = SettingsChange { max_concurrency: Some(0), ..SettingsChange::default() };
+        assert_eq!(change.applied_to(&settings()).unwrap_err(), "maxConcurrency: found 0; use 1 to 10000");
+        let change = SettingsChange { remaining: Some(1001), ..SettingsChange::default() };
+        assert!(
+            change
+                .applied_to(&settings())
+                .unwrap_err()
+                .starts_with("remaining: 1001 is more than total, 1000")
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! The simulator against Discord's rules, over real sockets on loopback.
+//!
+//! From: the library started in-process, one simulator a test. For: everyone who believes what the ledger says.
+//! `client.rs` is a WebSocket client that can also misbehave; `libraries.rs` has twilight as a client that nobody here wrote.
+//! Deliberately absent: fixed sleeps. Every wait is for a condition, with a generous end.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's own functions fail like the test")]
+
+mod client;
+mod control;
+mod delivery;
+mod entry;
+mod libraries;
+mod rest;
+mod sessions;
