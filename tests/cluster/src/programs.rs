@@ -1,0 +1,285 @@
+//! Kubernetes' own programs, CoreDNS, containerd and Helm: built from `programs/go.mod` once, then found in
+//! the cache.
+//!
+//! For `cluster.rs`. The cache folder's name carries a hash of everything that goes in, so a changed version
+//! is another folder and an unchanged one is never built twice; a build goes into a folder beside it and is
+//! renamed when complete, under a lock that a second caller waits for. Deliberately absent: downloads of
+//! ready-made binaries (none can be checked here), and what Debian has (`packages.rs`).
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, tail};
+
+/// The names by which the one Kubernetes binary is called.
+const KUBERNETES: [&str; 6] =
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"];
+
+/// What the hash covers, below `programs/`.
+const SOURCES: [&str; 4] = ["go.mod", "go.sum", "kubernetes/main.go", "coredns/main.go"];
+
+/// The folder with the built programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Finds them in the cache or builds them.
+    pub fn ensure(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("programs"))?;
+        let folder = cache.join(format!("programs-{}", sources.hash()));
+        let programs = Self { folder: folder.clone() };
+        if folder.exists() {
+            return Ok(programs);
+        }
+        fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
+        let lock = cache.join("programs.lock");
+        let held = File::create(&lock).map_err(Error::io("create", &lock))?;
+        if held.try_lock().is_err() {
+            progress("waiting for another program that builds the same");
+            held.lock().map_err(Error::io("lock", &lock))?;
+        }
+        if !folder.exists() {
+            sources.build(&folder, progress)?;
+        }
+        Ok(programs)
+    }
+
+    /// Those of a cluster that was found, without a look at what would be built now.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// A built program.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The folder they share, for what is made from them and kept as long as they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// What the programs are built from.
+struct Sources {
+    folder: PathBuf,
+    contents: Vec<Vec<u8>>,
+}
+
+/// One `go build`.
+struct Build {
+    packages: Vec<&'static str>,
+    ldflags: String,
+}
+
+impl Sources {
+    fn read(folder: PathBuf) -> Result<Self, Error> {
+        let read = |name| fs::read(folder.join(name)).map_err(Error::io("read", folder.join(name)));
+        let contents = SOURCES.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { folder, contents })
+    }
+
+    fn go_mod(&self) -> String {
+        String::from_utf8_lossy(&self.contents[0]).into_owned()
+    }
+
+    /// Sixteen hex digits over the sources and the flags.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, content) in SOURCES.iter().zip(&self.contents) {
+            hash.update(format!("{name} {}\n", content.len()));
+            hash.update(content);
+        }
+        for build in self.builds() {
+            hash.update(format!("{:?} {}\n", build.packages, build.ldflags));
+        }
+        format!("{:x}", hash.finalize()).chars().take(16).collect()
+    }
+
+    /// Versions are set where a program cannot know its own: the API server would call itself v0.0.0, Helm
+    /// v3.22.
+    fn builds(&self) -> [Build; 3] {
+        let go_mod = self.go_mod();
+        let kubernetes = required(&go_mod, "k8s.io/kubernetes").unwrap_or("v0.0.0");
+        let mut numbers = kubernetes.trim_start_matches('v').split('.');
+        let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        let package = "k8s.io/component-base/version";
+        let helm = required(&go_mod, "helm.sh/helm/v3").unwrap_or("v0.0.0");
+        [
+            Build {
+                packages: vec!["./kubernetes"],
+                ldflags: format!(
+                    "-s -w -X {package}.gitVersion={kubernetes} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+                ),
+            },
+            Build {
+                packages: vec![
+                    "./coredns",
+                    "github.com/containerd/containerd/v2/cmd/containerd",
+                    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                    "github.com/containerd/containerd/v2/cmd/ctr",
+                ],
+                ldflags: "-s -w".to_owned(),
+            },
+            Build {
+                packages: vec!["helm.sh/helm/v3/cmd/helm"],
+                ldflags: format!("-s -w -X helm.sh/helm/v3/internal/version.version={helm}"),
+            },
+        ]
+    }
+
+    /// Builds everything into a folder beside `target`, then renames it.
+    fn build(&self, target: &Path, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+        check_go(&self.go_mod(), &self.folder)?;
+        let part = target.with_extension("part");
+        if part.exists() {
+            fs::remove_dir_all(&part).map_err(Error::io("remove", &part))?;
+        }
+        fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
+        progress("building Kubernetes, containerd, CoreDNS and Helm: about 12 minutes on two cores, once");
+        let start = Instant::now();
+        for build in self.builds() {
+            self.go_build(&build, &part, start, progress)?;
+        }
+        for name in KUBERNETES {
+            symlink("kubernetes", part.join(name)).map_err(Error::io("link", part.join(name)))?;
+        }
+        let log = part.join("build.log");
+        fs::remove_file(&log).map_err(Error::io("remove", log))?;
+        fs::rename(&part, target).map_err(Error::io("rename", part))
+    }
+
+    fn go_build(
+        &self,
+        build: &Build,
+        part: &Path,
+        start: Instant,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), Error> {
+        let log = part.join("build.log");
+        let output = File::create(&log).map_err(Error::io("create", &log))?;
+        let mut go = Command::new("go");
+        go.current_dir(&self.folder).env("CGO_ENABLED", "0");
+        go.args(["build", "-trimpath", "-ldflags", &build.ldflags, "-o"])
+            .arg(part.join(""))
+            .args(&build.packages);
+        go.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let mut child = go.spawn().map_err(Error::io("run", "go"))?;
+        let names: Vec<&str> = build.packages.iter().filter_map(|path| path.rsplit('/').next()).collect();
+        let names = names.join(", ");
+        let ended: ExitStatus = loop {
+            if let Some(status) = child.try_wait().map_err(Error::io("wait for", "go"))? {
+                break status;
+            }
+            let elapsed = start.elapsed().as_secs();
+            progress(&format!("  building {names}: {}:{:02} of about 12:00", elapsed / 60, elapsed % 60));
+            thread::sleep(Duration::from_millis(500));
+        };
+        if ended.success() {
+            return Ok(());
+        }
+        Err(Error::Command {
+            what: format!("go build {} (in {})", build.packages.join(" "), self.folder.display()),
+            status: ended.to_string(),
+            output: format!("{}    full log: {}", tail(&log, 20), log.display()),
+        })
+    }
+}
+
+/// The version that `go.mod` requires of a module.
+fn required<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+    go_mod.lines().find_map(|line| {
+        let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+        (words.next() == Some(module))
+            .then(|| words.next())
+            .flatten()
+            .filter(|version| version.starts_with('v'))
+    })
+}
+
+/// The installed Go is as new as `go.mod` asks; `GOTOOLCHAIN` is kept from fetching another, which can hang
+/// offline.
+fn check_go(go_mod: &str, folder: &Path) -> Result<(), Error> {
+    let wanted = go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1").trim().to_owned();
+    let go = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .current_dir(folder)
+        .output();
+    let found = match go {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Ok(output) => {
+            let found = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Go { wanted, found });
+        }
+        Err(error) => return Err(Error::Go { wanted, found: format!("`go` cannot be run ({error})") }),
+    };
+    if numbers(&found) < numbers(&wanted) {
+        return Err(Error::Go { wanted, found: format!("{found} is installed") });
+    }
+    Ok(())
+}
+
+/// `go1.26.8` as `[1, 26, 8]`.
+fn numbers(version: &str) -> Vec<u32> {
+    let digits = version.trim_start_matches("go").split(|c: char| !c.is_ascii_digit());
+    digits.map_while(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GO_MOD: &str = "module x\n\ngo 1.26.6\n\nrequire (\n\tk8s.io/kubernetes v1.37.2\n\
+        \thelm.sh/helm/v3 v3.22.0 // indirect\n)\n\nreplace k8s.io/api => k8s.io/api v0.37.2\n";
+
+    fn sources(go_mod: &str) -> Sources {
+        let contents = [go_mod, "sum", "main", "main"].map(|text| text.as_bytes().to_vec());
+        Sources { folder: PathBuf::new(), contents: contents.into() }
+    }
+
+    #[test]
+    fn versions_come_from_go_mod() {
+        assert_eq!(required(GO_MOD, "k8s.io/kubernetes"), Some("v1.37.2"));
+        assert_eq!(required(GO_MOD, "k8s.io/none"), None);
+        assert_eq!(required("require k8s.io/kubernetes v1.2.3", "k8s.io/kubernetes"), Some("v1.2.3"));
+        let [kubernetes, _, helm] = sources(GO_MOD).builds();
+        assert!(kubernetes.ldflags.contains("gitVersion=v1.37.2 "), "{}", kubernetes.ldflags);
+        assert!(kubernetes.ldflags.ends_with("gitMinor=37"), "{}", kubernetes.ldflags);
+        assert!(helm.ldflags.ends_with("version.version=v3.22.0"), "{}", helm.ldflags);
+    }
+
+    #[test]
+    fn the_real_go_mod_names_both_versions() {
+        let real = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")).unwrap();
+        assert!(required(&real.go_mod(), "k8s.io/kubernetes").is_some());
+        assert!(required(&real.go_mod(), "helm.sh/helm/v3").is_some());
+    }
+
+    #[test]
+    fn the_hash_changes_with_any_source_and_only_then() {
+        let hash = sources(GO_MOD).hash();
+        assert_eq!(hash.len(), 16);
+        assert_eq!(hash, sources(GO_MOD).hash());
+        assert_ne!(hash, sources(&GO_MOD.replace("1.37.2", "1.37.3")).hash());
+        let mut moved = sources(GO_MOD);
+        moved.contents[2] = b"mai".to_vec();
+        moved.contents[3] = b"nmain".to_vec();
+        assert_ne!(hash, moved.hash());
+    }
+
+    #[test]
+    fn go_versions_compare_by_number() {
+        assert!(numbers("go1.26.8") >= numbers("1.26.6"));
+        assert!(numbers("go1.9") < numbers("1.26.6"));
+        assert!(numbers("go1.27rc1") >= numbers("1.26.6"));
+    }
+}
