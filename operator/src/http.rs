@@ -144,6 +144,10 @@ async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway>
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, TurnedAway> {
+    // serde takes a list for a struct; the contract knows objects only.
+    if !body.trim_start().starts_with('{') {
+        return Err(TurnedAway(StatusCode::BAD_REQUEST, "the body: expected a JSON object".to_owned()));
+    }
     serde_json::from_str(body)
         .map_err(|error| TurnedAway(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }

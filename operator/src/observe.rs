@@ -113,12 +113,19 @@ async fn children(ctx: &Context, key: &Key, uid: &str) -> Result<Vec<Child>, Err
 }
 
 fn child(kind: Kind, object: &DynamicObject, uid: &str) -> Child {
-    let ours = object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
+    let ours =
+        object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
     let mut live = serde_json::to_value(object).unwrap_or_default();
     // The API server leaves these two out of the items of a list.
     live["apiVersion"] = api_version(kind).into();
     live["kind"] = <&str>::from(kind).into();
-    Child { kind, name: object.name_any(), ours, deleting: object.metadata.deletion_timestamp.is_some(), live }
+    Child {
+        kind,
+        name: object.name_any(),
+        ours,
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        live,
+    }
 }
 
 fn document(children: &[Child]) -> Option<Layouts> {

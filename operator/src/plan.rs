@@ -26,14 +26,11 @@ use std::time::Duration;
 /// The plan of this round.
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
-    let spec = match spec::check(bot) {
-        Ok(spec) => spec,
-        Err(note) => return stand_still(note),
-    };
-    if let Some(note) = taken(observed) {
-        return stand_still(note);
-    }
     let sets = change::sets(&observed.children);
+    let spec = match (spec::check(bot), taken(observed)) {
+        (Ok(spec), None) => spec,
+        (Err(note), _) | (Ok(_), Some(note)) => return stand_still(bot, observed, &sets, note),
+    };
     let running = change::running(&sets, &observed.pods);
     let held = hold::hold(&spec, observed);
     let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
@@ -43,7 +40,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let verdict = carry_out(&spec, observed, &change, &layouts, &mut steps);
     let verdict = held.map_or(verdict, hold::Hold::into_verdict);
     Plan {
-        gate: gate(&spec, observed, &change),
+        gate: gate(spec.reserve_percent, observed, &change),
         next_check: next_check(&spec, observed, &verdict),
         steps,
         layouts,
@@ -51,14 +48,15 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     }
 }
 
-/// Changes nothing and says why.
-fn stand_still(note: Note) -> Plan {
+/// Changes nothing and says why. A fleet that runs goes on: a typing error must not take its gate away.
+fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: Note) -> Plan {
     let waits = note.reason == Reason::Recreating;
-    let closed = format!("{}: {}", note.reason.as_str(), note.message);
+    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
+    let change = Change::Keep { current, note: None };
     Plan {
         steps: Vec::new(),
-        gate: GateSetting::Closed(closed),
-        layouts: Vec::new(),
+        gate: gate(bot.spec.identify.reserve_percent, observed, &change),
+        layouts: layouts(&change, observed),
         verdict: if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) },
         next_check: Duration::from_secs(if waits { 2 } else { 30 }),
     }
@@ -155,7 +153,7 @@ fn base(spec: &Spec, observed: &Observed, layouts: &[Layout], steps: &mut Vec<St
         ensure(observed, object, steps);
     }
     ensure(observed, service::service(&spec.owner), steps);
-    let document = config_map::document(layouts.to_vec(), &observed.addresses, observed.document.as_ref());
+    let document = config_map::document(layouts.to_vec(), observed);
     ensure(observed, config_map::config_map(&spec.owner, &document), steps);
 }
 
@@ -192,7 +190,7 @@ fn stopping(spec: &Spec, old: &[SetSeen], next: Option<Arrangement>, waits_for: 
     Note::new(Reason::Recreating, format!("stopping {from}, {waits_for} pods still there; {then}{how}"))
 }
 
-fn gate(spec: &Spec, observed: &Observed, change: &Change) -> GateSetting {
+fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetting {
     if let Some(rival) = &observed.rival {
         return GateSetting::Closed(format!("ShardedBot {rival} holds the same token"));
     }
@@ -208,7 +206,7 @@ fn gate(spec: &Spec, observed: &Observed, change: &Change) -> GateSetting {
         Change::Start { next } => layouts.insert(next.number, (next.total, next.pods)),
         Change::Keep { current: None, .. } | Change::Stop { .. } => None,
     };
-    GateSetting::Open { token, reserve_percent: spec.reserve_percent, gateway, layouts }
+    GateSetting::Open { token, reserve_percent, gateway, layouts }
 }
 
 /// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Layouts {
-    /// Rises with each change of the document, from 1.
+    /// Rises with each change of the document; not by ones.
     pub generation: u64,
     /// The layouts that exist, by rising number; at most three.
     pub layouts: Vec<Layout>,

@@ -138,18 +138,13 @@ pub fn status(
         ready_shards: counted.online,
     });
     let generation = bot.metadata.generation.unwrap_or(0);
-    let known = plan.layouts.is_empty() && matches!(plan.verdict, Verdict::Stalled(_));
     ShardedBotStatus {
         observed_generation: generation,
         conditions: conditions(observed, plan, outcome, before, generation),
-        shards: if known { before.shards } else { Some(active.map_or(0, |active| active.layout.total)) },
-        ready_shards: if known {
-            before.ready_shards
-        } else {
-            Some(active.map_or(0, |active| active.online))
-        },
+        shards: Some(active.map_or(0, |active| active.layout.total)),
+        ready_shards: Some(active.map_or(0, |active| active.online)),
         pods: Some(fleet.pods),
-        guilds: if known { before.guilds } else { Some(fleet.guilds) },
+        guilds: Some(fleet.guilds),
         recommended_shards: answer.map(|answer| answer.shards).or(before.recommended_shards),
         layouts: layouts.take(3).collect(),
         identifies: answer.map(|answer| IdentifiesStatus {

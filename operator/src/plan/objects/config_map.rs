@@ -1,27 +1,31 @@
 //! The ConfigMap that pods watch: layouts, the gate's address, Discord's address.
 //!
-//! Its generation rises with its content and never otherwise, so that pods can ignore what is older.
+//! Its generation rises with its content and never otherwise, so that pods can ignore what is older. It is at least the
+//! time of its making in seconds: a document that somebody deleted comes back above the one that pods have seen.
 
 use super::sealed;
-use crate::model::{Addresses, Kind, Object};
+use crate::model::{Kind, Object, Observed};
 use crate::names::Owner;
 use serde_json::{Value, json};
 use shard_contract::layouts::{DiscordAddress, GateAddress, Layout, Layouts};
 use shard_contract::names::{LAYOUTS_KEY, layouts_config_map};
 
-/// The document, one generation above the one before if anything differs.
+/// The document: the one before, if it says the same, else one of a higher generation.
 #[must_use]
-pub fn document(layouts: Vec<Layout>, addresses: &Addresses, before: Option<&Layouts>) -> Layouts {
-    let mut document = Layouts {
-        generation: before.map_or(1, |before| before.generation),
+pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
+    let before = observed.document.as_ref();
+    let kept = before.map_or(0, |before| before.generation);
+    let document = Layouts {
+        generation: kept,
         layouts,
-        gate: GateAddress { url: addresses.gate.clone() },
-        discord: DiscordAddress { api: addresses.discord.clone() },
+        gate: GateAddress { url: observed.addresses.gate.clone() },
+        discord: DiscordAddress { api: observed.addresses.discord.clone() },
     };
-    if before.is_some_and(|before| *before != document) {
-        document.generation += 1;
+    if before == Some(&document) {
+        return document;
     }
-    document
+    let now = observed.now.as_second().try_into().unwrap_or(0);
+    Layouts { generation: now.max(kept + 1), ..document }
 }
 
 /// `<bot>-layouts`.
@@ -37,14 +41,34 @@ pub fn config_map(owner: &Owner, document: &Layouts) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use k8s_openapi::jiff::Timestamp;
+
+    fn observed(gate: &str, second: i64, document: Option<Layouts>) -> Observed {
+        Observed {
+            now: Timestamp::from_second(second).unwrap(),
+            addresses: Addresses { gate: gate.into(), discord: None },
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            discord: DiscordSeen::default(),
+            children: Vec::new(),
+            document,
+            pods: Vec::new(),
+            gate: None,
+        }
+    }
 
     #[test]
     fn the_generation_rises_with_the_content_and_never_otherwise() {
-        let addresses = Addresses { gate: "http://gate".into(), discord: None };
-        let first = document(Vec::new(), &addresses, None);
-        assert_eq!(first.generation, 1);
-        assert_eq!(document(Vec::new(), &addresses, Some(&first)), first);
-        let moved = Addresses { gate: "http://elsewhere".into(), discord: None };
-        assert_eq!(document(Vec::new(), &moved, Some(&first)).generation, 2);
+        let first = document(Vec::new(), &observed("http://gate", 1_000, None));
+        assert_eq!(first.generation, 1_000);
+        assert_eq!(document(Vec::new(), &observed("http://gate", 2_000, Some(first.clone()))), first);
+        assert_eq!(document(Vec::new(), &observed("http://elsewhere", 1_000, Some(first))).generation, 1_001);
+    }
+
+    #[test]
+    fn a_document_that_was_deleted_comes_back_above_the_one_before() {
+        let first = document(Vec::new(), &observed("http://gate", 1_000, None));
+        assert!(document(Vec::new(), &observed("http://gate", 1_001, None)).generation > first.generation);
     }
 }

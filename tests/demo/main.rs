@@ -1,0 +1,61 @@
+//! `cargo demo`: what a person sees when things are right.
+//!
+//! Brings up a Kubernetes and a simulated Discord, installs the chart, applies the README's example, shows the fleet come
+//! online, lets a user ask `!fib 30`, changes the number of shards, and closes with what Discord's ledger saw. Whatever it
+//! started is gone when it ends, also after Ctrl-C. Deliberately absent: anything that a user of the chart would not do.
+
+mod options;
+mod stage;
+mod story;
+mod summary;
+
+use anyhow::Result;
+use clap::Parser;
+use options::Options;
+use shard_tests::kube::Kube;
+use stage::Stages;
+use std::process::ExitCode;
+use test_cluster::Lifetime;
+
+fn main() -> ExitCode {
+    match demo(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            stage::print(&format!("\nThe demo {}\n", causes.join(":\n  ")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(options: &Options) -> Result<()> {
+    let mut stages = Stages::new();
+    let programs =
+        stages.run("build the operator, the bot and the simulator", |_| shard_tests::checkout::programs())?;
+    let lifetime = if options.keep { Lifetime::UntilDown } else { Lifetime::WithCaller };
+    let images = std::thread::spawn({
+        let programs = programs.clone();
+        move || shard_tests::images::images(&programs)
+    });
+    let kube = stages.run("bring up Kubernetes", |say| Kube::up("demo", lifetime, say))?;
+    let images = stages.run("make the images and bring them to the nodes", |_| {
+        let images = images.join().map_err(|_| anyhow::anyhow!("making the images panicked"))??;
+        images.iter().try_for_each(|image| kube.load(image))?;
+        Ok(images)
+    })?;
+    let told = story::tell(&kube, &images, &mut stages)?;
+    let summary = summary::summary(&kube, &told, &stages)?;
+    stage::print(&summary.text());
+    if let Some(file) = &options.report {
+        summary.write(file)?;
+        stage::print(&format!("\nThe report is in {}.\n", file.display()));
+    }
+    if options.keep {
+        stage::print(&story::how_to_use(&kube));
+        return Ok(());
+    }
+    match kube {
+        Kube::Embedded(_) => stages.run("take everything down", |_| kube.down()),
+        Kube::Users(_) => stages.run("remove what was installed", |_| story::remove(&kube)),
+    }
+}

@@ -1,0 +1,48 @@
+//! The checkout: where it is, and its programs, built when needed.
+//!
+//! Built by the cargo that runs, with the profile of the tests, so that what is compiled already is used. Deliberately
+//! absent: release builds.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The checkout's root.
+#[must_use]
+pub fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// Builds all programs of the workspace; cargo shows its own progress. Returns the folder that holds them.
+///
+/// # Errors
+/// When cargo cannot be run or the build fails; cargo has said why.
+pub fn programs() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // What cargo told this program about its package would reach the build scripts of others, which then run again.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
+            .iter()
+            .any(|one| name.starts_with(one))
+        {
+            command.env_remove(&*name);
+        }
+    }
+    let status = command
+        .args(["build", "--workspace", "--bins", "--quiet"])
+        .current_dir(root())
+        .status()
+        .context("run cargo; install Rust from https://rustup.rs")?;
+    if !status.success() {
+        bail!("cargo build failed: {status}");
+    }
+    let mut folder = std::env::current_exe().context("find this program's folder")?;
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    Ok(folder)
+}

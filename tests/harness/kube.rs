@@ -1,0 +1,211 @@
+//! A Kubernetes to work on, through `kubectl` and `helm`.
+//!
+//! The embedded one, which lives no longer than its caller, or the one that `KUBECONFIG` names. Deliberately absent: any
+//! knowledge of what runs on it.
+
+use crate::images::{Image, run};
+use crate::until::{Seen, until};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use test_cluster::{Cluster, Lifetime, Options};
+
+/// A Kubernetes.
+#[derive(Debug)]
+pub enum Kube {
+    /// The embedded one.
+    Embedded(Cluster),
+    /// The user's own; images are brought to it by this.
+    Users(Delivery),
+}
+
+/// How images reach the user's own cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// `kind load image-archive`.
+    Kind(String),
+    /// `k3d image import`.
+    K3d(String),
+    /// They are there already: pulled from the registry that the manifests name.
+    Registry,
+}
+
+impl Kube {
+    /// The user's cluster if `KUBECONFIG` is set, else an embedded one of this name that ends with this process.
+    ///
+    /// # Errors
+    /// When there is no cluster to be had; says what is missing and how to get it.
+    pub fn up(name: &str, lifetime: Lifetime, progress: &mut dyn FnMut(&str)) -> Result<Self> {
+        if std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty()) {
+            return Self::users(progress);
+        }
+        let options = Options { name: name.to_owned(), ..Options::default() };
+        Ok(Self::Embedded(Cluster::up(&options, lifetime, progress)?))
+    }
+
+    fn users(progress: &mut dyn FnMut(&str)) -> Result<Self> {
+        let output = run(Command::new("kubectl").args(["config", "current-context"]))
+            .context("KUBECONFIG is set, so its cluster is used, by the kubectl and helm of your PATH")?;
+        let current = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        progress(&format!("KUBECONFIG is set: using context {current}"));
+        Ok(Self::Users(match current.split_once('-') {
+            Some(("kind", name)) => Delivery::Kind(name.to_owned()),
+            Some(("k3d", name)) => Delivery::K3d(name.to_owned()),
+            _ => Delivery::Registry,
+        }))
+    }
+
+    /// Brings an image to every node.
+    ///
+    /// # Errors
+    /// When the cluster does not take it.
+    pub fn load(&self, image: &Image) -> Result<()> {
+        match self {
+            Self::Embedded(cluster) => Ok(cluster.load_image(&image.archive)?),
+            Self::Users(Delivery::Kind(name)) => {
+                run(Command::new("kind").args(["load", "image-archive", "--name", name]).arg(&image.archive))
+                    .map(drop)
+            }
+            Self::Users(Delivery::K3d(name)) => {
+                run(Command::new("k3d").args(["image", "import", "--cluster", name]).arg(&image.archive))
+                    .map(drop)
+            }
+            Self::Users(Delivery::Registry) => Ok(()),
+        }
+    }
+
+    /// `kubectl`, not yet run.
+    #[must_use]
+    pub fn kubectl(&self) -> Command {
+        match self {
+            Self::Embedded(cluster) => cluster.kubectl(),
+            Self::Users(_) => Command::new("kubectl"),
+        }
+    }
+
+    /// `helm`, not yet run.
+    #[must_use]
+    pub fn helm(&self) -> Command {
+        match self {
+            Self::Embedded(cluster) => cluster.helm(),
+            Self::Users(_) => Command::new("helm"),
+        }
+    }
+
+    /// Runs `kubectl` and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its words are quoted.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = run(self.kubectl().args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs `kubectl` with something on its standard input; returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its words are quoted.
+    pub fn feed(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut command = self.kubectl();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("run kubectl")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).context("write to kubectl")?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// An object, or a list, as JSON; none when it does not exist.
+    ///
+    /// # Errors
+    /// When `kubectl` fails.
+    pub fn get(&self, arguments: &[&str]) -> Result<Option<Value>> {
+        let text = self.run(&[&["get", "--ignore-not-found", "--output=json"], arguments].concat())?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&text).context("read kubectl's JSON")?))
+    }
+
+    /// Waits until an object is as it should be.
+    ///
+    /// # Errors
+    /// After `most`, with the object's status as it was last seen.
+    pub fn wait(
+        &self,
+        what: &str,
+        most: Duration,
+        arguments: &[&str],
+        mut holds: impl FnMut(&Value) -> bool,
+    ) -> Result<Value> {
+        until(what, most, || {
+            Ok(match self.get(arguments)? {
+                Some(object) if holds(&object) => Seen::Yes(object),
+                Some(object) => Seen::NotYet(object.get("status").unwrap_or(&object).to_string()),
+                None => Seen::NotYet("no such object".to_owned()),
+            })
+        })
+    }
+
+    /// Waits until an object is gone.
+    ///
+    /// # Errors
+    /// After `most`.
+    pub fn wait_gone(&self, most: Duration, arguments: &[&str]) -> Result<()> {
+        until(&format!("the end of {}", arguments.join(" ")), most, || {
+            Ok(match self.get(arguments)? {
+                None => Seen::Yes(()),
+                Some(list) if list["items"].as_array().is_some_and(Vec::is_empty) => Seen::Yes(()),
+                Some(object) => Seen::NotYet(object["metadata"].to_string()),
+            })
+        })
+    }
+
+    /// Runs `helm` in the checkout and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; its words are quoted.
+    pub fn helm_run(&self, checkout: &Path, arguments: &[&str]) -> Result<String> {
+        let output = run(self.helm().current_dir(checkout).args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Calls a URL from within the cluster's network; returns the status and the body. On the user's own cluster, from this
+    /// machine.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub fn curl(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = match self {
+            Self::Embedded(cluster) => {
+                let mut command = cluster.in_network();
+                command.arg("curl");
+                command
+            }
+            Self::Users(_) => Command::new("curl"),
+        };
+        let shape = ["--silent", "--show-error", "--max-time", "30", "--write-out", "\n%{http_code}"];
+        let output = run(command.args(shape).args(arguments))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = text.rsplit_once('\n').context("curl printed no status")?;
+        Ok(format!("{status} {body}"))
+    }
+
+    /// Takes an embedded cluster down and waits until nothing is left of it.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub fn down(self) -> Result<()> {
+        match self {
+            Self::Embedded(cluster) => Ok(cluster.down()?),
+            Self::Users(_) => Ok(()),
+        }
+    }
+}

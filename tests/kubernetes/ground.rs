@@ -1,0 +1,206 @@
+//! The ground that all tests stand on: a cluster, the images on it, a simulated Discord, the installed chart, a bot online.
+//!
+//! Each `*_online` and `installed` is idempotent: a test asks for what it needs.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use shard_tests::checkout::{programs, root};
+use shard_tests::discord::{Discord, TOKEN, URL};
+use shard_tests::images::images;
+use shard_tests::kube::Kube;
+use std::process::Command;
+use std::time::Duration;
+use test_cluster::Lifetime;
+
+/// The longest that anything may take; a test passes as soon as its condition holds.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Where the bots of the tests live; only restricted pods may run there.
+pub const BOTS: &str = "bots";
+/// A second bot's token.
+pub const OTHER_TOKEN: &str = "MjAwMDAwMDAwMDAwMDAwMDAwMA.sim.other";
+
+const CLUSTER: &str = "tests";
+
+pub struct Ground {
+    pub kube: Kube,
+}
+
+impl Ground {
+    pub fn up() -> Result<Self> {
+        let mut say = |line: &str| eprintln!("    {line}");
+        let programs = programs()?;
+        let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut say)?;
+        for image in images(&programs)? {
+            kube.load(&image)?;
+        }
+        let tokens = format!("{TOKEN},{OTHER_TOKEN}");
+        let settings = [("GUILDS", "60"), ("SHARDS", "4"), ("MAX_CONCURRENCY", "2"), ("TOKEN", &tokens)];
+        Discord::start(&kube, &settings)?;
+        for namespace in ["shard-operator", BOTS] {
+            kube.run(&["create", "namespace", namespace])?;
+            kube.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"])?;
+        }
+        Ok(Self { kube })
+    }
+
+    pub fn discord(&self) -> Discord<'_> {
+        Discord::on(&self.kube)
+    }
+
+    /// The chart is installed and its operator ready.
+    pub fn installed(&self) -> Result<()> {
+        let api = format!("discord.api={URL}");
+        let command = [
+            "upgrade",
+            "--install",
+            "shard-operator",
+            "charts/",
+            "--namespace",
+            "shard-operator",
+            "--wait",
+            "--set",
+            &api,
+        ];
+        self.kube.helm_run(root(), &command).map(drop)
+    }
+
+    /// The README's bot is online, with the total that Discord recommends or a test has set.
+    pub fn online(&self) -> Result<Value> {
+        self.installed()?;
+        if self.kube.get(&["--namespace", BOTS, "secret", "mybot-token"])?.is_none() {
+            self.secret("mybot-token", TOKEN)?;
+        }
+        if self.bot("mybot")?.is_none() {
+            let file = root().join("bot/mybot.yaml");
+            self.kube.run(&["apply", "--namespace", BOTS, "--filename", &file.to_string_lossy()])?;
+        }
+        self.ready("mybot")
+    }
+
+    pub fn secret(&self, name: &str, token: &str) -> Result<()> {
+        let literal = format!("--from-literal=token={token}");
+        self.kube.run(&["create", "secret", "generic", name, "--namespace", BOTS, &literal]).map(drop)
+    }
+
+    pub fn bot(&self, name: &str) -> Result<Option<Value>> {
+        self.kube.get(&["--namespace", BOTS, "shardedbot", name])
+    }
+
+    /// Waits until a bot is Ready, of the generation that was asked for.
+    pub fn ready(&self, name: &str) -> Result<Value> {
+        self.kube.wait(
+            &format!("{name} to be Ready"),
+            PATIENCE,
+            &["--namespace", BOTS, "shardedbot", name],
+            |bot| {
+                condition(bot, "Ready").is_some_and(|one| {
+                    one["status"] == "True" && one["observedGeneration"] == bot["metadata"]["generation"]
+                })
+            },
+        )
+    }
+
+    /// Waits until a bot's `Ready` has this reason; returns its message.
+    pub fn reason(&self, name: &str, reason: &str) -> Result<String> {
+        let what = format!("{name} to say {reason}");
+        let bot = self.kube.wait(&what, PATIENCE, &["--namespace", BOTS, "shardedbot", name], |bot| {
+            condition(bot, "Ready").is_some_and(|one| one["reason"] == reason)
+        })?;
+        let message = condition(&bot, "Ready")
+            .and_then(|one| one["message"].as_str())
+            .context("a condition without a message")?;
+        Ok(message.to_owned())
+    }
+
+    /// Merges into a bot's spec.
+    pub fn patch(&self, name: &str, spec: &Value) -> Result<()> {
+        let patch = format!("--patch={}", serde_json::json!({ "spec": spec }));
+        self.kube.run(&["patch", "shardedbot", name, "--namespace", BOTS, "--type=merge", &patch]).map(drop)
+    }
+
+    /// Names and UIDs of a bot's pods.
+    pub fn pods(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let label = format!("--selector=shard-operator.dev/bot={name}");
+        // kubectl prints nothing for a list of none.
+        let Some(list) = self.kube.get(&["--namespace", BOTS, "pods", &label])? else {
+            return Ok(Vec::new());
+        };
+        let of = |pod: &Value, field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let pods = list["items"].as_array().context("a list without items")?;
+        Ok(pods.iter().map(|pod| (of(pod, "name"), of(pod, "uid"))).collect())
+    }
+
+    /// No identify rule was broken, and no token reset.
+    pub fn rules_were_kept(&self) -> Result<()> {
+        let ledger = self.discord().ledger()?;
+        ensure!(ledger.violations == 0, "violations: {:?}", ledger.violation_details);
+        ensure!(ledger.token_resets == 0, "the token was reset");
+        ensure!(ledger.unknown_routes == 0, "unknown routes: {:?}", ledger.unknown_route_details);
+        Ok(())
+    }
+
+    /// What a person would look at first.
+    pub fn show_state(&self) {
+        for arguments in [
+            &["get", "pods,shardedbots,events", "--all-namespaces", "--output=wide"][..],
+            &[
+                "logs",
+                "--namespace=shard-operator",
+                "--tail=40",
+                "--selector=app.kubernetes.io/name=shard-operator",
+            ],
+            &["logs", "--namespace=bots", "--tail=20", "--prefix", "--selector=shard-operator.dev/bot"],
+        ] {
+            match self.kube.run(arguments) {
+                Ok(text) => eprintln!("$ kubectl {}\n{text}", arguments.join(" ")),
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+    }
+
+    /// Takes the cluster down and looks whether anything of it is left.
+    pub fn down(self) -> Result<()> {
+        let embedded = matches!(self.kube, Kube::Embedded(_));
+        self.kube.down()?;
+        if !embedded {
+            return Ok(());
+        }
+        let mine = format!("shard-operator.{CLUSTER}.");
+        let names = Command::new("ip").args(["netns", "list"]).output().context("list network namespaces")?;
+        let names = String::from_utf8_lossy(&names.stdout).into_owned();
+        ensure!(!names.contains(&mine), "network namespaces are left:\n{names}");
+        let mounts = std::fs::read_to_string("/proc/mounts")?;
+        let place = format!("clusters/{CLUSTER}/");
+        let left: Vec<_> =
+            mounts.lines().filter(|line| line.contains(&mine) || line.contains(&place)).collect();
+        ensure!(left.is_empty(), "mounts are left:\n{}", left.join("\n"));
+        let left = processes(&place)?;
+        ensure!(left.is_empty(), "processes are left:\n{}", left.join("\n"));
+        let groups =
+            Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-type", "d"]).output()?;
+        let groups = String::from_utf8_lossy(&groups.stdout).into_owned();
+        let left: Vec<_> =
+            groups.lines().filter(|line| line.contains("shard-operator") && line.contains(CLUSTER)).collect();
+        ensure!(left.is_empty(), "cgroups are left:\n{}", left.join("\n"));
+        Ok(())
+    }
+}
+
+/// Command lines that name the cluster's folder.
+fn processes(place: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        // A process may end while it is looked at.
+        let Ok(line) = std::fs::read(entry?.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(place) {
+            found.push(line);
+        }
+    }
+    Ok(found)
+}
+
+/// A condition of an object.
+pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == type_)
+}

@@ -1,0 +1,77 @@
+//! Everything on a real Kubernetes: install with Helm, apply, wait, scale, break, delete. One cluster for all of it.
+//!
+//! Each test brings about what it needs and leaves the rest alone, so that any of them runs by itself
+//! (`cargo test --test kubernetes -- NAME`). The simulated Discord's ledger is the judge. The cluster ends with this
+//! process, whatever ends it; that nothing is left is the last test. Deliberately absent: fakes.
+
+mod broken;
+mod fleet;
+mod gate;
+mod ground;
+mod objects;
+mod release;
+
+use ground::Ground;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+type Test = fn(&Ground) -> anyhow::Result<()>;
+
+const TESTS: [(&str, Test); 16] = [
+    ("the_chart_is_clean_and_refuses_values_that_make_no_sense", release::the_chart_is_clean),
+    ("the_chart_installs_where_only_restricted_pods_may_run", release::the_chart_installs),
+    ("the_readmes_example_comes_online_within_discords_limit", fleet::the_example_comes_online),
+    ("a_user_is_answered_by_the_pod_that_holds_their_guild", fleet::a_user_is_answered),
+    ("kubectl_explains_prints_and_scales", fleet::kubectl_knows_the_resource),
+    ("a_spec_that_makes_no_sense_is_refused_by_name", broken::bad_specs_are_refused),
+    ("another_total_is_a_new_layout_and_breaks_no_rule", fleet::another_total),
+    ("a_new_template_is_a_new_layout_and_other_edits_are_none", fleet::another_template),
+    ("a_killed_pod_comes_back_by_the_gate", fleet::a_killed_pod),
+    ("what_is_deleted_or_edited_by_hand_is_put_back", objects::what_is_edited_is_put_back),
+    ("a_name_that_is_taken_is_not_touched", objects::a_taken_name),
+    ("a_missing_secret_a_missing_key_and_a_wrong_token_are_named", broken::tokens),
+    ("a_template_that_the_api_server_refuses_stops_nothing", broken::a_refused_template),
+    ("the_gate_lets_in_nobody_but_pods_of_a_layout", gate::strangers_are_turned_away),
+    ("deleting_the_bot_removes_everything", objects::deleting_the_bot),
+    ("upgrade_and_uninstall_replace_no_pod", release::upgrade_and_uninstall),
+];
+
+static GROUND: OnceLock<Mutex<Option<Ground>>> = OnceLock::new();
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One cluster, one Discord: they take turns.
+    arguments.test_threads = Some(1);
+    let tests = TESTS.map(|(name, test)| Trial::test(name, move || on_the_ground(test)));
+    let last = Trial::test("nothing_is_left_on_the_machine", || {
+        let ground = ground().lock().unwrap_or_else(PoisonError::into_inner).take();
+        ground.map_or(Ok(()), Ground::down).map_err(failed)
+    });
+    let conclusion = libtest_mimic::run(&arguments, tests.into_iter().chain([last]).collect());
+    // With a filter the last test may not have run; the cluster still goes.
+    drop(ground().lock().unwrap_or_else(PoisonError::into_inner).take());
+    conclusion.exit_code()
+}
+
+fn on_the_ground(test: Test) -> Result<(), Failed> {
+    let mut ground = ground().lock().unwrap_or_else(PoisonError::into_inner);
+    let ground = match &mut *ground {
+        Some(ground) => ground,
+        empty => empty.insert(Ground::up().map_err(failed)?),
+    };
+    test(ground).map_err(|error| {
+        ground.show_state();
+        failed(error)
+    })
+}
+
+fn ground() -> &'static Mutex<Option<Ground>> {
+    GROUND.get_or_init(Mutex::default)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+fn failed(error: anyhow::Error) -> Failed {
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    causes.join(":\n  ").into()
+}

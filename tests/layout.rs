@@ -1,0 +1,252 @@
+//! The rules of the house, read off the sources: arrows point one way, files stay short, copies are equal.
+//!
+//! Nouns are imported by verbs; verbs never import verbs; a child never imports its parent; only `reconcile.rs` knows all
+//! four verbs. `plan` touches no client, clock, randomness or environment.
+
+#![expect(clippy::unwrap_used, reason = "a check that cannot read the sources has failed")]
+
+use shard_tests::checkout::root;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What each module of the operator may import from the crate, beside modules of its own folder.
+const OPERATOR: [(&str, &[&str]); 19] = [
+    ("crd", &[]),
+    ("model", &[]),
+    ("names", &["model"]),
+    ("plan", &["crd", "model", "names"]),
+    ("world", &["model", "names"]),
+    ("discord", &["model"]),
+    ("gate", &["model"]),
+    ("reports", &["crd", "gate"]),
+    ("metrics", &["gate"]),
+    ("context", &["crd", "discord", "gate", "metrics", "model", "reports"]),
+    ("observe", &["context", "crd", "discord", "model", "names", "world"]),
+    ("apply", &["context", "crd", "model", "names", "world"]),
+    ("report", &["context", "crd", "model"]),
+    ("reconcile", &["apply", "context", "crd", "observe", "plan", "report"]),
+    ("controller", &["context", "crd", "reconcile"]),
+    ("callers", &["gate"]),
+    ("http", &["callers", "gate", "metrics", "reports"]),
+    ("config", &["model"]),
+    ("telemetry", &[]),
+];
+
+/// What is pure may not even name these.
+const IMPURE: [&str; 9] = [
+    "tokio",
+    "kube::Client",
+    "kube::api",
+    "Timestamp::now",
+    "Instant::now",
+    "SystemTime::now",
+    "std::env",
+    "rand::",
+    "std::fs",
+];
+
+#[test]
+fn arrows_in_the_operator_point_one_way() {
+    let allowed: BTreeMap<_, _> = OPERATOR.into_iter().collect();
+    let source = root().join("operator/src");
+    let mut seen = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for file in rust_files(&source) {
+        let inside = file.strip_prefix(&source).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if matches!(module, "lib" | "main") {
+            continue;
+        }
+        seen.insert(module.to_owned());
+        let rule = allowed
+            .get(module)
+            .unwrap_or_else(|| panic!("{}: say in tests/layout.rs what it may import", file.display()));
+        for imported in imports(&fs::read_to_string(&file).unwrap()) {
+            if imported != module && !rule.contains(&imported.as_str()) {
+                wrong.push(format!("{}: crate::{imported}", inside.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new(), "these arrows point the wrong way");
+    assert_eq!(
+        seen,
+        allowed.keys().map(|name| (*name).to_owned()).collect(),
+        "the table and the folder differ"
+    );
+}
+
+#[test]
+fn no_two_modules_of_the_operator_import_each_other() {
+    let allowed: BTreeMap<_, _> = OPERATOR.into_iter().collect();
+    for (module, imports) in &allowed {
+        let mut reached: BTreeSet<&str> = BTreeSet::new();
+        let mut next: Vec<&str> = imports.to_vec();
+        while let Some(one) = next.pop() {
+            assert_ne!(one, *module, "the table itself has a circle through {module}");
+            if reached.insert(one) {
+                next.extend(allowed[one]);
+            }
+        }
+    }
+}
+
+#[test]
+fn planning_is_pure() {
+    let source = root().join("operator/src");
+    let mut files = rust_files(&source.join("plan"));
+    files.extend(
+        ["plan.rs", "report/status.rs", "report/fleet.rs", "gate/rules.rs"].map(|file| source.join(file)),
+    );
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for word in IMPURE {
+            assert!(!code(&text).contains(word), "{}: {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_child_never_imports_its_parent_in_the_operator() {
+    for file in rust_files(&root().join("operator/src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let parent = file.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        for line in code(&text).lines().filter(|line| line.trim_start().starts_with("use super::")) {
+            // A sibling is fine; what the parent file defines itself is not, but for what it is there to share.
+            let what = line.trim().trim_start_matches("use super::");
+            let sibling = what.split([':', ';', '{']).next().unwrap_or_default();
+            let is_sibling = file.parent().unwrap().join(format!("{sibling}.rs")).exists();
+            let shared = matches!(
+                (parent, what.trim_end_matches(';')),
+                ("objects", "sealed" | "{hash, sealed}") | ("crd", "ShardedBot")
+            );
+            assert!(is_sibling || shared, "{}: {line}", file.display());
+        }
+    }
+}
+
+#[test]
+fn operator_and_bot_know_each_other_by_the_contract_only() {
+    let manifest = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    assert!(!manifest("operator/Cargo.toml").contains("shard-bot"));
+    assert!(!manifest("bot/Cargo.toml").contains("shard-operator"));
+    let contract = manifest("bot/contract/Cargo.toml");
+    let dependencies = contract.split("[dependencies]").nth(1).unwrap().split('[').next().unwrap();
+    let named: Vec<_> = dependencies.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert_eq!(named, ["serde.workspace = true"], "the contract depends on serde alone");
+}
+
+#[test]
+fn a_file_has_one_idea_and_begins_by_saying_it() {
+    let mut wrong = Vec::new();
+    for folder in ["operator/src", "bot/src", "bot/contract/src", "tests"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            let lines = code(&text)
+                .lines()
+                .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"))
+                .count();
+            if lines > 330 {
+                wrong.push(format!("{}: {lines} lines of code", file.display()));
+            }
+            if !text.starts_with("//!") {
+                wrong.push(format!("{}: does not begin with //!", file.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_definition_and_the_charts_copy_are_fresh() {
+    let definition = shard_operator::crd::definition().unwrap();
+    let yaml = serde_saphyr::to_string(&definition).unwrap();
+    let wanted = format!("# Made by `shard-operator crd` from operator/src/crd.rs; do not edit.\n{yaml}");
+    for copy in ["crds/shardedbots.yaml", "charts/files/shardedbots.yaml"] {
+        let file = root().join(copy);
+        if env::var_os("UPDATE").is_some() {
+            fs::write(&file, &wanted).unwrap();
+        }
+        let found = fs::read_to_string(&file).unwrap();
+        assert!(
+            found == wanted,
+            "{copy} is stale; run UPDATE=1 cargo test --package shard-tests --test layout"
+        );
+    }
+}
+
+#[test]
+fn the_readmes_example_is_the_one_that_the_demo_applies() {
+    let example = fs::read_to_string(root().join("bot/mybot.yaml")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("```yaml\n{example}```")), "copy bot/mybot.yaml into README.md");
+}
+
+#[test]
+fn versions_are_said_once_and_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = fs::read_to_string(root().join("charts/Chart.yaml")).unwrap();
+    assert!(
+        chart.contains(&format!("\nversion: {version}\n"))
+            && chart.contains(&format!("\nappVersion: {version}\n"))
+    );
+    for file in ["bot/mybot.yaml", "tests/discord/discord.yaml"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        assert!(
+            text.contains("ghcr.io/shard-operator/") && text.contains(&format!(":{version}\n")),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn nothing_stands_at_the_top_that_architecture_does_not_name() {
+    let allowed = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "bot",
+        "charts",
+        "crds",
+        "operator",
+        "target",
+        "tests",
+    ];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} stands at the top");
+    }
+}
+
+/// The code of a file, without its unit tests and comments.
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// First segments of `crate::` paths.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    code.match_indices("crate::")
+        .map(|(at, found)| {
+            let rest = &code[at + found.len()..];
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,0 +1,57 @@
+//! A round as people read it: the steps, the layouts, the gate, and what the conditions say.
+
+use shard_operator::crd::ShardedBotStatus;
+use shard_operator::model::{GateSetting, Object, Plan, Step};
+
+pub fn round(plan: &Plan, status: &ShardedBotStatus) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        text += &match step {
+            Step::Try(object) => format!("  try     {}\n", said(object)),
+            Step::Create(object) => format!("  create  {}\n", said(object)),
+            Step::Apply(object) => format!("  apply   {}\n", said(object)),
+            Step::Delete(kind, name) => format!("  delete  {}/{name}\n", <&str>::from(*kind)),
+        };
+    }
+    let layouts: Vec<_> = plan
+        .layouts
+        .iter()
+        .map(|one| {
+            format!("{}: {} shards on {} pods, {:?}", one.number, one.total, one.pods, one.role)
+                .to_lowercase()
+        })
+        .collect();
+    text += &format!("  layouts {}\n", if layouts.is_empty() { "none".into() } else { layouts.join("; ") });
+    text += &match &plan.gate {
+        GateSetting::Closed(why) => format!("  gate    closed: {why}\n"),
+        GateSetting::Open { layouts, .. } => {
+            let numbers: Vec<_> = layouts.keys().map(ToString::to_string).collect();
+            format!(
+                "  gate    open for layout {}\n",
+                if numbers.is_empty() { "none".into() } else { numbers.join(", ") }
+            )
+        }
+    };
+    for condition in &status.conditions {
+        // The others repeat what these say, or what a story is not about.
+        let told = match condition.type_.as_str() {
+            "Ready" => true,
+            "Available" | "Stalled" | "Reconciling" => condition.status == "True",
+            _ => condition.status == "False",
+        };
+        if told {
+            let mark = format!("{}={}", condition.type_, condition.status);
+            text += &format!("  {mark} {}: {}\n", condition.reason, condition.message);
+        }
+    }
+    text
+}
+
+/// An object with what stories are about.
+fn said(object: &Object) -> String {
+    let name = format!("{}/{}", <&str>::from(object.kind), object.name);
+    match object.body["spec"]["replicas"].as_u64() {
+        Some(replicas) => format!("{name} replicas={replicas}"),
+        None => name,
+    }
+}

@@ -1,0 +1,264 @@
+//! The world of a story: what happens to it, and what a plan does to it.
+//!
+//! Objects live as the API server would keep them, as far as planning looks; StatefulSets make no pods by themselves, so
+//! that a story says when they come and go.
+
+use crate::transcript;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use shard_contract::layout::shards_of;
+use shard_contract::report::{Report, ShardReport, ShardState};
+use shard_operator::crd::ShardedBot;
+use shard_operator::model::{
+    Addresses, Applied, Child, DiscordProblem, DiscordSeen, Fingerprint, GateFigures, GatewaySeen, Kind,
+    Object, Observed, PodSeen, Step, TokenSeen,
+};
+use shard_operator::plan::plan;
+use shard_operator::report::status;
+
+const UID: &str = "11111111-1111-1111-1111-111111111111";
+
+pub struct World {
+    spec: Value,
+    status: shard_operator::crd::ShardedBotStatus,
+    generation: i64,
+    token: TokenSeen,
+    rival: Option<String>,
+    discord: DiscordSeen,
+    children: Vec<Child>,
+    pods: Vec<PodSeen>,
+    waiting: u32,
+    now: Timestamp,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "bot:1" }] } });
+        let mut world = Self {
+            spec: json!({ "tokenSecretRef": { "name": "token" }, "shards": 16, "shardsPerPod": 8, "template": template }),
+            status: shard_operator::crd::ShardedBotStatus::default(),
+            generation: 1,
+            token: TokenSeen::Present(Fingerprint([1; 16])),
+            rival: None,
+            discord: DiscordSeen::default(),
+            children: Vec::new(),
+            pods: Vec::new(),
+            waiting: 0,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        };
+        world.discord.answer = Some(world.answer(9, 1_000));
+        world
+    }
+
+    /// Lets something happen, then plans until nothing is left to do; returns what was planned.
+    pub fn happen(&mut self, event: &str) -> String {
+        let (verb, rest) = event.split_once(' ').unwrap_or((event, ""));
+        match verb {
+            "spec" => self.edit(rest),
+            "token" => self.set_token(rest),
+            "rival" => self.rival = (!rest.is_empty()).then(|| rest.to_owned()),
+            "discord" => self.set_discord(rest),
+            "pods" => self.set_pods(rest),
+            "delete" => self.children.retain(|child| child.name != rest),
+            "strange" => self.put_strange(rest),
+            "full" => self.fill(rest.parse().unwrap()),
+            "reconcile" => {}
+            other => panic!("{other}: not something that happens in a story"),
+        }
+        self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+        let mut text = String::new();
+        for _ in 0..5 {
+            let observed = self.observed();
+            let bot = self.bot();
+            let plan = plan(&bot, &observed);
+            let applied = self.apply(&plan.steps);
+            let outcome = status::outcome(&observed, &plan, &applied);
+            self.status = status::status(&bot, &observed, &plan, &outcome, &self.status);
+            text += &transcript::round(&plan, &self.status);
+            if plan.steps.iter().all(|step| matches!(step, Step::Try(_))) {
+                return text;
+            }
+        }
+        text + "  does not come to rest\n"
+    }
+
+    fn bot(&self) -> ShardedBot {
+        let mut bot = ShardedBot::new("mybot", serde_json::from_value(self.spec.clone()).unwrap());
+        bot.metadata.namespace = Some("bots".into());
+        bot.metadata.uid = Some(UID.into());
+        bot.metadata.generation = Some(self.generation);
+        bot
+    }
+
+    fn observed(&self) -> Observed {
+        let map = self.children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours);
+        Observed {
+            now: self.now,
+            addresses: Addresses { gate: "http://gate".into(), discord: None },
+            token: self.token.clone(),
+            rival: self.rival.clone(),
+            discord: self.discord.clone(),
+            document: map.and_then(|map| {
+                serde_json::from_str(map.live["data"]["layouts.json"].as_str().unwrap()).ok()
+            }),
+            children: self.children.clone(),
+            pods: self.pods.clone(),
+            gate: self
+                .discord
+                .answer
+                .map(|answer| GateFigures { remaining: answer.remaining, waiting: self.waiting }),
+        }
+    }
+
+    fn apply(&mut self, steps: &[Step]) -> Applied {
+        let mut applied = Applied::default();
+        for step in steps {
+            match step {
+                Step::Try(_) => {}
+                Step::Create(object) => {
+                    assert!(!self.exists(object.kind, &object.name), "{} is made twice", object.name);
+                    self.children.push(kept(object));
+                }
+                Step::Apply(object) => {
+                    assert!(self.exists(object.kind, &object.name), "{} is not there", object.name);
+                    self.children.retain(|child| (child.kind, &child.name) != (object.kind, &object.name));
+                    self.children.push(kept(object));
+                }
+                Step::Delete(kind, name) => {
+                    assert!(self.exists(*kind, name), "{name} is not there");
+                    self.children.retain(|child| (child.kind, &child.name) != (*kind, name));
+                }
+            }
+            applied.done += 1;
+        }
+        applied
+    }
+
+    fn exists(&self, kind: Kind, name: &str) -> bool {
+        self.children.iter().any(|child| (child.kind, child.name.as_str()) == (kind, name))
+    }
+
+    fn edit(&mut self, merge: &str) {
+        let patch: Value = serde_json::from_str(merge).unwrap();
+        for (key, value) in patch.as_object().unwrap() {
+            if value.is_null() {
+                self.spec.as_object_mut().unwrap().remove(key);
+            } else {
+                self.spec[key] = value.clone();
+            }
+        }
+        self.generation += 1;
+    }
+
+    fn set_token(&mut self, what: &str) {
+        self.token = match what {
+            "missing" => TokenSeen::SecretMissing,
+            "no-key" => TokenSeen::KeyMissing(vec!["password".into()]),
+            "unusable" => TokenSeen::Unusable("it is empty"),
+            _ => TokenSeen::Present(Fingerprint([1; 16])),
+        };
+    }
+
+    fn set_discord(&mut self, what: &str) {
+        match what.split_once(' ') {
+            Some(("recommends", shards)) => {
+                self.discord =
+                    DiscordSeen { answer: Some(self.answer(shards.parse().unwrap(), 1_000)), problem: None };
+            }
+            Some(("budget", left)) => {
+                self.discord =
+                    DiscordSeen { answer: Some(self.answer(9, left.parse().unwrap())), problem: None };
+            }
+            _ if what == "refuses" => {
+                self.discord = DiscordSeen { answer: None, problem: Some(DiscordProblem::TokenRefused) };
+            }
+            _ => self.discord.problem = Some(DiscordProblem::Unreachable("connection refused".into())),
+        }
+        if what == "unknown" {
+            self.discord.answer = None;
+        }
+    }
+
+    fn answer(&self, shards: u32, remaining: u32) -> GatewaySeen {
+        let resets_at = self.now.checked_add(SignedDuration::from_hours(20)).unwrap();
+        GatewaySeen { shards, total: 1_000, remaining, resets_at, max_concurrency: 1, asked_at: self.now }
+    }
+
+    /// `start N`: pods of layout N exist; `online N`; `refused N CODE`; `failing N`; `gone N`.
+    fn set_pods(&mut self, what: &str) {
+        let words: Vec<_> = what.split(' ').collect();
+        let layout: u32 = words[1].parse().unwrap();
+        if words[0] == "gone" {
+            self.pods.retain(|pod| pod.layout != layout);
+            return;
+        }
+        let set = self
+            .children
+            .iter()
+            .find(|child| child.kind == Kind::StatefulSet && child.name == format!("mybot-{layout}"));
+        let of = |label: &str| {
+            set.unwrap().label(&format!("shard-operator.dev/{label}")).unwrap().parse::<u32>().unwrap()
+        };
+        let (total, pods) = (of("total"), of("pods"));
+        self.waiting = if words[0] == "waiting" { total } else { 0 };
+        self.pods.retain(|pod| pod.layout != layout);
+        for ordinal in 0..pods {
+            let state = if words[0] == "online" { ShardState::Online } else { ShardState::Waiting };
+            let code = (words[0] == "refused").then(|| words[2].parse().unwrap());
+            let shards = shards_of(ordinal, pods, total).map(|id| ShardReport {
+                id,
+                state,
+                guilds: 10,
+                unavailable_guilds: 0,
+                latency_ms: None,
+                identifies: 0,
+                resumes: 0,
+                events: 0,
+                fatal_close: code,
+            });
+            let report = Report {
+                layout,
+                shards: shards.collect(),
+                jobs: shard_contract::report::JobsReport::default(),
+            };
+            self.pods.push(PodSeen {
+                name: format!("mybot-{layout}-{ordinal}"),
+                uid: format!("{layout}-{ordinal}"),
+                layout,
+                ordinal,
+                ready: words[0] == "online",
+                deleting: false,
+                trouble: (words[0] == "failing")
+                    .then(|| "container bot: ImagePullBackOff no such image".into()),
+                report: (!matches!(words[0], "start" | "failing")).then_some(report),
+            });
+        }
+    }
+
+    fn put_strange(&mut self, name: &str) {
+        let live = json!({ "metadata": { "name": name } });
+        self.children.push(Child {
+            kind: Kind::Service,
+            name: name.to_owned(),
+            ours: false,
+            deleting: false,
+            live,
+        });
+    }
+
+    fn fill(&mut self, guilds: u32) {
+        let shards =
+            self.pods.iter_mut().filter_map(|pod| pod.report.as_mut()).flat_map(|report| &mut report.shards);
+        shards.for_each(|shard| shard.guilds = guilds);
+    }
+}
+
+fn kept(object: &Object) -> Child {
+    Child {
+        kind: object.kind,
+        name: object.name.clone(),
+        ours: true,
+        deleting: false,
+        live: object.body.clone(),
+    }
+}
