@@ -45,7 +45,7 @@ pub struct Context {
 pub struct Memory {
     sent: Mutex<HashMap<Key, Sent>>,
     failures: Mutex<HashMap<Key, u32>>,
-    holders: Mutex<HashMap<Key, Holder>>,
+    holders: Mutex<HashMap<Key, Option<Fingerprint>>>,
     stores: Mutex<Vec<Store<ShardedBot>>>,
 }
 
@@ -58,12 +58,6 @@ pub struct Sent {
     pub status: ShardedBotStatus,
     /// When.
     pub at: Instant,
-}
-
-#[derive(Clone, Debug)]
-struct Holder {
-    token: Fingerprint,
-    created: Timestamp,
 }
 
 impl Memory {
@@ -96,32 +90,53 @@ impl Memory {
         lock(&self.failures).remove(key);
     }
 
-    /// Remembers that this bot holds this token; returns the older bot that holds it too, if there is one.
+    /// Remembers that this bot holds this token, or none that can be read now: what was known of it stays then, since its
+    /// fleet may run on. Returns what that means for this bot.
     #[must_use]
-    pub fn hold_token(&self, key: &Key, created: Timestamp, token: Fingerprint) -> Option<String> {
-        let exists: Vec<Arc<ShardedBot>> = lock(&self.stores).iter().flat_map(Store::state).collect();
-        let exists = |(namespace, name): &Key| {
-            exists.iter().any(|bot| {
-                bot.metadata.namespace.as_ref() == Some(namespace)
-                    && bot.metadata.name.as_ref() == Some(name)
-                    && bot.metadata.deletion_timestamp.is_none()
-            })
+    pub fn hold_token(&self, key: &Key, created: Timestamp, token: Option<Fingerprint>) -> Standing {
+        let bots: Vec<Arc<ShardedBot>> = lock(&self.stores).iter().flat_map(Store::state).collect();
+        let age = |bot: &ShardedBot| {
+            (bot.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |at| at.0), name(bot))
         };
-        let mut holders = lock(&self.holders);
-        holders.retain(|other, _| other == key || exists(other));
-        holders.insert(key.clone(), Holder { token, created });
-        holders
+        let living: HashMap<Key, Timestamp> = bots
             .iter()
-            .filter(|(other, holder)| *other != key && holder.token == token)
-            .filter(|(other, holder)| (holder.created, *other) < (created, key))
-            .min_by_key(|(other, holder)| (holder.created, *other))
-            .map(|((namespace, name), _)| format!("{namespace}/{name}"))
+            .filter(|bot| bot.metadata.deletion_timestamp.is_none())
+            .map(|bot| (name(bot), age(bot).0))
+            .collect();
+        let mut holders = lock(&self.holders);
+        holders.retain(|other, _| other == key || living.contains_key(other));
+        let held = holders.entry(key.clone()).or_insert(token);
+        *held = token.or(*held);
+        let Some(token) = *held else { return Standing::Alone };
+        let older = |other: &Key, at: Timestamp| (at, other) < (created, key);
+        let rival = living
+            .iter()
+            .filter(|(other, at)| older(other, **at) && holders.get(*other) == Some(&Some(token)))
+            .min_by_key(|(other, at)| (**at, (*other).clone()));
+        match rival {
+            Some(((namespace, name), _)) => Standing::After(format!("{namespace}/{name}")),
+            None if living.iter().any(|(other, at)| older(other, *at) && !holders.contains_key(other)) => {
+                Standing::Unknown
+            }
+            None => Standing::Alone,
+        }
     }
+}
 
-    /// Forgets the token of a bot that has none now.
-    pub fn drop_token(&self, key: &Key) {
-        lock(&self.holders).remove(key);
-    }
+/// Where a bot stands among those that hold its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No older bot holds it.
+    Alone,
+    /// This older bot holds it: `namespace/name`.
+    After(String),
+    /// Not every older bot has been looked at since the operator started.
+    Unknown,
+}
+
+fn name(bot: &ShardedBot) -> Key {
+    let of = |field: &Option<String>| field.clone().unwrap_or_default();
+    (of(&bot.metadata.namespace), of(&bot.metadata.name))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -35,11 +35,16 @@ struct Asked {
     failures: u32,
 }
 
-/// Names a token without saying it.
+/// Names the bot that a token belongs to, without saying it. The first of a token's parts is the bot's id: it stays when
+/// the token is rotated, and so do the bot's buckets and budget.
 #[must_use]
 pub fn fingerprint(token: &Token) -> Fingerprint {
+    hash(token.expose().split('.').next().unwrap_or_default())
+}
+
+fn hash(text: &str) -> Fingerprint {
     let mut first = [0; 16];
-    first.copy_from_slice(&Sha256::digest(token.expose())[..16]);
+    first.copy_from_slice(&Sha256::digest(text)[..16]);
     Fingerprint(first)
 }
 
@@ -57,7 +62,7 @@ impl Discord {
             if asked.len() > 20_000 {
                 asked.retain(|_, slot| Arc::strong_count(slot) > 1);
             }
-            asked.entry(fingerprint(token)).or_default().clone()
+            asked.entry(hash(token.expose())).or_default().clone()
         };
         let mut slot = slot.lock().await;
         if slot.good_until.is_some_and(|until| Instant::now() < until) {

@@ -70,6 +70,7 @@ type Layouts = BTreeMap<u32, (u32, u32)>;
 
 #[derive(Debug, Default)]
 struct Inner {
+    closed: bool,
     bots: HashMap<(String, String), GateSetting>,
     tokens: HashMap<Fingerprint, TokenGate>,
 }
@@ -82,9 +83,10 @@ struct TokenGate {
 
 #[derive(Debug)]
 enum Command {
-    Ask { shards: Vec<u32>, why: Why, arrived: Instant, reply: oneshot::Sender<IdentifyAnswer> },
-    Identified { grant: u64, sent: bool },
+    Ask { why: Why, waiter: Waiter },
+    Identified { pod: String, grant: u64, sent: bool },
     Set(Limits),
+    Close,
 }
 
 impl Default for Gate {
@@ -125,7 +127,8 @@ impl Gate {
         let commands = self.check(caller, &request)?;
         let (reply, answer) = oneshot::channel();
         let IdentifyRequest { layout: _, shards, why } = request;
-        let ask = Command::Ask { shards, why, arrived: Instant::now(), reply };
+        let waiter = Waiter { pod: caller.uid.clone(), shards, arrived: Instant::now(), reply };
+        let ask = Command::Ask { why, waiter };
         let ended = |_| Refused::Closed("the operator is stopping; ask again".into());
         commands
             .send(ask)
@@ -144,9 +147,23 @@ impl Gate {
             inner.of(caller)?.1.commands.clone()
         };
         commands
-            .send(Command::Identified { grant, sent })
+            .send(Command::Identified { pod: caller.uid.clone(), grant, sent })
             .await
             .map_err(|_| Refused::Closed("the operator is stopping".into()))
+    }
+
+    /// Closes for good: answers everybody who waits and grants nothing more. A successor may begin to grant 9 s after its
+    /// own start, so this comes before anything else that ends the process.
+    pub async fn close(&self) {
+        let tokens: Vec<_> = {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.closed = true;
+            inner.tokens.values().map(|gate| gate.commands.clone()).collect()
+        };
+        for commands in tokens {
+            // A task that has ended already grants nothing either.
+            let _ = commands.send(Command::Close).await;
+        }
     }
 
     /// What the gate counted for a token.
@@ -199,6 +216,9 @@ impl Gate {
 
 impl Inner {
     fn of(&self, caller: &Caller) -> Result<(&Layouts, &TokenGate), Refused> {
+        if self.closed {
+            return Err(Refused::Closed("the operator is stopping; ask again".into()));
+        }
         let unknown =
             || Refused::Closed(format!("the operator has not planned for {} yet; ask again", caller.bot));
         match self.bots.get(&(caller.namespace.clone(), caller.bot.clone())).ok_or_else(unknown)? {
@@ -237,7 +257,10 @@ fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
+/// A call that waits.
+#[derive(Debug)]
 struct Waiter {
+    pod: String,
     shards: Vec<u32>,
     arrived: Instant,
     reply: oneshot::Sender<IdentifyAnswer>,
@@ -251,10 +274,11 @@ async fn keep(
 ) {
     let mut state = State::new();
     let mut waiters: BTreeMap<(Why, u64), Waiter> = BTreeMap::new();
+    let mut owners: HashMap<u64, String> = HashMap::new();
     let mut arrivals = 0_u64;
     loop {
         let now = rules::Millis(millis(started.elapsed()));
-        let wake = serve(&mut state, &mut waiters, now);
+        let wake = serve(&mut state, &mut waiters, &mut owners, now);
         let waiting = waiters.values().map(|waiter| waiter.shards.len()).sum::<usize>();
         let seen =
             GateFigures { remaining: state.remaining(), waiting: waiting.try_into().unwrap_or(u32::MAX) };
@@ -271,18 +295,33 @@ async fn keep(
         };
         let now = rules::Millis(millis(started.elapsed()));
         match next {
-            Command::Ask { shards, why, arrived, reply } => {
+            Command::Ask { why, waiter } => {
                 arrivals += 1;
-                waiters.insert((why, arrivals), Waiter { shards, arrived, reply });
+                waiters.insert((why, arrivals), waiter);
             }
-            Command::Identified { grant, sent } => state.identified(now, grant, sent),
-            Command::Set(limits) => state.set(now, limits),
+            // Only the pod that a grant was given to may speak of it, and only once.
+            Command::Identified { pod, grant, sent } if owners.get(&grant) == Some(&pod) => {
+                owners.remove(&grant);
+                state.identified(now, grant, sent);
+            }
+            Command::Identified { .. } => {}
+            Command::Set(limits) => {
+                state.set(now, limits);
+                owners.retain(|grant, _| state.is_open(*grant));
+            }
+            // The waiters' ends of their channels go with this task.
+            Command::Close => return,
         }
     }
 }
 
 /// Answers every waiter that can be answered now, in order; returns when the next one may be.
-fn serve(state: &mut State, waiters: &mut BTreeMap<(Why, u64), Waiter>, now: rules::Millis) -> rules::Millis {
+fn serve(
+    state: &mut State,
+    waiters: &mut BTreeMap<(Why, u64), Waiter>,
+    owners: &mut HashMap<u64, String>,
+    now: rules::Millis,
+) -> rules::Millis {
     // Callers that went away are noticed at least this often.
     let mut wake = rules::Millis(now.0 + 1_000);
     let keys: Vec<_> = waiters.keys().copied().collect();
@@ -313,10 +352,11 @@ fn serve(state: &mut State, waiters: &mut BTreeMap<(Why, u64), Waiter>, now: rul
                 IdentifyAnswer::Granted { grant, .. } => Some(grant),
                 IdentifyAnswer::NotYet { .. } => None,
             };
-            if waiter.reply.send(answer).is_err()
-                && let Some(grant) = granted
-            {
-                state.identified(now, grant, false);
+            let taken = waiter.reply.send(answer).is_ok();
+            match granted {
+                Some(grant) if taken => drop(owners.insert(grant, waiter.pod)),
+                Some(grant) => state.identified(now, grant, false),
+                None => {}
             }
         }
     }

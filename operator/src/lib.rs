@@ -35,7 +35,7 @@ use config::Config;
 use context::{Context, Memory};
 use controller::Scope;
 use discord::Discord;
-use futures::{Stream, StreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, future};
 use gate::Gate;
 use http::Doors;
 use kube::runtime::events::{Recorder, Reporter};
@@ -95,12 +95,14 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let callers = Arc::new(Callers::new(client, scopes.iter().map(|scope| scope.pods.clone()).collect()));
     let doors = Doors { callers, gate: ctx.gate.clone(), reports, metrics, ready };
     tracing::info!(?config, "started");
+    let gate = ctx.gate.clone();
+    let closing = stop.clone().cancelled_owned().then(|()| async move { gate.close().await });
     let rounds = future::join_all(
         scopes.into_iter().map(|scope| scope.run(ctx.clone(), stop.clone().cancelled_owned())),
     );
     let serve_gate = serve(gate_listener, http::gate_router(doors.clone()), stop.clone(), "the gate");
     let serve_health = serve(health_listener, http::health_router(doors), stop.clone(), "health and metrics");
-    let (_, gate, health) = future::join3(rounds, serve_gate, serve_health).await;
+    let ((), _, gate, health) = future::join4(closing, rounds, serve_gate, serve_health).await;
     gate.and(health)?;
     tracing::info!("stopped");
     Ok(())

@@ -27,6 +27,10 @@ pub struct Observed {
     pub token: TokenSeen,
     /// Another bot that holds the same token and is older: `namespace/name`.
     pub rival: Option<String>,
+    /// Whether older bots, which may hold the same token, have not all been looked at yet.
+    pub waits_for_others: bool,
+    /// Why pods of a set could not be made, quoted.
+    pub refusals: Vec<String>,
     /// What Discord says; empty while there is no token to ask with.
     pub discord: DiscordSeen,
     /// Objects at the names that this bot uses.
@@ -82,7 +86,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Names a token without saying it: the first 16 bytes of its SHA-256. Kept in memory only.
+/// Names the bot of a token without saying it: the first 16 bytes of a SHA-256. Kept in memory only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 

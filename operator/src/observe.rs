@@ -4,18 +4,18 @@
 //! world could make a second layout. Secrets are read by name and never listed. Deliberately absent: decisions; a read
 //! that fails ends the round, except Discord's, which is an observation like any other.
 
-use crate::context::{Context, Key};
+use crate::context::{Context, Key, Standing};
 use crate::crd::ShardedBot;
 use crate::discord::fingerprint;
 use crate::model::{Child, DiscordSeen, Kind, Observed, PodSeen, Token, TokenSeen};
 use crate::names::api_version;
 use crate::world::{Apis, names_of};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::{Resource, ResourceExt};
 use shard_contract::layouts::Layouts;
-use shard_contract::names::{BOT_LABEL, LAYOUT_LABEL, LAYOUTS_KEY, parse_pod};
+use shard_contract::names::{BOT_LABEL, LAYOUTS_KEY, parse_pod, stateful_set};
 use strum::IntoEnumIterator;
 
 /// A read that failed.
@@ -30,6 +30,9 @@ pub enum Error {
     /// An object of the bot.
     #[error("read {0} of the bot")]
     ReadChildren(&'static str, #[source] kube::Error),
+    /// Events of a set.
+    #[error("list events of the bot's StatefulSet")]
+    ListEvents(#[source] kube::Error),
     /// The pods.
     #[error("list the bot's pods")]
     ListPods(#[source] kube::Error),
@@ -45,24 +48,34 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         return Err(Error::Nameless);
     };
     let key = (namespace, name);
-    let (seen, token) = read_token(ctx, bot, &key.0).await?;
+    let read = read_token(ctx, bot, &key.0).await;
+    if read.is_err() {
+        // Looked at, in vain: younger bots need not wait for it.
+        let _ =
+            ctx.memory.hold_token(&key, bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0), None);
+    }
+    let (seen, token) = read?;
     let (children, pods) = tokio::try_join!(children(ctx, &key, &uid), pods(ctx, &key))?;
     let discord = match &token {
         Some(token) => ctx.discord.gateway(token).await,
         None => DiscordSeen::default(),
     };
     let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
-    let (rival, gate) = if let TokenSeen::Present(token) = seen {
-        (ctx.memory.hold_token(&key, created, token), ctx.gate.figures(token))
-    } else {
-        ctx.memory.drop_token(&key);
-        (None, None)
+    let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
+    let (rival, waits_for_others) = match ctx.memory.hold_token(&key, created, fingerprint) {
+        Standing::Alone => (None, false),
+        Standing::After(rival) => (Some(rival), false),
+        Standing::Unknown => (None, true),
     };
+    let gate = fingerprint.and_then(|token| ctx.gate.figures(token));
+    let refusals = refusals(ctx, &key, &children).await?;
     Ok(Observed {
         now: Timestamp::now(),
         addresses: ctx.addresses.clone(),
         token: seen,
         rival,
+        waits_for_others,
+        refusals,
         discord,
         document: document(&children),
         children,
@@ -144,8 +157,14 @@ async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, Error> {
 
 fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
     let (name, uid) = (pod.name_any(), pod.uid()?);
-    let layout = pod.labels().get(LAYOUT_LABEL)?.parse().ok()?;
-    let (_, _, ordinal) = parse_pod(&name)?;
+    let (bot, layout, ordinal) = parse_pod(&name)?;
+    // A copy that somebody made for debugging has the labels, but not the owner.
+    let set = stateful_set(bot, layout);
+    let controlled =
+        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.name == set);
+    if bot != key.1 || !controlled {
+        return None;
+    }
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready =
         conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
@@ -159,6 +178,26 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
         ordinal,
         ready,
     })
+}
+
+/// Why pods of a set could not even be made: quota, admission, a missing account.
+async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<String>, Error> {
+    let short = |set: &&Child| {
+        let count = |path: &str| set.live.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        set.kind == Kind::StatefulSet && set.ours && count("/status/replicas") < count("/spec/replicas")
+    };
+    let mut refusals = Vec::new();
+    for set in children.iter().filter(short) {
+        let api: Api<Event> = Api::namespaced(ctx.client.clone(), &key.0);
+        let uid = set.live["metadata"]["uid"].as_str().unwrap_or_default();
+        let of_it =
+            ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate")).limit(20);
+        let events = api.list(&of_it).await.map_err(Error::ListEvents)?;
+        let latest =
+            events.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|at| at.0));
+        refusals.extend(latest.and_then(|event| event.message));
+    }
+    Ok(refusals)
 }
 
 /// What the scheduler or the kubelet says when a pod does not run.

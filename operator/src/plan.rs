@@ -31,7 +31,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
         (Ok(spec), None) => spec,
         (Err(note), _) | (Ok(_), Some(note)) => return stand_still(bot, observed, &sets, note),
     };
-    let running = change::running(&sets, &observed.pods);
+    let running = change::running(&sets, observed);
     let held = hold::hold(&spec, observed);
     let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
     let change = change::change(&spec, &sets, observed, wanted, held.clone());
@@ -84,17 +84,29 @@ fn taken(observed: &Observed) -> Option<Note> {
 /// The layouts as pods are told.
 fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
     let told = |set: &SetSeen, role| Layout { number: set.number, total: set.total, pods: set.pods, role };
-    // With no set left the document still says which numbers were used.
-    let before = || {
-        let known = observed.document.iter().flat_map(|document| &document.layouts);
-        known.map(|layout| Layout { role: Role::Retiring, ..layout.clone() }).collect()
-    };
+    let known = observed.document.iter().flat_map(|document| &document.layouts);
+    // With no set left the document still says which numbers were used, and which total a change came from.
+    let before = known.map(|layout| Layout { role: Role::Retiring, ..layout.clone() });
     match change {
         Change::Keep { current: Some(set), .. } => vec![told(set, Role::Active)],
-        Change::Stop { old, .. } if !old.is_empty() => {
-            old.iter().map(|set| told(set, Role::Retiring)).collect()
+        // What has not been stopped yet has its duty still: the first step of a stop may be refused. What comes next is told
+        // too, so that a change which has begun remembers where to when the fleet that asked for it is gone.
+        Change::Stop { old, next, .. } => {
+            let role = |set: &SetSeen| if set.deleting { Role::Retiring } else { Role::Active };
+            let next = next.map(|next| told(&SetSeen::of(next), Role::Standby));
+            let number = next.as_ref().map(|next| next.number);
+            let old: Vec<_> = if old.is_empty() {
+                before.filter(|layout| Some(layout.number) != number).collect()
+            } else {
+                old.iter().map(|set| told(set, role(set))).collect()
+            };
+            old.into_iter().chain(next).collect()
         }
-        Change::Keep { current: None, .. } | Change::Stop { .. } => before(),
+        // Nothing runs and nothing is to run: the numbers stay, the totals do not.
+        Change::Keep { current: None, note: None } => {
+            before.map(|layout| Layout { total: 0, pods: 0, ..layout }).collect()
+        }
+        Change::Keep { current: None, note: Some(_) } => before.collect(),
         Change::Start { next } => vec![told(&SetSeen::of(*next), Role::Active)],
     }
 }
@@ -149,12 +161,20 @@ fn carry_out(
 
 /// The objects that every layout shares.
 fn base(spec: &Spec, observed: &Observed, layouts: &[Layout], steps: &mut Vec<Step>) {
-    for object in rights::rights(&spec.owner, spec.account.as_deref()) {
+    for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts(observed)) {
         ensure(observed, object, steps);
     }
     ensure(observed, service::service(&spec.owner), steps);
     let document = config_map::document(layouts.to_vec(), observed);
     ensure(observed, config_map::config_map(&spec.owner, &document), steps);
+}
+
+/// The accounts of the sets that exist: a layout that still runs keeps its rights when the template names another.
+fn accounts(observed: &Observed) -> Vec<String> {
+    let sets = observed.children.iter().filter(|child| child.kind == Kind::StatefulSet);
+    let account =
+        |set: &Child| set.live["spec"]["template"]["spec"]["serviceAccountName"].as_str().map(str::to_owned);
+    sets.filter_map(account).collect()
 }
 
 fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
@@ -200,11 +220,11 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
     let Some(gateway) = observed.discord.answer else {
         return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
     };
-    let mut layouts = BTreeMap::new();
-    match change {
-        Change::Keep { current: Some(set), .. } => layouts.insert(set.number, (set.total, set.pods)),
-        Change::Start { next } => layouts.insert(next.number, (next.total, next.pods)),
-        Change::Keep { current: None, .. } | Change::Stop { .. } => None,
+    let granted = |set: &SetSeen| (set.number, (set.total, set.pods));
+    let layouts: BTreeMap<_, _> = match change {
+        Change::Keep { current, .. } => current.iter().map(granted).collect(),
+        Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),
+        Change::Stop { old, .. } => old.iter().filter(|set| !set.deleting).map(granted).collect(),
     };
     GateSetting::Open { token, reserve_percent, gateway, layouts }
 }

@@ -9,7 +9,7 @@ use crate::gate::Caller;
 use futures::Stream;
 use futures::channel::mpsc;
 use kube::runtime::reflector::ObjectRef;
-use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport};
+use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport, ShardState};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,8 +66,12 @@ impl Reports {
     }
 }
 
-/// The part of a report that status shows.
-fn shown(report: &Report) -> Vec<(u32, shard_contract::report::ShardState, u32, Option<u16>)> {
-    let of = |shard: &ShardReport| (shard.id, shard.state, shard.guilds, shard.fatal_close);
+/// What wakes a round: states at once, guild counts when they have streamed in. A count that still grows would wake a
+/// round for each guild.
+fn shown(report: &Report) -> Vec<(u32, ShardState, Option<u32>, Option<u16>)> {
+    let of = |shard: &ShardReport| {
+        let complete = (shard.unavailable_guilds == 0).then_some(shard.guilds);
+        (shard.id, shard.state, complete, shard.fatal_close)
+    };
     report.shards.iter().map(of).collect()
 }

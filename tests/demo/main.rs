@@ -1,8 +1,8 @@
 //! `cargo demo`: what a person sees when things are right.
 //!
 //! Brings up a Kubernetes and a simulated Discord, installs the chart, applies the README's example, shows the fleet come
-//! online, lets a user ask `!fib 30`, changes the number of shards, and closes with what Discord's ledger saw. Whatever it
-//! started is gone when it ends, also after Ctrl-C. Deliberately absent: anything that a user of the chart would not do.
+//! online, lets a user ask `!fib 30`, changes the number of shards, and closes with what Discord's ledger saw. An embedded
+//! cluster is gone when it ends, also after Ctrl-C. Deliberately absent: anything that a user of the chart would not do.
 
 mod options;
 mod stage;
@@ -12,6 +12,7 @@ mod summary;
 use anyhow::Result;
 use clap::Parser;
 use options::Options;
+use shard_tests::images::Image;
 use shard_tests::kube::Kube;
 use stage::Stages;
 use std::process::ExitCode;
@@ -43,19 +44,27 @@ fn demo(options: &Options) -> Result<()> {
         images.iter().try_for_each(|image| kube.load(image))?;
         Ok(images)
     })?;
-    let told = story::tell(&kube, &images, &mut stages)?;
-    let summary = summary::summary(&kube, &told, &stages)?;
+    kube.is_clear(&story::NAMESPACES)?;
+    let shown = show(options, &kube, &images, &mut stages);
+    if options.keep && shown.is_ok() {
+        stage::print(&story::how_to_use(&kube));
+        return shown;
+    }
+    let end = stages.run("take everything down", |_| {
+        kube.clear(&story::NAMESPACES)?;
+        kube.down()
+    });
+    shown.and(end)
+}
+
+/// Tells the story and its summary; a broken rule is a failure of the demo, after its report was written.
+fn show(options: &Options, kube: &Kube, images: &[Image], stages: &mut Stages) -> Result<()> {
+    let told = story::tell(kube, images, stages)?;
+    let summary = summary::summary(kube, &told, stages)?;
     stage::print(&summary.text());
     if let Some(file) = &options.report {
         summary.write(file)?;
         stage::print(&format!("\nThe report is in {}.\n", file.display()));
     }
-    if options.keep {
-        stage::print(&story::how_to_use(&kube));
-        return Ok(());
-    }
-    match kube {
-        Kube::Embedded(_) => stages.run("take everything down", |_| kube.down()),
-        Kube::Users(_) => stages.run("remove what was installed", |_| story::remove(&kube)),
-    }
+    summary.judge()
 }

@@ -3,7 +3,7 @@
 //! From a bare cluster to what was told and measured on the way. Deliberately absent: the closing figures, which the
 //! ledger gives.
 
-use crate::stage::{Stages, print};
+use crate::stage::Stages;
 use anyhow::{Context, Result};
 use discord_sim::Ledger;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ const RECOMMENDED: &str = "8";
 const CONCURRENCY: &str = "4";
 /// The total after the change.
 const MORE: u32 = 12;
+/// The namespaces that the demo makes.
+pub const NAMESPACES: [&str; 3] = ["shard-operator", "discord", "demo"];
 /// The longest that anything here may take; nothing depends on it but a failure.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The longest that a user waits for an answer; the simulator holds a question for a minute at most.
@@ -105,25 +107,27 @@ fn install(kube: &Kube, images: &[Image], say: &mut dyn FnMut(&str)) -> Result<(
 }
 
 fn apply(kube: &Kube, say: &mut dyn FnMut(&str)) -> Result<Duration> {
-    say("$ kubectl create secret generic mybot-token --from-literal=token=...");
+    say("$ kubectl create namespace demo");
+    kube.run(&["create", "namespace", "demo"])?;
+    say("$ kubectl create secret generic mybot-token --namespace demo --from-literal=token=...");
     let token = format!("--from-literal=token={TOKEN}");
-    kube.run(&["create", "secret", "generic", "mybot-token", &token])?;
-    say("$ kubectl apply -f bot/mybot.yaml");
+    kube.run(&["create", "secret", "generic", "mybot-token", "--namespace=demo", &token])?;
+    say("$ kubectl apply -f bot/mybot.yaml --namespace demo");
     let file = root().join("bot/mybot.yaml");
     let began = Instant::now();
-    kube.run(&["apply", "--filename", &file.to_string_lossy()])?;
+    kube.run(&["apply", "--namespace=demo", "--filename", &file.to_string_lossy()])?;
     watch(kube, say)?;
     Ok(began.elapsed())
 }
 
 /// Shows the table of `kubectl get shardedbots` whenever it changes, until the bot is Ready.
 fn watch(kube: &Kube, say: &mut dyn FnMut(&str)) -> Result<()> {
-    say("$ kubectl get shardedbots --watch");
+    say("$ kubectl get shardedbots --namespace demo --watch");
     let mut shown = String::new();
     until("the bot to be Ready", PATIENCE, || {
         // Asked before the table, so that the last row shown is the one with READY True.
         let bot = bot(kube)?;
-        let table = kube.run(&["get", "shardedbots", "mybot"])?;
+        let table = kube.run(&["get", "shardedbots", "mybot", "--namespace=demo"])?;
         let mut lines = table.lines();
         let (head, row) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
         // The last column is the age, which changes by itself.
@@ -165,15 +169,18 @@ fn ask(discord: Discord<'_>, say: &mut dyn FnMut(&str)) -> Result<(String, Vec<S
 
 fn reshard(kube: &Kube, from: u32, say: &mut dyn FnMut(&str)) -> Result<(u32, u32, Duration)> {
     let patch = format!("--patch={{\"spec\":{{\"shards\":{MORE}}}}}");
-    say(&format!("$ kubectl patch shardedbot mybot --type merge {}", patch.replace("--patch=", "-p ")));
+    say(&format!(
+        "$ kubectl patch shardedbot mybot --namespace demo --type merge {}",
+        patch.replace("--patch=", "-p ")
+    ));
     let began = Instant::now();
-    kube.run(&["patch", "shardedbot", "mybot", "--type=merge", &patch])?;
+    kube.run(&["patch", "shardedbot", "mybot", "--namespace=demo", "--type=merge", &patch])?;
     watch(kube, say)?;
     Ok((from, MORE, began.elapsed()))
 }
 
 fn bot(kube: &Kube) -> Result<Value> {
-    kube.get(&["shardedbot", "mybot"])?.context("the bot is gone")
+    kube.get(&["shardedbot", "mybot", "--namespace=demo"])?.context("the bot is gone")
 }
 
 fn number(value: &Value) -> Result<u32> {
@@ -190,7 +197,7 @@ pub fn how_to_use(kube: &Kube) -> String {
         Kube::Embedded(_) => ("eval \"$(cargo cluster env --name demo)\"", "cargo cluster down --name demo"),
         Kube::Users(_) => (
             "",
-            "kubectl delete shardedbot/mybot secret/mybot-token; helm uninstall shard-operator -n shard-operator; kubectl delete namespace discord",
+            "helm uninstall shard-operator -n shard-operator; kubectl delete namespace demo discord shard-operator; kubectl delete crd shardedbots.shard-operator.dev",
         ),
     };
     format!(
@@ -198,24 +205,11 @@ pub fn how_to_use(kube: &Kube) -> String {
 Everything is still running.
 
   {reach}
-  kubectl get shardedbots
-  kubectl describe shardedbot mybot
-  kubectl scale shardedbot mybot --replicas=6
+  kubectl get shardedbots -n demo
+  kubectl describe shardedbot mybot -n demo
+  kubectl scale shardedbot mybot -n demo --replicas=6
   kubectl get --raw /api/v1/namespaces/discord/services/discord:8090/proxy/ledger
   {end}
 "
     )
-}
-
-/// Removes what the demo installed on the user's own cluster.
-///
-/// # Errors
-/// When something stays.
-pub fn remove(kube: &Kube) -> Result<()> {
-    kube.run(&["delete", "--ignore-not-found", "shardedbot/mybot", "secret/mybot-token"])?;
-    kube.helm_run(root(), &["uninstall", "shard-operator", "--namespace", "shard-operator", "--wait"])?;
-    kube.run(&["delete", "--ignore-not-found", "crd", "shardedbots.shard-operator.dev"])?;
-    kube.run(&["delete", "--ignore-not-found", "namespace", "discord", "shard-operator"])?;
-    print("    the cluster is as it was\n");
-    Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::stage::Stages;
 use crate::story::Told;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use shard_tests::kube::Kube;
@@ -114,6 +114,16 @@ impl Summary {
             row("all of it", format!("{:.0} s", self.total_seconds)),
         ]
         .concat()
+    }
+
+    /// Whether the fleet kept Discord's rules.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn judge(&self) -> Result<()> {
+        ensure!(self.violations == 0, "broke {} of Discord's identify rules", self.violations);
+        ensure!(self.token_resets == 0, "had the token reset by Discord");
+        Ok(())
     }
 
     /// As JSON.

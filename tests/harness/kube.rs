@@ -22,6 +22,9 @@ pub enum Kube {
     Users(Delivery),
 }
 
+/// The definition that the chart installs.
+const DEFINITION: &str = "shardedbots.shard-operator.dev";
+
 /// How images reach the user's own cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -56,6 +59,46 @@ impl Kube {
             Some(("k3d", name)) => Delivery::K3d(name.to_owned()),
             _ => Delivery::Registry,
         }))
+    }
+
+    /// Makes sure that a user's own cluster has nothing of ours yet: what is there is not ours to change or remove.
+    ///
+    /// # Errors
+    /// Names what is there, and the remedy.
+    pub fn is_clear(&self, namespaces: &[&str]) -> Result<()> {
+        if matches!(self, Self::Embedded(_)) {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        if self.get(&["crd", DEFINITION])?.is_some() {
+            found.push(format!("crd/{DEFINITION}"));
+        }
+        for namespace in namespaces {
+            if self.get(&["namespace", namespace])?.is_some() {
+                found.push(format!("namespace/{namespace}"));
+            }
+        }
+        if !found.is_empty() {
+            let found = found.join(" ");
+            bail!(
+                "KUBECONFIG names a cluster that has {found} already; use another, or remove them: kubectl delete {found}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Removes from a user's own cluster what [`Self::is_clear`] found absent; an embedded one goes as a whole.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub fn clear(&self, namespaces: &[&str]) -> Result<()> {
+        if matches!(self, Self::Embedded(_)) {
+            return Ok(());
+        }
+        self.run(&["delete", "--ignore-not-found", "crd", DEFINITION])?;
+        self.run(&[&["delete", "--ignore-not-found", "namespace"], namespaces].concat())?;
+        let cluster = ["clusterrole,clusterrolebinding", "--selector=app.kubernetes.io/name=shard-operator"];
+        self.run(&[&["delete"], &cluster[..]].concat()).map(drop)
     }
 
     /// Brings an image to every node.

@@ -20,6 +20,8 @@ pub const BOTS: &str = "bots";
 pub const OTHER_TOKEN: &str = "MjAwMDAwMDAwMDAwMDAwMDAwMA.sim.other";
 
 const CLUSTER: &str = "tests";
+/// The namespaces that tests make.
+const NAMESPACES: [&str; 4] = ["shard-operator", "discord", BOTS, "elsewhere"];
 
 pub struct Ground {
     pub kube: Kube,
@@ -30,6 +32,7 @@ impl Ground {
         let mut say = |line: &str| eprintln!("    {line}");
         let programs = programs()?;
         let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut say)?;
+        kube.is_clear(&NAMESPACES)?;
         for image in images(&programs)? {
             kube.load(&image)?;
         }
@@ -161,6 +164,7 @@ impl Ground {
     /// Takes the cluster down and looks whether anything of it is left.
     pub fn down(self) -> Result<()> {
         let embedded = matches!(self.kube, Kube::Embedded(_));
+        self.kube.clear(&NAMESPACES)?;
         self.kube.down()?;
         if !embedded {
             return Ok(());

@@ -21,8 +21,8 @@ type Test = fn(&Ground) -> anyhow::Result<()>;
 const TESTS: [(&str, Test); 16] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", release::the_chart_installs),
-    ("the_readmes_example_comes_online_within_discords_limit", fleet::the_example_comes_online),
-    ("a_user_is_answered_by_the_pod_that_holds_their_guild", fleet::a_user_is_answered),
+    ("the_readmes_example_comes_online_and_breaks_no_rule", fleet::the_example_comes_online),
+    ("users_of_every_shard_are_answered", fleet::a_user_is_answered),
     ("kubectl_explains_prints_and_scales", fleet::kubectl_knows_the_resource),
     ("a_spec_that_makes_no_sense_is_refused_by_name", broken::bad_specs_are_refused),
     ("another_total_is_a_new_layout_and_breaks_no_rule", fleet::another_total),

@@ -10,8 +10,8 @@ use shard_contract::layout::shards_of;
 use shard_contract::report::{Report, ShardReport, ShardState};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
-    Addresses, Applied, Child, DiscordProblem, DiscordSeen, Fingerprint, GateFigures, GatewaySeen, Kind,
-    Object, Observed, PodSeen, Step, TokenSeen,
+    Addresses, Applied, Child, DiscordProblem, DiscordSeen, Failure, Fingerprint, GateFigures, GatewaySeen,
+    Kind, Note, Object, Observed, PodSeen, Reason, Step, TokenSeen,
 };
 use shard_operator::plan::plan;
 use shard_operator::report::status;
@@ -24,10 +24,13 @@ pub struct World {
     generation: i64,
     token: TokenSeen,
     rival: Option<String>,
+    waits_for_others: bool,
+    refusals: Vec<String>,
     discord: DiscordSeen,
     children: Vec<Child>,
     pods: Vec<PodSeen>,
     waiting: u32,
+    refuses_template: bool,
     now: Timestamp,
 }
 
@@ -40,10 +43,13 @@ impl World {
             generation: 1,
             token: TokenSeen::Present(Fingerprint([1; 16])),
             rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
             discord: DiscordSeen::default(),
             children: Vec::new(),
             pods: Vec::new(),
             waiting: 0,
+            refuses_template: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
         world.discord.answer = Some(world.answer(9, 1_000));
@@ -57,6 +63,12 @@ impl World {
             "spec" => self.edit(rest),
             "token" => self.set_token(rest),
             "rival" => self.rival = (!rest.is_empty()).then(|| rest.to_owned()),
+            "others" => self.waits_for_others = rest == "unknown",
+            "refusal" => {
+                self.refusals =
+                    Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect()
+            }
+            "refuse-template" => self.refuses_template = rest == "yes",
             "discord" => self.set_discord(rest),
             "pods" => self.set_pods(rest),
             "delete" => self.children.retain(|child| child.name != rest),
@@ -75,7 +87,7 @@ impl World {
             let outcome = status::outcome(&observed, &plan, &applied);
             self.status = status::status(&bot, &observed, &plan, &outcome, &self.status);
             text += &transcript::round(&plan, &self.status);
-            if plan.steps.iter().all(|step| matches!(step, Step::Try(_))) {
+            if applied.failure.is_some() || plan.steps.iter().all(|step| matches!(step, Step::Try(_))) {
                 return text;
             }
         }
@@ -97,6 +109,8 @@ impl World {
             addresses: Addresses { gate: "http://gate".into(), discord: None },
             token: self.token.clone(),
             rival: self.rival.clone(),
+            waits_for_others: self.waits_for_others,
+            refusals: self.refusals.clone(),
             discord: self.discord.clone(),
             document: map.and_then(|map| {
                 serde_json::from_str(map.live["data"]["layouts.json"].as_str().unwrap()).ok()
@@ -114,6 +128,11 @@ impl World {
         let mut applied = Applied::default();
         for step in steps {
             match step {
+                Step::Try(_) if self.refuses_template => {
+                    let note = Note::new(Reason::TemplateRefused, "spec.template: the API server refuses it");
+                    applied.failure = Some(Failure { note, stalled: true });
+                    return applied;
+                }
                 Step::Try(_) => {}
                 Step::Create(object) => {
                     assert!(!self.exists(object.kind, &object.name), "{} is made twice", object.name);

@@ -10,7 +10,7 @@ use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// Annotation with [`SCHEMA_VERSION`]. An operator that finds an older one says so and moves nothing.
+/// Annotation with [`SCHEMA_VERSION`], by which a later operator can tell an older definition.
 pub const SCHEMA_ANNOTATION: &str = "shard-operator.dev/schema";
 /// Rises whenever the schema gains a field.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -87,6 +87,12 @@ impl State {
         self.granted
     }
 
+    /// Whether a grant has not been spoken of yet and still counts.
+    #[must_use]
+    pub fn is_open(&self, grant: u64) -> bool {
+        self.open.contains_key(&grant)
+    }
+
     /// Takes over what Discord said, less what it could not know yet.
     pub fn set(&mut self, now: Millis, limits: Limits) {
         let limits = Limits { max_concurrency: limits.max_concurrency.max(1), ..limits };

@@ -22,6 +22,8 @@ pub enum Reason {
     Paused,
     /// Discord does not answer.
     DiscordUnreachable,
+    /// Other ShardedBots have not been looked at yet.
+    LookingAround,
     /// Discord has not been asked yet.
     AskingDiscord,
     /// A field whose behaviour this version does not have.

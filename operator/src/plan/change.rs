@@ -8,10 +8,11 @@ use super::hold::Hold;
 use super::objects::stateful_set::{Arrangement, identity};
 use super::shards::Running;
 use super::spec::Spec;
-use crate::model::{Child, GatewaySeen, Kind, Note, Observed, PodSeen, Reason};
+use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
 use crate::names::{IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL};
 use shard_contract::REVISION;
 use shard_contract::layout::pods_for;
+use shard_contract::layouts::Role;
 use shard_contract::names::LAYOUT_LABEL;
 
 /// A StatefulSet of ours.
@@ -100,14 +101,17 @@ pub fn sets(children: &[Child]) -> Vec<SetSeen> {
     sets
 }
 
-/// The fleet with duty, and how full its fullest shard is.
+/// The fleet with duty; while a change is under way the one that comes next, or the one that was stopped last. And how
+/// full its fullest shard is.
 #[must_use]
-pub fn running(sets: &[SetSeen], pods: &[PodSeen]) -> Option<Running> {
-    let current = sets.iter().rev().find(|set| !set.deleting)?;
-    let reports =
-        pods.iter().filter(|pod| pod.layout == current.number).filter_map(|pod| pod.report.as_ref());
-    let fullest = reports.flat_map(|report| &report.shards).map(|shard| shard.guilds).max().unwrap_or(0);
-    Some(Running { total: current.total, fullest })
+pub fn running(sets: &[SetSeen], observed: &Observed) -> Option<Running> {
+    let living = sets.iter().rev().find(|set| !set.deleting).map(|set| (set.number, set.total));
+    let told = observed.document.iter().flat_map(|known| &known.layouts).map(|one| (one.number, one.total));
+    let ending = sets.last().map(|set| (set.number, set.total));
+    let (number, total) = living.or(told.max()).or(ending).filter(|(_, total)| *total > 0)?;
+    let of_it = observed.pods.iter().filter(|pod| pod.layout == number);
+    let shards = of_it.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
+    Some(Running { total, fullest: shards.map(|shard| shard.guilds).max().unwrap_or(0) })
 }
 
 /// What to do about layouts.
@@ -143,8 +147,8 @@ pub fn change(
         return keep(None);
     }
     // A change that has begun goes on: a bot without any fleet is not a safe point to pause at.
-    let begun =
-        current.is_none() && (!idle || observed.document.iter().any(|known| !known.layouts.is_empty()));
+    let unfinished = observed.document.iter().flat_map(|known| &known.layouts).any(|layout| layout.total > 0);
+    let begun = current.is_none() && (!idle || unfinished);
     if spec.paused && !begun {
         return keep(Some(Note::new(
             Reason::Paused,
@@ -195,7 +199,9 @@ fn wait(spec: &Spec, total: u32, answer: Option<&GatewaySeen>) -> Option<Note> {
 
 /// One above every number that any trace of an earlier layout names.
 fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
-    let told = observed.document.iter().flat_map(|document| &document.layouts).map(|layout| layout.number);
+    let told = observed.document.iter().flat_map(|document| &document.layouts);
+    // One that was only announced has made nothing yet.
+    let told = told.filter(|layout| layout.role != Role::Standby).map(|layout| layout.number);
     let pods = observed.pods.iter().map(|pod| pod.layout);
-    sets.iter().map(|set| set.number).chain(told).chain(pods).max().unwrap_or(0) + 1
+    sets.iter().map(|set| set.number).chain(told).chain(pods).max().unwrap_or(0).saturating_add(1)
 }

@@ -5,7 +5,7 @@
 //! (`spec.paused`, the budget), which [`super::change`] asks.
 
 use super::spec::Spec;
-use crate::model::{DiscordProblem, Note, Observed, Reason, TokenSeen, Verdict};
+use crate::model::{DiscordProblem, Kind, Note, Observed, Reason, TokenSeen, Verdict};
 
 /// A reason to keep things as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ impl Hold {
 /// The first check that holds.
 #[must_use]
 pub fn hold(spec: &Spec, observed: &Observed) -> Option<Hold> {
-    let checks: [fn(&Spec, &Observed) -> Option<Hold>; 3] = [token_cannot_be_read, token_in_use, discord];
+    let checks: [fn(&Spec, &Observed) -> Option<Hold>; 4] =
+        [token_cannot_be_read, token_in_use, others_unknown, discord];
     checks.iter().find_map(|check| check(spec, observed))
 }
 
@@ -63,6 +64,17 @@ fn token_in_use(_: &Spec, observed: &Observed) -> Option<Hold> {
             "spec.tokenSecretRef: ShardedBot {rival} holds the same token; two fleets of one token answer everything twice; delete one of the two, or give this one a token of its own"
         ),
     ))
+}
+
+fn others_unknown(_: &Spec, observed: &Observed) -> Option<Hold> {
+    let runs = observed.children.iter().any(|child| child.kind == Kind::StatefulSet);
+    (observed.waits_for_others && !runs).then(|| Hold {
+        stalled: false,
+        note: Note::new(
+            Reason::LookingAround,
+            "the operator has just started and looks at the other ShardedBots first: one of them may hold the same token",
+        ),
+    })
 }
 
 fn discord(spec: &Spec, observed: &Observed) -> Option<Hold> {

@@ -65,6 +65,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
             .iter()
             .filter(of_active)
             .filter_map(|pod| Some(format!("pod {}: {}", pod.name, pod.trouble.as_ref()?)))
+            .chain(observed.refusals.iter().cloned())
             .collect(),
         active,
         layouts,
@@ -75,7 +76,7 @@ fn count(layout: &Layout, pods: &[PodSeen]) -> Counted {
     let of_layout = || pods.iter().filter(|pod| pod.layout == layout.number);
     let living = || of_layout().filter(|pod| !pod.deleting && pod.ordinal < layout.pods);
     let online = living().map(|pod| match &pod.report {
-        Some(report) => connected(&report.shards),
+        Some(report) => connected(&report.shards, pod.ready),
         None if pod.ready => shards_of(pod.ordinal, layout.pods, layout.total).len(),
         None => 0,
     });
@@ -88,6 +89,8 @@ fn count(layout: &Layout, pods: &[PodSeen]) -> Counted {
     }
 }
 
-fn connected(shards: &[ShardReport]) -> usize {
-    shards.iter().filter(|shard| matches!(shard.state, ShardState::Online | ShardState::Resuming)).count()
+/// Connected, or resuming for less than the time after which its pod is not ready any more.
+fn connected(shards: &[ShardReport], ready: bool) -> usize {
+    let counts = |state| state == ShardState::Online || (state == ShardState::Resuming && ready);
+    shards.iter().filter(|shard| counts(shard.state)).count()
 }

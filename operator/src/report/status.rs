@@ -109,7 +109,7 @@ fn refusal(shard: u32, code: u16) -> Note {
         4013 => (Reason::IntentsRefused, "the image asks for intents that do not exist; correct its intents"),
         4014 => (
             Reason::IntentsRefused,
-            "the image asks for privileged intents that are not enabled; enable them in Discord's developer portal, or ask for fewer",
+            "the image asks for privileged intents that are not enabled; enable them in Discord's developer portal and set spec.restartedAt to the time, or ask for fewer",
         ),
         _ => {
             (Reason::ShardsOffline, "Discord closed it with a code that forbids a new try; see the pod's log")

@@ -25,7 +25,7 @@ pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
         return document;
     }
     let now = observed.now.as_second().try_into().unwrap_or(0);
-    Layouts { generation: now.max(kept + 1), ..document }
+    Layouts { generation: now.max(kept.saturating_add(1)), ..document }
 }
 
 /// `<bot>-layouts`.
@@ -50,6 +50,8 @@ mod tests {
             addresses: Addresses { gate: gate.into(), discord: None },
             token: TokenSeen::SecretMissing,
             rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
             discord: DiscordSeen::default(),
             children: Vec::new(),
             document,

@@ -8,9 +8,9 @@ use crate::names::Owner;
 use serde_json::json;
 use shard_contract::names::layouts_config_map;
 
-/// The account, unless the template names one; the Role; the RoleBinding.
+/// The account, unless the template names one; the Role; the RoleBinding, also for the accounts of what still runs.
 #[must_use]
-pub fn rights(owner: &Owner, account: Option<&str>) -> Vec<Object> {
+pub fn rights(owner: &Owner, account: Option<&str>, running: &[String]) -> Vec<Object> {
     let name = owner.shards();
     let made = account.is_none().then(|| {
         let body = owner.head(Kind::ServiceAccount, &name, &owner.labels());
@@ -26,8 +26,13 @@ pub fn rights(owner: &Owner, account: Option<&str>) -> Vec<Object> {
     }]);
     let mut binding = owner.head(Kind::RoleBinding, &name, &owner.labels());
     binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name });
-    binding["subjects"] =
-        json!([{ "kind": "ServiceAccount", "name": account.unwrap_or(&name), "namespace": owner.namespace }]);
+    let mut accounts: Vec<&str> =
+        running.iter().map(String::as_str).chain([account.unwrap_or(&name)]).collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let subject =
+        |account| json!({ "kind": "ServiceAccount", "name": account, "namespace": owner.namespace });
+    binding["subjects"] = accounts.into_iter().map(subject).collect();
     made.into_iter()
         .chain([sealed(Kind::Role, name.clone(), role), sealed(Kind::RoleBinding, name.clone(), binding)])
         .collect()
