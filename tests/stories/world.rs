@@ -66,7 +66,7 @@ impl World {
             "others" => self.waits_for_others = rest == "unknown",
             "refusal" => {
                 self.refusals =
-                    Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect()
+                    Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
             }
             "refuse-template" => self.refuses_template = rest == "yes",
             "discord" => self.set_discord(rest),
