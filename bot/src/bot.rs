@@ -16,17 +16,12 @@ use crate::{
     error::Error,
     jobs,
     registry::Registry,
-    run, stop, telemetry,
+    run::{self, Setup},
+    stop, telemetry,
 };
 
 /// A bot that is being put together.
-pub struct Bot {
-    pub(crate) config: Config,
-    pub(crate) intents: Intents,
-    pub(crate) handlers: Handlers,
-    pub(crate) most_queued_jobs: u32,
-    pub(crate) stop_within: Duration,
-}
+pub struct Bot(Setup);
 
 impl Bot {
     /// Reads the environment, begins to log, and makes ready for TLS. To be called first.
@@ -34,26 +29,26 @@ impl Bot {
         telemetry::init();
         // twilight and kube panic without it. Fails only when the author installed another, which is then meant.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Ok(Self {
+        Ok(Self(Setup {
             config: Config::from_env()?,
             intents: Intents::GUILDS,
             handlers: Handlers { registry: Registry::default(), prefix: "!".to_owned(), on_event: None },
             most_queued_jobs: jobs::DEFAULT_QUEUED,
             stop_within: stop::DEFAULT_WITHIN,
-        })
+        }))
     }
 
     /// What Discord shall send. `GUILDS` is always added: guilds are counted by it.
     #[must_use]
     pub fn intents(mut self, intents: Intents) -> Self {
-        self.intents = intents | Intents::GUILDS;
+        self.0.intents = intents | Intents::GUILDS;
         self
     }
 
     /// What a message begins with to be a command; `!` when nothing is said.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.handlers.prefix = prefix.into();
+        self.0.handlers.prefix = prefix.into();
         self
     }
 
@@ -61,7 +56,7 @@ impl Bot {
     /// was typed.
     #[must_use]
     pub fn command(mut self, command: impl Command) -> Self {
-        self.handlers.registry.add(command);
+        self.0.handlers.registry.add(command);
         self
     }
 
@@ -74,14 +69,14 @@ impl Bot {
         F: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |event, context| handler(event, context).boxed());
-        self.handlers.on_event = Some(handler);
+        self.0.handlers.on_event = Some(handler);
         self
     }
 
     /// How many CPU jobs may wait before further ones are refused; 64 when nothing is said.
     #[must_use]
     pub const fn most_queued_jobs(mut self, jobs: u32) -> Self {
-        self.most_queued_jobs = jobs;
+        self.0.most_queued_jobs = jobs;
         self
     }
 
@@ -89,12 +84,12 @@ impl Bot {
     /// `terminationGracePeriodSeconds`.
     #[must_use]
     pub const fn stop_within(mut self, within: Duration) -> Self {
-        self.stop_within = within;
+        self.0.stop_within = within;
         self
     }
 
     /// Runs until SIGTERM or Ctrl-C, and then stops in an orderly way.
     pub async fn run(self) -> Result<(), Error> {
-        run::run(self).await
+        run::run(self.0).await
     }
 }

@@ -16,10 +16,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use twilight_gateway::{EventTypeFlags, ShardId, queue::InMemoryQueue};
+use twilight_gateway::{EventTypeFlags, Intents, ShardId, queue::InMemoryQueue};
 
 use crate::{
-    bot::Bot,
     config::{Config, Local, Place, Pod},
     context::Context,
     discord::Discord,
@@ -53,8 +52,17 @@ const ALWAYS: EventTypeFlags = EventTypeFlags::from_bits_retain(
         | EventTypeFlags::UNAVAILABLE_GUILD.bits(),
 );
 
+/// What is to run, as the author said it.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) intents: Intents,
+    pub(crate) handlers: Handlers,
+    pub(crate) most_queued_jobs: u32,
+    pub(crate) stop_within: Duration,
+}
+
 /// Runs the bot until SIGTERM or Ctrl-C, and then stops in an orderly way.
-pub(crate) async fn run(bot: Bot) -> Result<(), Error> {
+pub(crate) async fn run(bot: Setup) -> Result<(), Error> {
     let mut signals =
         Signals::new().map_err(|source| Error::System { attempt: "wait for signals", source })?;
     let parts = Parts::new(&bot)?;
@@ -89,7 +97,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(bot: &Bot) -> Result<Self, Error> {
+    fn new(bot: &Setup) -> Result<Self, Error> {
         let jobs = Jobs::new(bot.most_queued_jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
         let status = Arc::new(Status::new(bot.config.shards.clone(), bot.config.total));
         tracing::info!(
@@ -119,7 +127,7 @@ impl Parts {
     }
 
     /// Learns where everything is.
-    async fn connect(&self, bot: &Bot) -> Result<Connected, Error> {
+    async fn connect(&self, bot: &Setup) -> Result<Connected, Error> {
         match &bot.config.place {
             Place::Pod(pod) => self.connect_pod(pod).await,
             Place::Local(local) => connect_local(local, bot.config.total).await,
@@ -194,7 +202,7 @@ struct Running {
 }
 
 impl Connected {
-    fn begin(self, bot: Bot, parts: &Parts) -> Running {
+    fn begin(self, bot: Setup, parts: &Parts) -> Running {
         let wanted = wanted(&bot.handlers);
         let (to_dispatch, events) = mpsc::channel(dispatch::CHANNEL);
         let dispatch = Dispatch {

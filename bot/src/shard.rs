@@ -16,6 +16,7 @@ mod connector;
 mod link;
 mod reconnect;
 mod refusal;
+mod slot;
 
 mod guilds;
 pub(crate) mod inbox;

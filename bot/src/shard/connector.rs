@@ -7,13 +7,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
-use twilight_gateway::{Config, ConfigBuilder, Intents, Shard, ShardId, queue::Queue};
+use twilight_gateway::{Config, ConfigBuilder, Intents, Shard, ShardId};
 
 use super::{
     Kept,
     link::{Asker, Credentials, Link},
-    refusal,
+    refusal::RefusedForAll,
+    slot::Slot,
 };
 use crate::{
     discord::{Discord, DiscordError},
@@ -38,25 +38,6 @@ pub(crate) struct Connector {
     /// The last token's configuration. Its clones share one TLS context.
     made: Mutex<Option<(Token, Config<Slot>)>>,
     refused: Arc<RefusedForAll>,
-}
-
-/// The refusal of one shard that would be every shard's: nobody spends another IDENTIFY on it.
-#[derive(Debug, Default)]
-pub(super) struct RefusedForAll(Mutex<Option<(Token, u16)>>);
-
-impl RefusedForAll {
-    /// The close code with which this token was refused already, if it was.
-    pub(super) fn with(&self, token: &Token) -> Option<u16> {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().filter(|(with, _)| with == token).map(|(_, code)| *code)
-    }
-
-    /// Discord closed a connection that used this token with a code that forbids a new try.
-    pub(super) fn note(&self, token: &Token, code: u16) {
-        if refusal::concerns_all(code) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((token.clone(), code));
-        }
-    }
 }
 
 impl Connector {
@@ -122,24 +103,5 @@ impl Connector {
                 config
             }
         }
-    }
-}
-
-/// twilight's queue of one shard: it only remembers that the shard wants to IDENTIFY.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<oneshot::Sender<()>>>>);
-
-impl Queue for Slot {
-    fn enqueue(&self, _: u32) -> oneshot::Receiver<()> {
-        let (go, wish) = oneshot::channel();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(go);
-        wish
-    }
-}
-
-impl Slot {
-    /// The wish, if there is a new one.
-    pub(super) fn take(&self) -> Option<oneshot::Sender<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -30,8 +30,8 @@ use twilight_gateway::{
 
 use super::{
     Kept,
-    connector::{RefusedForAll, Slot},
-    refusal,
+    refusal::{self, RefusedForAll},
+    slot::Slot,
 };
 use crate::{
     gate::Grant,

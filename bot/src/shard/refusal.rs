@@ -4,6 +4,10 @@
 //! (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#gateway>) to the words for the log and for
 //! errors.
 
+use std::sync::{Mutex, PoisonError};
+
+use crate::token::Token;
+
 /// The token was refused.
 pub(crate) const AUTHENTICATION_FAILED: u16 = 4004;
 
@@ -37,6 +41,25 @@ pub(crate) const fn remedy(code: u16) -> &'static str {
             "disallowed intents: switch the privileged intents on in Discord's developer portal, under Bot, or leave them out of Bot::intents"
         }
         _ => "see Discord's table of close codes",
+    }
+}
+
+/// The refusal of one shard that would be every shard's: nobody spends another IDENTIFY on it.
+#[derive(Debug, Default)]
+pub(super) struct RefusedForAll(Mutex<Option<(Token, u16)>>);
+
+impl RefusedForAll {
+    /// The close code with which this token was refused already, if it was.
+    pub(super) fn with(&self, token: &Token) -> Option<u16> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().filter(|(with, _)| with == token).map(|(_, code)| *code)
+    }
+
+    /// Discord closed a connection that used this token with a code that forbids a new try.
+    pub(super) fn note(&self, token: &Token, code: u16) {
+        if concerns_all(code) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((token.clone(), code));
+        }
     }
 }
 
