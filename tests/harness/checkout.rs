@@ -32,7 +32,7 @@ pub fn programs() -> Result<PathBuf> {
         }
     }
     let status = command
-        .args(["build", "--workspace", "--bins", "--quiet"])
+        .args(["build", "--workspace", "--bins"])
         .current_dir(root())
         .status()
         .context("run cargo; install Rust from https://rustup.rs")?;
