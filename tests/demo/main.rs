@@ -38,7 +38,8 @@ fn demo(options: &Options) -> Result<()> {
         let programs = programs.clone();
         move || shard_tests::images::images(&programs)
     });
-    let kube = stages.run("bring up Kubernetes", |say| Kube::up("demo", lifetime, say))?;
+    let kube =
+        stages.run("bring up Kubernetes", |_| Kube::up("demo", lifetime, &mut test_cluster::printer()))?;
     let images = stages.run("make the images and bring them to the nodes", |_| {
         let images = images.join().map_err(|_| anyhow::anyhow!("making the images panicked"))??;
         images.iter().try_for_each(|image| kube.load(image))?;

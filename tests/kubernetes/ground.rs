@@ -29,9 +29,8 @@ pub struct Ground {
 
 impl Ground {
     pub fn up() -> Result<Self> {
-        let mut say = |line: &str| eprintln!("    {line}");
         let programs = programs()?;
-        let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut say)?;
+        let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut test_cluster::printer())?;
         kube.is_clear(&NAMESPACES)?;
         for image in images(&programs)? {
             kube.load(&image)?;
