@@ -94,7 +94,7 @@ impl World {
         text + "  does not come to rest\n"
     }
 
-    fn bot(&self) -> ShardedBot {
+    pub fn bot(&self) -> ShardedBot {
         let mut bot = ShardedBot::new("mybot", serde_json::from_value(self.spec.clone()).unwrap());
         bot.metadata.namespace = Some("bots".into());
         bot.metadata.uid = Some(UID.into());
