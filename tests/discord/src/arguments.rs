@@ -63,6 +63,12 @@ pub struct Arguments {
     /// Events that a session keeps for RESUME, 1 to 1000000; a client that lags further behind is cut off
     #[arg(long, env = "DISCORD_SIM_REPLAY_EVENTS", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     replay_events: u64,
+    /// Milliseconds by which sessions may get an event later than it was made, each session by a time of its own; 0 to 10000
+    #[arg(long, env = "DISCORD_SIM_SKEW_MS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    skew_ms: u32,
+    /// Events whose details the ledger keeps, 1 to 10000000; counters count for ever
+    #[arg(long, env = "DISCORD_SIM_LEDGER_EVENTS", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    ledger_events: u64,
     /// Privileged intents that the bots may use, separated by commas: members, presences, content, or none
     #[arg(long, env = "DISCORD_SIM_PRIVILEGED_INTENTS", default_value = "members,presences,content", value_parser = privileged)]
     privileged_intents: u32,
@@ -132,6 +138,8 @@ impl Arguments {
             session_life: Duration::from_secs(self.session_seconds),
             heartbeat_interval: Duration::from_millis(self.heartbeat_ms),
             replay_events: usize::try_from(self.replay_events).unwrap_or(usize::MAX),
+            skew_ms: self.skew_ms,
+            ledger_events: usize::try_from(self.ledger_events).unwrap_or(usize::MAX),
             privileged_intents: self.privileged_intents,
         })
     }

@@ -52,9 +52,29 @@ pub struct Message {
     pub at: Duration,
     /// When it was edited last, since the simulator's start and in Unix milliseconds.
     pub edited: Option<(Duration, u64)>,
+    /// Discord's message flags, such as 64 for one that only the user of an interaction sees.
+    pub flags: u64,
+    /// The interaction that it answers.
+    pub interaction: Option<InteractionSource>,
+}
+
+/// The interaction that a message answers.
+#[derive(Clone, Debug)]
+pub struct InteractionSource {
+    /// Its id.
+    pub id: Snowflake,
+    /// The command's name.
+    pub name: String,
+    /// Who used it.
+    pub user: User,
 }
 
 impl Message {
+    /// Discord's type of message, answers to messages aside: 0, or 20 for the answer to a command.
+    pub fn kind(&self) -> u8 {
+        if self.interaction.is_some() { 20 } else { 0 }
+    }
+
     /// Puts in a new content.
     pub fn edit(&mut self, content: String, at: Duration, unix_ms: u64) {
         self.content.clone_from(&content);
@@ -174,6 +194,8 @@ mod tests {
             attachments: Vec::new(),
             at: Duration::from_millis(id),
             edited: None,
+            flags: 0,
+            interaction: None,
         }
     }
 

@@ -61,6 +61,9 @@ pub struct NewMessage {
     /// The author; by default a member of the guild.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author_id: Option<Snowflake>,
+    /// Whether the ledger expects an answer; by default if the content begins with `!`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<bool>,
     /// Not in a guild but to the first bot directly.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct: bool,
@@ -157,7 +160,8 @@ impl Discord {
             return Err(bad("authorId: found 0; use a snowflake, or leave it out"));
         }
         let guild = if request.direct { None } else { Some(self.guild_for(&request)?) };
-        let message = UserMessage { content: request.content, guild, author: request.author_id };
+        let NewMessage { content, author_id: author, asks, .. } = request;
+        let message = UserMessage { content, guild, author, asks };
         let (message, delivered_to) = self.user_writes(message).map_err(ControlError::BadRequest)?;
         let (channel_id, guild_id) = (message.place.channel, message.place.guild);
         Ok(MadeMessage { message_id: message.id, channel_id, guild_id, delivered_to })
@@ -227,7 +231,7 @@ impl Discord {
         }
         let ShardOf { id, total } = request.shard.unwrap_or(ShardOf { id: 0, total: 1 });
         check(ShardOf { id, total })?;
-        let guilds: Vec<_> = self.world.guilds_of(id, total).collect();
+        let guilds = self.world.guilds_of(id, total);
         if guilds.is_empty() {
             return Err(bad(format!(
                 "shard: {id} of {total} has no guild; use a smaller total or start with more --guilds"

@@ -20,17 +20,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chat::Chat;
+use crate::clock::Clock;
 use crate::ledger::{Violation, ViolationKind};
 use crate::options::{Options, Token};
 use crate::record::Record;
-use crate::rules::{self, Budget, IdentifyLimit, Pace};
+use crate::rules::{self, Budget, IdentifyLimit};
 use crate::session::registry::Registry;
+use crate::session::transit::Transit;
 use crate::session::wire::{Order, Wire};
 use crate::settings::{RestState, ResumeWhileConnected, Settings};
 use crate::snowflake::{Mint, Snowflake};
@@ -46,12 +46,10 @@ pub struct Discord {
     pub options: Options,
     /// Its guilds.
     pub world: World,
-    /// How fast its windows pass.
-    pub pace: Pace,
+    /// Its clocks.
+    pub clock: Clock,
     /// Ends every connection.
     pub stop: CancellationToken,
-    started: Instant,
-    started_at: Timestamp,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     connections: AtomicU64,
@@ -65,6 +63,7 @@ pub(crate) struct State {
     /// Known tokens, and whether each is still good.
     pub(crate) tokens: HashMap<Token, bool>,
     pub(crate) sessions: Registry,
+    pub(crate) transit: Transit,
     pub(crate) chat: Chat,
     pub(crate) mint: Mint,
     pub(crate) record: Record,
@@ -91,14 +90,11 @@ impl Discord {
     /// A Discord that begins now.
     pub fn new(options: Options) -> Self {
         let world = World::new(options.guilds, options.seed);
-        let pace = Pace::new(options.time_factor);
-        let state = State::new(&options, pace);
+        let state = State::new(&options);
         Self {
             world,
-            pace,
+            clock: Clock::new(options.time_factor),
             stop: CancellationToken::new(),
-            started: Instant::now(),
-            started_at: Timestamp::now(),
             state: Mutex::new(state),
             changed: watch::Sender::new(0),
             connections: AtomicU64::new(0),
@@ -106,15 +102,9 @@ impl Discord {
         }
     }
 
-    /// Time since the start.
+    /// Real time since the start.
     pub fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The present in Unix milliseconds, by the monotonic clock.
-    pub fn unix_ms(&self) -> u64 {
-        let started = u64::try_from(self.started_at.as_millisecond()).unwrap_or_default();
-        started + ms(self.now())
+        self.clock.now()
     }
 
     /// Sees every change from now on.
@@ -158,14 +148,14 @@ impl Discord {
 }
 
 impl State {
-    fn new(options: &Options, pace: Pace) -> Self {
+    fn new(options: &Options) -> Self {
         let total = options.identify_total;
         let remaining = options.identify_remaining.unwrap_or(total).min(total);
         let applications = options.tokens.iter().map(Token::application).map(|id| {
             let application = Application {
                 user: User { id, name: format!("sim-bot-{}", id.0 % 10_000), bot: true },
-                budget: Budget::new(total, remaining, pace.scale(rules::BUDGET_SPAN)),
-                identifies: IdentifyLimit::new(pace.scale(rules::IDENTIFY_SPAN)),
+                budget: Budget::new(total, remaining, rules::BUDGET_SPAN),
+                identifies: IdentifyLimit::new(rules::IDENTIFY_SPAN),
             };
             (id, application)
         });
@@ -178,13 +168,16 @@ impl State {
                 refuse_token: false,
                 rest: RestState::Normal,
                 resume_while_connected: ResumeWhileConnected::TakeOver,
+                skew_ms: options.skew_ms,
+                same_order: true,
             },
             applications: applications.collect(),
             tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),
             sessions: Registry::default(),
+            transit: Transit::default(),
             chat: Chat::new(MESSAGES),
             mint: Mint::default(),
-            record: Record::default(),
+            record: Record::new(options.ledger_events),
             direct: HashMap::new(),
         }
     }

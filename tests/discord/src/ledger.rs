@@ -4,11 +4,20 @@
 //! Counters count for ever; logs keep the last entries. `...Ms` counts from the simulator's start.
 //! Deliberately absent: behaviour. These are shapes with names, in camelCase.
 
+mod events;
+mod query;
+mod shards;
+
 use std::collections::BTreeMap;
+
+pub use events::{Act, EventCounts, EventKind, EventRecord, Sent};
+pub use query::{EventFilter, LedgerQuery};
+pub use shards::{ShardCoverage, TotalProgress};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::session::id::SessionId;
 use crate::snowflake::Snowflake;
 
 /// A snapshot of what happened so far.
@@ -75,6 +84,15 @@ pub struct Ledger {
     pub last_ready_at_ms: Option<u64>,
     /// Messages.
     pub messages: MessageCounts,
+    /// Events that users made: sent, answered, lost, doubled, reordered.
+    pub events: EventCounts,
+    /// Details of events, newest first: those that `?events=` asked for, at most `?limit=`.
+    #[serde(default)]
+    pub event_details: Vec<EventRecord>,
+    /// Pauses of every shard that was ever ready.
+    pub shards: Vec<ShardCoverage>,
+    /// Time to ready of every total that was ever begun.
+    pub totals: Vec<TotalProgress>,
 }
 
 /// A bot's daily budget.
@@ -148,7 +166,7 @@ pub struct Close {
     /// Why, where the simulator did it.
     pub reason: Option<String>,
     /// The session of the connection, if it had one.
-    pub session_id: Option<String>,
+    pub session_id: Option<SessionId>,
     /// Its shard.
     pub shard: Option<u32>,
     /// Its total.
@@ -188,7 +206,7 @@ pub struct SessionState {
     /// ... of that many.
     pub total: u32,
     /// Its id.
-    pub session_id: String,
+    pub session_id: SessionId,
     /// Whether it has a connection.
     pub connected: bool,
     /// When READY was made.

@@ -8,11 +8,13 @@
 
 pub mod arguments;
 mod chat;
+mod clock;
 mod control;
 mod discord;
 mod gateway;
 mod intents;
 pub mod ledger;
+mod members;
 mod options;
 mod record;
 mod rest;
@@ -29,6 +31,7 @@ pub use control::{
 pub use discord::{Delivery, Discord};
 pub use ledger::Ledger;
 pub use options::{FAKE_TOKEN, Options, Token};
+pub use session::id::SessionId;
 pub use settings::{RestState, ResumeWhileConnected, Settings, SettingsChange};
 pub use simulator::{Simulator, StartError};
 pub use snowflake::Snowflake;

@@ -42,6 +42,10 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// Events that a session keeps for RESUME, beside its first GUILD_CREATEs. A client that lags further is cut off.
     pub replay_events: usize,
+    /// Sessions get an event up to so much later than it was made, each by a time of its own. 0 to 10,000.
+    pub skew_ms: u32,
+    /// Events whose details the ledger keeps.
+    pub ledger_events: usize,
     /// Privileged intents that the bots may use, as bits.
     pub privileged_intents: u32,
 }
@@ -62,6 +66,8 @@ impl Default for Options {
             session_life: Duration::from_secs(90),
             heartbeat_interval: Duration::from_millis(41_250),
             replay_events: 4096,
+            skew_ms: 10,
+            ledger_events: 100_000,
             privileged_intents: intents::PRIVILEGED,
         }
     }

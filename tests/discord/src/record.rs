@@ -3,7 +3,13 @@
 //! From: entry, the gateway, REST, chat, each telling what just happened. For: `Ledger` snapshots.
 //! Deliberately absent: anything that rules depend on. Nothing reads the record to decide.
 
+pub mod coverage;
+pub mod events;
+
 use std::collections::{BTreeMap, VecDeque};
+
+use coverage::Coverage;
+use events::Events;
 
 use crate::ledger::{Close, Identify, MessageCounts, RestCount, Resume, Side, Violation};
 
@@ -43,6 +49,10 @@ pub struct Record {
     pub last_ready_at_ms: Option<u64>,
     /// Messages.
     pub messages: MessageCounts,
+    /// Events that users made.
+    pub events: Events,
+    /// Shards and their connections.
+    pub coverage: Coverage,
     rest: RestCounts,
 }
 
@@ -75,8 +85,9 @@ impl<T: Clone> Log<T> {
     }
 }
 
-impl Default for Record {
-    fn default() -> Self {
+impl Record {
+    /// A record that keeps the details of so many events.
+    pub fn new(events: usize) -> Self {
         Self {
             identifies: Log::new(10_000),
             identifies_accepted: 0,
@@ -93,12 +104,12 @@ impl Default for Record {
             first_identify_at_ms: None,
             last_ready_at_ms: None,
             messages: MessageCounts::default(),
+            events: Events::new(events),
+            coverage: Coverage::default(),
             rest: RestCounts::new(),
         }
     }
-}
 
-impl Record {
     /// An IDENTIFY and what became of it.
     pub fn identify(&mut self, identify: Identify) {
         self.first_identify_at_ms.get_or_insert(identify.at_ms);
@@ -169,7 +180,7 @@ mod tests {
 
     #[test]
     fn invented_close_codes_do_not_grow_the_ledger_without_end() {
-        let mut record = Record::default();
+        let mut record = Record::new(10);
         for code in 3000..4000 {
             let close = Close {
                 at_ms: 0,

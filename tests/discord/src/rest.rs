@@ -44,7 +44,7 @@ struct Gate {
 
 /// REST as a router.
 pub fn router(discord: &Arc<Discord>) -> Router {
-    let gate = Gate { discord: Arc::clone(discord), limits: Arc::new(Mutex::new(Limits::new(discord.pace))) };
+    let gate = Gate { discord: Arc::clone(discord), limits: Arc::new(Mutex::new(Limits::default())) };
     let path = |path: &str| format!("{BASE}{path}");
     Router::new()
         .route(&path("/gateway"), get(identity::gateway))
@@ -100,9 +100,9 @@ impl Gate {
         };
         request.extensions_mut().insert(Caller(application));
         let call = Call { application, method: request.method(), template, path: request.uri().path() };
-        let (now, unix_ms) = (self.discord.now(), self.discord.unix_ms());
-        let verdict = self.limits.lock().unwrap_or_else(PoisonError::into_inner).take(&call, now);
-        verdict.answer(unix_ms)
+        let clock = &self.discord.clock;
+        let verdict = self.limits.lock().unwrap_or_else(PoisonError::into_inner).take(&call, clock.rules());
+        verdict.answer(clock)
     }
 }
 

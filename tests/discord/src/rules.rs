@@ -1,6 +1,6 @@
 //! Discord's counting rules as plain values: what is allowed now, and if not, from when on.
 //!
-//! From: the time since the simulator's start, handed in by the caller. For: the gateway (identify, budget, sends) and
+//! From: Discord's time (`clock.rs`), handed in by the caller. For: the gateway (identify, budget, sends) and
 //! REST (rate limits). Deliberately absent: clocks, sockets, tokens, and what happens to those who break a rule.
 //! Numbers: Discord, `developers/events/gateway.mdx` "Rate Limiting" and `developers/topics/rate-limits.mdx`.
 
@@ -15,22 +15,6 @@ pub const BUDGET_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 pub const SENDS: usize = 120;
 /// ... in this time, heartbeats included.
 pub const SEND_SPAN: Duration = Duration::from_secs(60);
-
-/// How much shorter than Discord's the simulator's spans are: 10 makes 5 s half a second.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace(f64);
-
-impl Pace {
-    /// `factor` above 0; anything else counts as 1.
-    pub fn new(factor: f64) -> Self {
-        Self(if factor.is_finite() && factor > 0.0 { factor } else { 1.0 })
-    }
-
-    /// The span as it is in this simulator.
-    pub fn scale(self, span: Duration) -> Duration {
-        span.div_f64(self.0)
-    }
-}
 
 /// A fixed window: `limit` uses, then none until it ends. It begins with the first use.
 #[derive(Clone, Debug)]
@@ -149,7 +133,7 @@ pub struct IdentifyLimit {
 }
 
 impl IdentifyLimit {
-    /// `span`: [`IDENTIFY_SPAN`] in the simulator's pace.
+    /// `span`: [`IDENTIFY_SPAN`], but in tests of it.
     pub fn new(span: Duration) -> Self {
         Self { span, last: HashMap::new() }
     }
@@ -175,7 +159,7 @@ pub struct SendLimit {
 }
 
 impl SendLimit {
-    /// `span`: [`SEND_SPAN`] in the simulator's pace.
+    /// `span`: [`SEND_SPAN`], but in tests of it.
     pub fn new(span: Duration) -> Self {
         Self { span, sent: VecDeque::new() }
     }
@@ -252,11 +236,5 @@ mod tests {
         assert!(!limit.send(ms(59_999)));
         assert!(limit.send(ms(60_000)));
         assert!(!limit.send(ms(60_000)));
-    }
-
-    #[test]
-    fn a_factor_of_ten_makes_five_seconds_half_a_second() {
-        assert_eq!(Pace::new(10.0).scale(IDENTIFY_SPAN), ms(500));
-        assert_eq!(Pace::new(f64::NAN).scale(IDENTIFY_SPAN), IDENTIFY_SPAN);
     }
 }

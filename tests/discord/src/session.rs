@@ -4,8 +4,10 @@
 //! the ledger. One store of events serves sending and RESUME alike: a connection is a place in it, so a client that does
 //! not read falls out of it and is cut off, and memory stays bounded. Deliberately absent: sockets, locks, clocks.
 
+pub mod id;
 pub mod log;
 pub mod registry;
+pub mod transit;
 pub mod wire;
 
 use std::sync::Arc;
@@ -13,14 +15,15 @@ use std::time::Duration;
 
 use crate::snowflake::Snowflake;
 
+use id::SessionId;
 use log::{Event, EventLog};
 use wire::Wire;
 
 /// One session.
 #[derive(Debug)]
 pub struct Session {
-    /// Its id, 32 hexadecimal digits.
-    pub id: String,
+    /// Its id.
+    pub id: SessionId,
     /// The bot it is of.
     pub application: Snowflake,
     /// Its shard ...
@@ -29,7 +32,7 @@ pub struct Session {
     pub total: u32,
     /// What it asked for.
     pub intents: u32,
-    /// Guilds that its shard has.
+    /// Guilds that its shard had at READY.
     pub guilds: u32,
     /// When READY was made.
     pub ready_at: Duration,

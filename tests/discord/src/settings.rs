@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest skew.
+pub const MOST_SKEW_MS: u32 = 10_000;
+
 /// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +26,10 @@ pub struct Settings {
     pub rest: RestState,
     /// What happens to a RESUME while the session's old connection is open.
     pub resume_while_connected: ResumeWhileConnected,
+    /// Sessions get an event up to so much later than it was made, each by a time of its own.
+    pub skew_ms: u32,
+    /// Whether all sessions get the events of different guilds in the same order.
+    pub same_order: bool,
 }
 
 /// State of REST.
@@ -72,6 +79,12 @@ pub struct SettingsChange {
     /// `takeOver` or `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_while_connected: Option<ResumeWhileConnected>,
+    /// 0 to 10,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<u32>,
+    /// Whether all sessions get the events of different guilds in the same order. Within a guild they always do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_order: Option<bool>,
 }
 
 impl SettingsChange {
@@ -95,6 +108,8 @@ impl SettingsChange {
             refuse_token: self.refuse_token.unwrap_or(settings.refuse_token),
             rest: self.rest.unwrap_or(settings.rest),
             resume_while_connected: self.resume_while_connected.unwrap_or(settings.resume_while_connected),
+            skew_ms: in_range("skewMs", self.skew_ms, 0..=MOST_SKEW_MS)?.unwrap_or(settings.skew_ms),
+            same_order: self.same_order.unwrap_or(settings.same_order),
         })
     }
 }
@@ -125,6 +140,8 @@ mod tests {
             refuse_token: false,
             rest: RestState::Normal,
             resume_while_connected: ResumeWhileConnected::TakeOver,
+            skew_ms: 0,
+            same_order: true,
         }
     }
 

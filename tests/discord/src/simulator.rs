@@ -73,9 +73,9 @@ impl Simulator {
             }
         });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let sweeper = sweep(Arc::clone(&discord));
+        let (sweeper, courier) = (sweep(Arc::clone(&discord)), deliver(Arc::clone(&discord)));
         let server = tokio::spawn(async move {
-            let (served, ()) = tokio::join!(serving, sweeper);
+            let (served, (), ()) = tokio::join!(serving, sweeper, courier);
             if let Err(error) = served {
                 tracing::error!(%error, "serving ended");
             }
@@ -188,6 +188,20 @@ async fn sweep(discord: Arc<Discord>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => discord.sweep(),
+            () = discord.stop.cancelled() => return,
+        }
+    }
+}
+
+/// Moves events on to the sessions that get them later than others.
+async fn deliver(discord: Arc<Discord>) {
+    let bell = Arc::clone(&discord.read().transit.bell);
+    loop {
+        let next = discord.deliver_arrived();
+        let wait = next.map(|next| next.saturating_sub(discord.now()));
+        tokio::select! {
+            () = bell.notified() => {}
+            () = tokio::time::sleep(wait.unwrap_or(SWEEP)), if wait.is_some() => {}
             () = discord.stop.cancelled() => return,
         }
     }

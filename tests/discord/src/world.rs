@@ -2,9 +2,12 @@
 //!
 //! From: number of guilds and seed. For: routing, READY, GUILD_CREATE, REST. Their JSON is in `world/objects.rs`.
 //! Guilds are spread so that every total up to 16 gets the same number of guilds per shard, give or take one; other
-//! totals as evenly as chance has it. Deliberately absent: voice, threads, emojis, presences, guilds that come and go.
+//! totals as evenly as chance has it. Guilds come and go by control. Deliberately absent: voice, threads, emojis, presences.
 
 pub mod objects;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::snowflake::{EPOCH_MS, Snowflake};
 
@@ -18,6 +21,8 @@ const STEPS: u64 = 394_000;
 const PEOPLE: u64 = 997;
 /// Users in each guild, its owner first.
 const MEMBERS: u64 = 4;
+/// Totals whose split of the guilds is remembered.
+const TOTALS: usize = 8;
 /// Text channel's distance from its guild's id, as if made in the same instant.
 const CHANNEL: u64 = 1;
 
@@ -36,31 +41,50 @@ pub struct User {
 #[derive(Debug)]
 pub struct World {
     seed: u64,
-    guilds: Vec<Snowflake>,
+    guilds: RwLock<Guilds>,
 }
+
+#[derive(Debug, Default)]
+struct Guilds {
+    ids: Arc<Vec<Snowflake>>,
+    /// Guilds that were ever made.
+    made: u64,
+    /// Guilds that Discord cannot serve now.
+    down: HashSet<Snowflake>,
+    /// Guilds by shard for totals that were asked for.
+    by_shard: BTreeMap<u32, Arc<ByShard>>,
+}
+
+type ByShard = HashMap<u32, Vec<Snowflake>>;
 
 impl World {
     /// The same number and seed make the same world.
     pub fn new(guilds: u32, seed: u64) -> Self {
-        let mut ids: Vec<_> = (0..u64::from(guilds)).map(|i| guild_id(seed, i)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Self { seed, guilds: ids }
+        let world = Self { seed, guilds: RwLock::default() };
+        world.join(guilds);
+        world
     }
 
     /// Every guild's id, rising.
-    pub fn guilds(&self) -> &[Snowflake] {
-        &self.guilds
+    pub fn guilds(&self) -> Arc<Vec<Snowflake>> {
+        Arc::clone(&self.read().ids)
     }
 
     /// The guilds whose events go to shard `shard` of `total`.
-    pub fn guilds_of(&self, shard: u32, total: u32) -> impl Iterator<Item = Snowflake> + '_ {
-        self.guilds.iter().copied().filter(move |guild| guild.shard(total) == shard)
+    pub fn guilds_of(&self, shard: u32, total: u32) -> Vec<Snowflake> {
+        let known = self.read().by_shard.get(&total).cloned();
+        let by_shard = known.unwrap_or_else(|| self.write().by_shard(total));
+        by_shard.get(&shard).cloned().unwrap_or_default()
     }
 
     /// Whether the guild exists.
     pub fn has_guild(&self, guild: Snowflake) -> bool {
-        self.guilds.binary_search(&guild).is_ok()
+        self.read().ids.binary_search(&guild).is_ok()
+    }
+
+    /// Whether Discord can serve the guild now.
+    pub fn is_up(&self, guild: Snowflake) -> bool {
+        !self.read().down.contains(&guild)
     }
 
     /// The guild that a text channel is in.
@@ -71,14 +95,77 @@ impl World {
 
     /// The people in a guild, its owner first.
     pub fn members_of(&self, guild: Snowflake) -> Vec<User> {
+        (0..MEMBERS).map(|i| self.member_of(guild, i)).collect()
+    }
+
+    /// One of the people in a guild; any number gives one.
+    pub fn member_of(&self, guild: Snowflake, number: u64) -> User {
         let first = mix(self.seed ^ guild.0) % PEOPLE;
-        (0..MEMBERS).map(|i| self.resident((first + i * 61) % PEOPLE)).collect()
+        self.resident((first + number % MEMBERS * 61) % PEOPLE)
+    }
+
+    /// Makes so many more guilds; their ids.
+    pub fn join(&self, count: u32) -> Vec<Snowflake> {
+        let mut guilds = self.write();
+        let made = guilds.made;
+        let new: BTreeSet<_> =
+            (made..made + u64::from(count)).map(|index| guild_id(self.seed, index)).collect();
+        guilds.made += u64::from(count);
+        let ids: BTreeSet<_> = guilds.ids.iter().copied().chain(new.iter().copied()).collect();
+        guilds.replace(ids.into_iter().collect());
+        new.into_iter().collect()
+    }
+
+    /// Removes a guild; false where there was none.
+    pub fn leave(&self, guild: Snowflake) -> bool {
+        let mut guilds = self.write();
+        let mut ids = guilds.ids.to_vec();
+        let Ok(index) = ids.binary_search(&guild) else { return false };
+        ids.remove(index);
+        guilds.down.remove(&guild);
+        guilds.replace(ids);
+        true
+    }
+
+    /// Says whether Discord can serve a guild; false where that changes nothing.
+    pub fn set_up(&self, guild: Snowflake, is_up: bool) -> bool {
+        let mut guilds = self.write();
+        if is_up { guilds.down.remove(&guild) } else { guilds.down.insert(guild) }
     }
 
     fn resident(&self, number: u64) -> User {
         let random = mix(self.seed ^ (number << 20) ^ 0x5EED);
         let since_2015 = OLDEST / 2 + random % 100_000_000_000;
         person(Snowflake::made_at(EPOCH_MS + since_2015, number))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Guilds> {
+        self.guilds.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Guilds> {
+        self.guilds.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guilds {
+    fn replace(&mut self, ids: Vec<Snowflake>) {
+        self.ids = Arc::new(ids);
+        self.by_shard.clear();
+    }
+
+    /// Sorted once per total; a fleet of thousands of shards asks for its total again and again.
+    fn by_shard(&mut self, total: u32) -> Arc<ByShard> {
+        if self.by_shard.len() >= TOTALS {
+            self.by_shard.clear();
+        }
+        let mut by_shard = ByShard::new();
+        for guild in self.ids.iter() {
+            by_shard.entry(guild.shard(total)).or_default().push(*guild);
+        }
+        let by_shard = Arc::new(by_shard);
+        self.by_shard.insert(total, Arc::clone(&by_shard));
+        by_shard
     }
 }
 
@@ -106,7 +193,7 @@ fn guild_id(seed: u64, index: u64) -> Snowflake {
 }
 
 /// splitmix64: a number in, a number out that looks random and is the same on every machine.
-fn mix(number: u64) -> u64 {
+pub fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -124,10 +211,22 @@ mod tests {
         let world = World::new(1000, 1);
         assert_eq!(world.guilds().len(), 1000);
         for total in 1..=16 {
-            let counts: Vec<_> = (0..total).map(|shard| world.guilds_of(shard, total).count()).collect();
+            let counts: Vec<_> = (0..total).map(|shard| world.guilds_of(shard, total).len()).collect();
             assert_eq!(counts.iter().sum::<usize>(), 1000);
             assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{total}: {counts:?}");
         }
+    }
+
+    #[test]
+    fn guilds_that_come_are_new_ones_and_guilds_that_go_are_gone_from_every_total() {
+        let world = World::new(50, 1);
+        assert_eq!(world.guilds_of(0, 1).len(), 50);
+        let new = world.join(10);
+        assert_eq!((new.len(), world.guilds().len(), world.guilds_of(0, 1).len()), (10, 60, 60));
+        assert!(world.leave(new[3]) && !world.leave(new[3]));
+        assert!(!world.has_guild(new[3]) && !world.guilds_of(0, 1).contains(&new[3]));
+        assert_eq!(World::new(60, 1).guilds().len(), 60);
+        assert!(world.set_up(new[0], false) && !world.set_up(new[0], false) && !world.is_up(new[0]));
     }
 
     #[test]
@@ -154,7 +253,7 @@ mod tests {
     #[test]
     fn members_of_a_guild_are_different_people() {
         let world = World::new(20, 1);
-        for guild in world.guilds() {
+        for guild in world.guilds().iter() {
             let ids: HashSet<_> = world.members_of(*guild).into_iter().map(|user| user.id).collect();
             assert_eq!(ids.len(), 4);
         }

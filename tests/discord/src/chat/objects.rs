@@ -1,61 +1,100 @@
 //! Messages as Discord's JSON: for REST and for events, whole or without what MESSAGE_CONTENT hides.
 //!
-//! From: `Message`. For: REST answers and MESSAGE_CREATE, MESSAGE_UPDATE. Source: Discord,
-//! `developers/resources/message.mdx` and `developers/events/gateway.mdx` "Message Content Intent".
-//! Deliberately absent: the rule who may see the content (`discord/delivery.rs`).
+//! From: `Message`. For: REST answers and MESSAGE_CREATE, MESSAGE_UPDATE. Written member by member, since messages are what
+//! a generator makes by the hundred thousand. Source: Discord, `developers/resources/message.mdx` and
+//! `developers/events/gateway.mdx` "Message Content Intent". Deliberately absent: who may see the content (`delivery.rs`).
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Message;
-use crate::world::objects;
+use crate::members::{Members, write_members};
+use crate::world::objects::{MemberObject, UserObject, time};
+
+/// The members of a message that hide with its content.
+const HIDDEN: [&str; 3] = ["attachments", "embeds", "components"];
 
 /// As `POST channels/{id}/messages` answers; `asked` is the message it answers, where it is still known.
-pub fn message(message: &Message, asked: Option<&Message>) -> Value {
-    let mut value = plain(message);
-    if let Some(id) = message.reference {
-        value["type"] = json!(19);
-        value["message_reference"] = json!({ "type": 0, "message_id": id, "channel_id": message.place.channel, "guild_id": message.place.guild });
-        if message.place.guild.is_none() {
-            value["message_reference"].as_object_mut().map(|reference| reference.remove("guild_id"));
-        }
-        value["referenced_message"] = asked.map_or(Value::Null, plain);
-    }
-    value
+pub fn message(of: &Message, asked: Option<&Message>) -> Value {
+    members(of, asked).to_value()
 }
 
 /// As an event brings it: with the guild and, in one, the author's membership.
-pub fn message_event(of: &Message, asked: Option<&Message>) -> Value {
-    let mut value = message(of, asked);
+pub fn message_event(of: &Message, asked: Option<&Message>) -> Members {
+    let mut members = members(of, asked);
     if let Some(guild) = of.place.guild {
-        value["guild_id"] = json!(guild);
-        value["member"] = objects::partial_member(guild);
+        members.add("guild_id", &guild);
+        members.add("member", &MemberObject::partial(guild));
     }
-    value
+    members
 }
 
-/// The same message for a session without MESSAGE_CONTENT that it does not concern.
-pub fn without_content(mut message: Value) -> Value {
+/// The same event for a session without MESSAGE_CONTENT that it does not concern.
+pub fn without_content(event: &str) -> Arc<str> {
+    let mut text = String::with_capacity(event.len() + 2);
+    write_members(&mut text, event, 0);
+    Members::from(blank(serde_json::from_str(&text).unwrap_or_default())).shared()
+}
+
+fn blank(mut message: Value) -> Value {
     message["content"] = json!("");
-    for hidden in ["attachments", "embeds", "components"] {
+    for hidden in HIDDEN {
         message[hidden] = json!([]);
     }
     if message.get("referenced_message").is_some_and(Value::is_object) {
-        message["referenced_message"] = without_content(message["referenced_message"].take());
+        message["referenced_message"] = blank(message["referenced_message"].take());
     }
     message
 }
 
-fn plain(message: &Message) -> Value {
-    let mut value = json!({
-        "id": message.id, "channel_id": message.place.channel, "type": 0, "content": message.content,
-        "author": objects::user(&message.author), "timestamp": objects::time(message.id.time_ms()),
-        "edited_timestamp": message.edited.map(|(_, unix_ms)| objects::time(unix_ms)), "tts": false,
-        "mention_everyone": false, "mentions": message.mentions.iter().map(objects::user).collect::<Vec<_>>(),
-        "mention_roles": [], "attachments": message.attachments, "embeds": message.embeds, "components": [],
-        "pinned": false, "flags": 0,
-    });
-    if let Some(nonce) = &message.nonce {
-        value["nonce"] = nonce.clone();
+fn members(of: &Message, asked: Option<&Message>) -> Members {
+    let mut members = plain(of, if of.reference.is_some() { 19 } else { of.kind() });
+    if let Some(id) = of.reference {
+        let mut reference = json!({ "type": 0, "message_id": id, "channel_id": of.place.channel });
+        if let Some(guild) = of.place.guild {
+            reference["guild_id"] = json!(guild);
+        }
+        members.add("message_reference", &reference);
+        members.add("referenced_message", &asked.map(|asked| plain(asked, asked.kind()).to_value()));
     }
-    value
+    members
+}
+
+fn plain(of: &Message, kind: u8) -> Members {
+    let mentions: Vec<_> = of.mentions.iter().map(UserObject::from).collect();
+    let mut members = Members::new()
+        .with("id", &of.id)
+        .with("channel_id", &of.place.channel)
+        .with("type", &kind)
+        .with("content", &of.content)
+        .with("author", &UserObject::from(&of.author))
+        .with("timestamp", &time(of.id.time_ms()))
+        .with("edited_timestamp", &of.edited.map(|(_, unix_ms)| time(unix_ms)))
+        .with("tts", &false)
+        .with("mention_everyone", &false)
+        .with("mentions", &mentions)
+        .with("mention_roles", &[(); 0])
+        .with("attachments", &of.attachments)
+        .with("embeds", &of.embeds)
+        .with("components", &[(); 0])
+        .with("pinned", &false)
+        .with("flags", &of.flags);
+    if let Some(nonce) = &of.nonce {
+        members.add("nonce", nonce);
+    }
+    if let Some(source) = &of.interaction {
+        let user = UserObject::from(&source.user);
+        members.add("application_id", &of.author.id);
+        members.add("webhook_id", &of.author.id);
+        let owners = json!({ "0": of.place.guild.map_or_else(|| "0".to_owned(), |guild| guild.to_string()) });
+        members.add(
+            "interaction_metadata",
+            &json!({
+                "id": source.id, "type": 2, "user": user, "authorizing_integration_owners": owners, "name": source.name,
+            }),
+        );
+        members.add("interaction", &json!({ "id": source.id, "type": 2, "name": source.name, "user": user }));
+    }
+    members
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::ControlError;
 use crate::discord::Discord;
+use crate::ledger::LedgerQuery;
 use crate::rest::answer::{answer, ok};
 use crate::snowflake::Snowflake;
 
@@ -54,30 +55,19 @@ pub fn page() -> Html<&'static str> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LedgerFilter {
-    /// Only sessions, IDENTIFYs and RESUMEs of this total.
-    total: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct GuildFilter {
     shard: Option<u32>,
     total: Option<u32>,
 }
 
-async fn ledger(State(discord): Discords, filter: Result<Query<LedgerFilter>, QueryRejection>) -> Response {
-    let total = match filter {
-        Ok(Query(filter)) => filter.total,
-        Err(error) => return reject(&bad(error.body_text())),
-    };
-    let mut ledger = discord.ledger();
-    if let Some(total) = total {
-        ledger.sessions.retain(|session| session.total == total);
-        ledger.identify_log.retain(|identify| identify.total == total);
-        ledger.resume_log.retain(|resume| resume.total == Some(total));
+async fn ledger(State(discord): Discords, query: Result<Query<LedgerQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(query)) => match query.fault() {
+            Some(fault) => reject(&bad(fault)),
+            None => answer_with(&discord.ledger_of(&query)),
+        },
+        Err(error) => reject(&bad(error.body_text())),
     }
-    answer_with(&ledger)
 }
 
 async fn guilds(State(discord): Discords, filter: Result<Query<GuildFilter>, QueryRejection>) -> Response {
@@ -85,7 +75,7 @@ async fn guilds(State(discord): Discords, filter: Result<Query<GuildFilter>, Que
         return reject(&bad("query: use shard and total, both numbers".to_owned()));
     };
     let (shard, total) = (filter.shard.unwrap_or(0), filter.total.unwrap_or(1));
-    let guilds: Vec<_> = discord.world.guilds_of(shard, total).take(MOST_GUILDS).collect();
+    let guilds: Vec<_> = discord.world.guilds_of(shard, total).into_iter().take(MOST_GUILDS).collect();
     ok(&json!({ "guilds": guilds }))
 }
 

@@ -40,7 +40,7 @@ impl Discord {
         }
         if settings.refuse_token && !state.settings.refuse_token {
             for id in state.sessions.ids_where(|_| true) {
-                self.end_session(&mut state, &id, 4004, "Authentication failed.");
+                self.end_session(&mut state, id, 4004, "Authentication failed.");
             }
         }
         state.settings = settings;
@@ -53,7 +53,7 @@ impl Discord {
         let ids = state.sessions.ids_where(|session| {
             session.link.is_some() && shard.is_none_or(|shard| shard == (session.shard, session.total))
         });
-        for id in &ids {
+        for id in ids.iter().copied() {
             let Some(wire) =
                 state.sessions.get_mut(id).and_then(|session| Some(session.link.as_ref()?.wire.clone()))
             else {
@@ -79,7 +79,7 @@ impl Discord {
     }
 
     fn settings_of(&self, state: &mut State) -> Settings {
-        let now = self.now();
+        let now = self.clock.rules();
         let mut settings = state.settings.clone();
         let first = self.options.tokens.first().map(crate::options::Token::application);
         if let Some(application) = first.and_then(|id| state.applications.get_mut(&id)) {

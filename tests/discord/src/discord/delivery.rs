@@ -2,20 +2,24 @@
 //!
 //! From: talk. For: the sessions' logs. The shard is `(guild_id >> 22) % total` for every total that has sessions, shard 0
 //! where there is no guild; intents decide the rest. Sessions without a connection get events too: RESUME replays them.
-//! Deliberately absent: skew, reordering and loss between sessions (later switches belong here).
+//! Sessions get an event at different times (skew). Deliberately absent: loss; a session gets all that concerns it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Discord, State};
 use crate::chat::objects::without_content;
 use crate::intents;
+use crate::members::Members;
 use crate::session::Session;
+use crate::session::id::SessionId;
 use crate::session::log::{Data, Event};
 use crate::snowflake::Snowflake;
-use crate::world::{User, objects};
+use crate::world::{User, mix, objects};
 
 /// A session that got an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +30,7 @@ pub struct Delivery {
     /// ... of that many.
     pub total: u32,
     /// Its id.
-    pub session_id: String,
+    pub session_id: SessionId,
     /// Whether it has a connection now; if not, it gets the event when it is resumed.
     pub connected: bool,
 }
@@ -35,56 +39,104 @@ pub struct Delivery {
 pub(crate) struct Occasion {
     /// `t`.
     pub(crate) name: &'static str,
+    /// When it was made, in real time since the start.
+    pub(crate) at: Duration,
     /// Its guild; none sends it to shard 0.
     pub(crate) guild: Option<Snowflake>,
     /// The only bot that it concerns; none for all.
     pub(crate) application: Option<Snowflake>,
-    /// The intent that it needs.
+    /// The intent that it needs; 0 for none.
     pub(crate) intent: u32,
     /// `d`.
-    pub(crate) data: Value,
+    pub(crate) data: Members,
     /// For messages in guilds: those whose bots see the content without MESSAGE_CONTENT.
     pub(crate) concerns: Option<Vec<Snowflake>>,
+    /// Its number in the ledger, if that follows it.
+    pub(crate) number: Option<NonZeroU64>,
 }
 
 impl State {
-    /// Puts the event into the log of every session that gets it.
+    /// Sends the event to every session that gets it.
     pub(crate) fn publish(&mut self, occasion: Occasion) -> Vec<Delivery> {
         let reached = self.sessions.reached_by(occasion.guild);
-        if reached.is_empty() {
-            return Vec::new();
-        }
-        let whole: Arc<str> = occasion.data.to_string().into();
-        let blank: Option<Arc<str>> =
-            occasion.concerns.as_ref().map(|_| without_content(occasion.data).to_string().into());
-        let mut deliveries = Vec::new();
-        for id in reached {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
-            let is_meant = occasion.application.is_none_or(|application| application == session.application);
-            if !is_meant || session.intents & occasion.intent == 0 {
-                continue;
+        let mut deliveries = Vec::with_capacity(reached.len());
+        if !reached.is_empty() {
+            let whole = occasion.data.shared();
+            let mut blank: Option<Arc<str>> = None;
+            for id in reached {
+                let Some(session) = self.sessions.get(id) else { continue };
+                let is_meant =
+                    occasion.application.is_none_or(|application| application == session.application);
+                if !is_meant || (occasion.intent != 0 && session.intents & occasion.intent == 0) {
+                    continue;
+                }
+                deliveries.push(Delivery {
+                    shard: session.shard,
+                    total: session.total,
+                    session_id: id,
+                    connected: session.link.is_some(),
+                });
+                let is_whole =
+                    occasion.concerns.as_ref().is_none_or(|concerns| sees_content(session, concerns));
+                let text =
+                    if is_whole { &whole } else { blank.get_or_insert_with(|| without_content(&whole)) };
+                let data = Data::Members(Arc::clone(text));
+                let event = Event { name: occasion.name, data, number: occasion.number };
+                self.send(occasion.at, id, occasion.guild, event);
             }
-            let text = match (&blank, &occasion.concerns) {
-                (Some(blank), Some(concerns)) if !sees_content(session, concerns) => blank,
-                _ => &whole,
-            };
-            session.push(Event { name: occasion.name, data: Data::Text(Arc::clone(text)) });
-            deliveries.push(Delivery {
-                shard: session.shard,
-                total: session.total,
-                session_id: id,
-                connected: session.link.is_some(),
-            });
         }
+        self.record.events.routed(occasion.number, deliveries.len());
         deliveries
+    }
+
+    /// Sends an event of a guild to a session, at once or, where a skew is set, a little later.
+    pub(crate) fn send(&mut self, at: Duration, id: SessionId, guild: Option<Snowflake>, event: Event) {
+        let lag = self.lag(id, guild);
+        let event = if lag.is_zero() {
+            event
+        } else {
+            match self.transit.send(at + lag, id, event) {
+                Ok(()) => return,
+                Err(event) => event,
+            }
+        };
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.push(event);
+        }
+    }
+
+    /// How much later than it was made a session gets an event of a guild. For one session and guild it is always the
+    /// same, so that their order is kept; where sessions may differ in order, it also depends on the guild.
+    fn lag(&self, id: SessionId, guild: Option<Snowflake>) -> Duration {
+        let most = self.settings.skew_ms;
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        let guild = guild.filter(|_| !self.settings.same_order).map_or(0, |guild| guild.0);
+        Duration::from_micros(mix(id.low() ^ mix(guild)) % (u64::from(most) * 1000 + 1))
     }
 }
 
 impl Discord {
+    /// Moves the events that have arrived on to their sessions; when the next one arrives.
+    pub(crate) fn deliver_arrived(&self) -> Option<Duration> {
+        let now = self.now();
+        if self.read().transit.next_due()? > now {
+            return self.read().transit.next_due();
+        }
+        let mut state = self.change();
+        while let Some((id, event)) = state.transit.arrived(now) {
+            if let Some(session) = state.sessions.get_mut(id) {
+                session.push(event);
+            }
+        }
+        state.transit.next_due()
+    }
+
     /// Answers op 8 with one GUILD_MEMBERS_CHUNK, for that session alone; a guild of another shard is not answered.
     pub(crate) fn send_members(
         &self,
-        session: &str,
+        session: SessionId,
         guild: Snowflake,
         (query, limit): (Option<&str>, usize),
         users: &[Snowflake],
@@ -95,7 +147,7 @@ impl Discord {
         if !self.world.has_guild(guild) || guild.shard(of.total) != of.shard {
             return;
         }
-        let (shard_session, application) = (of.id.clone(), of.application);
+        let application = of.application;
         let mut people = self.world.members_of(guild);
         people.extend(state.applications.get(&application).map(|application| application.user.clone()));
         let wanted = |user: &&User| match query {
@@ -112,9 +164,9 @@ impl Discord {
         if let Some(nonce) = nonce {
             data["nonce"] = json!(nonce);
         }
-        if let Some(session) = state.sessions.get_mut(&shard_session) {
-            session.push(Event { name: "GUILD_MEMBERS_CHUNK", data: Data::Text(data.to_string().into()) });
-        }
+        let data = Data::Members(Members::from(data).shared());
+        let event = Event { name: "GUILD_MEMBERS_CHUNK", data, number: None };
+        state.send(self.now(), session, Some(guild), event);
     }
 }
 

@@ -7,6 +7,7 @@
 use super::{Discord, State, ms};
 use crate::ledger::{Close, Side, ViolationKind};
 use crate::session::Link;
+use crate::session::id::SessionId;
 use crate::session::wire::Wire;
 
 /// How a connection ended.
@@ -20,7 +21,7 @@ pub enum End {
 
 impl Discord {
     /// A connection has ended; `session` is what it had.
-    pub fn leave(&self, wire: &Wire, session: Option<&str>, end: End) {
+    pub fn leave(&self, wire: &Wire, session: Option<SessionId>, end: End) {
         let now = self.now();
         let mut state = self.change();
         if wire.has_lagged() {
@@ -39,11 +40,12 @@ impl Discord {
         let Some(session) = state.sessions.get_mut(id).filter(|session| session.is_linked_to(wire)) else {
             return;
         };
+        session.link = None;
+        session.left_at = Some(now);
+        let place = (session.application, session.total, session.shard);
+        state.record.coverage.uncovered(place, ms(now));
         if ended {
             state.sessions.remove(id);
-        } else {
-            session.link = None;
-            session.left_at = Some(now);
         }
     }
 
@@ -51,7 +53,7 @@ impl Discord {
     pub fn close_for(
         &self,
         wire: &Wire,
-        session: Option<&str>,
+        session: Option<SessionId>,
         close: (u16, &'static str),
         broken: Option<(ViolationKind, String)>,
     ) {
@@ -75,14 +77,16 @@ impl Discord {
         }
         let mut state = self.change();
         for id in state.sessions.ids_where(|session| session.is_over(now, life)) {
-            state.sessions.remove(&id);
+            state.sessions.remove(id);
         }
     }
 
     /// Ends a session; its connection, if it has one, is closed with the code.
-    pub(crate) fn end_session(&self, state: &mut State, id: &str, code: u16, reason: &'static str) {
-        let link = state.sessions.get_mut(id).and_then(|session| session.link.take());
-        if let Some(Link { wire, .. }) = link {
+    pub(crate) fn end_session(&self, state: &mut State, id: SessionId, code: u16, reason: &'static str) {
+        let Some(session) = state.sessions.get_mut(id) else { return };
+        let place = (session.application, session.total, session.shard);
+        if let Some(Link { wire, .. }) = session.link.take() {
+            state.record.coverage.uncovered(place, ms(self.now()));
             self.close(state, &wire, code, reason, Some(id));
         }
         state.sessions.remove(id);
@@ -95,7 +99,7 @@ impl Discord {
         wire: &Wire,
         code: u16,
         reason: &'static str,
-        session: Option<&str>,
+        session: Option<SessionId>,
     ) {
         if wire.close(code, reason) {
             let close = close_of(state, ms(self.now()), Side::Server, Some(code), Some(reason), session);
@@ -110,7 +114,7 @@ fn close_of(
     by: Side,
     code: Option<u16>,
     reason: Option<&str>,
-    session: Option<&str>,
+    session: Option<SessionId>,
 ) -> Close {
     let place =
         session.and_then(|id| state.sessions.get_mut(id)).map(|session| (session.shard, session.total));
@@ -119,7 +123,7 @@ fn close_of(
         by,
         code,
         reason: reason.map(str::to_owned),
-        session_id: session.map(str::to_owned),
+        session_id: session,
         shard: place.map(|(shard, _)| shard),
         total: place.map(|(_, total)| total),
     }

@@ -5,14 +5,15 @@
 //! 4014, the bucket's 5 s, 4011. Deliberately absent: reading payloads (`gateway/frames.rs`), RESUME (`discord/resume.rs`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Discord, State, ms};
 use crate::intents;
 use crate::ledger::{Identify, ViolationKind};
+use crate::members::Members;
 use crate::options::Token;
+use crate::session::id::SessionId;
 use crate::session::log::{Data, Event, EventLog};
 use crate::session::wire::{Order, Wire};
 use crate::session::{Link, Session};
@@ -41,7 +42,7 @@ pub struct IdentifyRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The connection has this session now.
-    Entered(String),
+    Entered(SessionId),
     /// Op 9 with false; the connection stays open.
     InvalidSession,
     /// Close with this code.
@@ -66,13 +67,15 @@ impl Discord {
         let Some(application) = state.application_of(&request.token) else { return BAD_TOKEN };
         let (shard, total) = request.shard;
         let bucket = shard % state.settings.max_concurrency;
-        let entry = match self.judge(&mut state, application, request, bucket, now) {
+        state.record.coverage.identified((application, total, shard), ms(now));
+        let entry = match self.judge(&mut state, application, request, bucket) {
             Ok(intents) => {
                 let session = self.open(&state, request, intents, wire, host);
-                let id = session.id.clone();
-                wire.order(Order::Attach(id.clone()));
+                let id = session.id;
+                wire.order(Order::Attach(id));
                 wire.wake();
                 state.sessions.insert(session);
+                state.record.coverage.covered((application, total, shard), ms(now));
                 Entry::Entered(id)
             }
             Err(refusal) => {
@@ -102,9 +105,8 @@ impl Discord {
         application: Snowflake,
         request: &IdentifyRequest,
         bucket: u32,
-        now: Duration,
     ) -> Result<u32, Refusal> {
-        let (shard, total) = request.shard;
+        let (now, (shard, total)) = (self.clock.rules(), request.shard);
         if !state.applications.get_mut(&application).is_some_and(|application| application.budget.spend(now))
         {
             self.reset_token(state, application, &request.token);
@@ -144,10 +146,11 @@ impl Discord {
         let identifies =
             state.applications.get_mut(&application).map(|application| &mut application.identifies);
         if let Some(Err(early)) = identifies.map(|limit| limit.admit(bucket, now)) {
-            let text = format!("IDENTIFY in bucket {bucket} came {} ms too early", ms(early));
+            let text =
+                format!("IDENTIFY in bucket {bucket} came {} ms too early", ms(self.clock.real(early)));
             return refuse(ViolationKind::IdentifyRate, text, Entry::InvalidSession);
         }
-        let guilds = self.world.guilds_of(shard, total).count();
+        let guilds = self.world.guilds_of(shard, total).len();
         if guilds > GUILDS_PER_SHARD {
             let text = format!("it would have {guilds} guilds, more than {GUILDS_PER_SHARD}");
             return refuse(ViolationKind::GuildsPerShard, text, Entry::Close(4011, "Sharding required."));
@@ -164,16 +167,17 @@ impl Discord {
         host: &str,
     ) -> Session {
         let (application, (shard, total)) = (request.token.application(), request.shard);
-        let id = format!("{:032x}", rand::random::<u128>());
-        let guilds: Vec<_> = self.world.guilds_of(shard, total).collect();
+        let id = SessionId::random();
+        let guilds = self.world.guilds_of(shard, total);
         let mut log = EventLog::new(self.options.replay_events + guilds.len() + 1);
         let mut ready = self.ready(state, application, &guilds, host);
         ready["session_id"] = json!(id);
         ready["shard"] = json!([shard, total]);
-        log.push(Event { name: "READY", data: Data::Text(ready.to_string().into()) });
+        let ready = Members::from(ready).shared();
+        log.push(Event { name: "READY", data: Data::Members(ready), number: None });
         if intents & intents::GUILDS != 0 {
-            for guild in &guilds {
-                log.push(Event { name: "GUILD_CREATE", data: Data::Guild(*guild) });
+            for guild in guilds.iter().filter(|guild| self.world.is_up(**guild)) {
+                log.push(Event { name: "GUILD_CREATE", data: Data::Guild(*guild), number: None });
             }
         }
         Session {
@@ -209,7 +213,7 @@ impl Discord {
         state.record.token_resets += 1;
         state.tokens.insert(token.clone(), false);
         for id in state.sessions.ids_where(|session| session.application == application) {
-            self.end_session(state, &id, 4004, "The bot's token was reset.");
+            self.end_session(state, id, 4004, "The bot's token was reset.");
         }
     }
 }

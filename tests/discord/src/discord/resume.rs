@@ -57,7 +57,8 @@ impl Discord {
         resume: &mut Resume,
     ) -> Entry {
         let (now, policy) = (self.now(), state.settings.resume_while_connected);
-        let known = state.sessions.get_mut(&request.session_id);
+        let id = request.session_id.parse().ok();
+        let known = id.and_then(|id| state.sessions.get_mut(id));
         let Some(session) = known.filter(|session| session.application == application) else {
             resume.outcome = "unknown session".into();
             return Entry::InvalidSession;
@@ -75,25 +76,32 @@ impl Discord {
         } else {
             (resume.accepted, resume.outcome) = (true, "resumed".into());
             resume.replayed = session.log.last() - request.sequence;
+            let id = session.id;
             let old = session.link.replace(Link { wire: Arc::clone(wire), next: request.sequence + 1 });
             session.left_at = None;
-            wire.order(Order::Attach(session.id.clone()));
+            let place = (session.application, session.total, session.shard);
+            wire.order(Order::Attach(id));
             session.push(Event {
                 name: "RESUMED",
-                data: Data::Text(r#"{"_trace":["[\"discord-sim\"]"]}"#.into()),
+                data: Data::Members(r#""_trace":["[\"discord-sim\"]"]"#.into()),
+                number: None,
             });
+            if old.is_none() {
+                state.record.coverage.covered(place, ms(now));
+            }
             if let Some(old) = old {
                 self.close(
                     state,
                     &old.wire,
                     4000,
                     "The session was resumed by another connection.",
-                    Some(&request.session_id),
+                    Some(id),
                 );
             }
-            return Entry::Entered(request.session_id.clone());
+            return Entry::Entered(id);
         }
-        self.end_session(state, &request.session_id, 4000, "The session was invalidated by a RESUME.");
+        let id = session.id;
+        self.end_session(state, id, 4000, "The session was invalidated by a RESUME.");
         if resume.outcome == "4007" {
             let text = format!("RESUME with sequence {}, which was never sent", request.sequence);
             state.violation(now, ViolationKind::Sequence, text);

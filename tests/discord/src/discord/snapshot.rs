@@ -3,13 +3,17 @@
 //! From: the state. For: `GET /ledger`, tests and the gateway's writer. Deliberately absent: changes of any kind, but that
 //! a writer's place in its session's log moves on.
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 use super::{Application, Discord, State, ms};
 use crate::intents;
-use crate::ledger::{BudgetLeft, Ledger, SessionState};
+use crate::ledger::{BudgetLeft, Ledger, LedgerQuery, SessionState};
+use crate::members::write_members;
 use crate::options::Token;
 use crate::session::Session;
+use crate::session::id::SessionId;
 use crate::session::log::{Data, Event};
 use crate::session::wire::Wire;
 use crate::snowflake::Snowflake;
@@ -33,25 +37,34 @@ pub(crate) struct Batch {
     events: Vec<(u64, Event)>,
     bot: Option<User>,
     all_members: bool,
+    order: u32,
 }
 
 impl Discord {
     /// Everything that happened so far.
     pub fn ledger(&self) -> Ledger {
+        self.ledger_of(&LedgerQuery::default())
+    }
+
+    /// What of it is asked for.
+    pub fn ledger_of(&self, query: &LedgerQuery) -> Ledger {
         self.sweep();
         let now = self.now();
         let mut state = self.read();
-        let budgets = budgets(&mut state, now);
+        let budgets = self.budgets(&mut state);
         let first = self.options.tokens.first().map(Token::application);
         let none = BudgetLeft { application_id: Snowflake(0), total: 0, remaining: 0, resets_in_ms: 0 };
         let budget =
             budgets.iter().find(|budget| Some(budget.application_id) == first).cloned().unwrap_or(none);
         let record = &state.record;
-        Ledger {
-            started_at: self.started_at,
+        let mut sessions: Vec<_> = state.sessions.all().map(session_state).collect();
+        sessions
+            .sort_by_key(|session| (session.total, session.shard, session.ready_at_ms, session.session_id));
+        let mut ledger = Ledger {
+            started_at: self.clock.started_at(),
             now: jiff::Timestamp::now(),
             now_ms: ms(now),
-            time_factor: self.options.time_factor,
+            time_factor: self.clock.factor(),
             max_concurrency: state.settings.max_concurrency,
             budget,
             budgets,
@@ -72,18 +85,25 @@ impl Discord {
             invalid_requests: record.invalid_requests,
             unknown_routes: record.unknown_routes.count,
             unknown_route_details: record.unknown_routes.last(),
-            sessions: state.sessions.all().map(session_state).collect(),
+            sessions,
             identify_log: record.identifies.last(),
             resume_log: record.resumes.last(),
             first_identify_at_ms: record.first_identify_at_ms,
             last_ready_at_ms: record.last_ready_at_ms,
             messages: record.messages.clone(),
-        }
+            events: record.events.counts(query.lost_before(ms(now))),
+            event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
+            shards: record.coverage.shards(),
+            totals: record.coverage.totals(),
+        };
+        drop(state);
+        query.filter(&mut ledger);
+        ledger
     }
 
     /// The bot's limits, if it is known.
     pub(crate) fn session_start(&self, application: Snowflake) -> Option<SessionStart> {
-        let now = self.now();
+        let now = self.clock.rules();
         let mut state = self.read();
         let (shards, max_concurrency) = (state.settings.recommended_shards, state.settings.max_concurrency);
         let budget = &mut state.applications.get_mut(&application)?.budget;
@@ -91,9 +111,20 @@ impl Discord {
             shards,
             total: budget.total(),
             remaining: budget.remaining(now),
-            reset_after_ms: ms(budget.resets_in(now)),
+            reset_after_ms: ms(self.clock.real(budget.resets_in(now))),
             max_concurrency,
         })
+    }
+
+    fn budgets(&self, state: &mut State) -> Vec<BudgetLeft> {
+        let now = self.clock.rules();
+        let left = |(id, application): (&Snowflake, &mut Application)| BudgetLeft {
+            application_id: *id,
+            total: application.budget.total(),
+            remaining: application.budget.remaining(now),
+            resets_in_ms: ms(self.clock.real(application.budget.resets_in(now))),
+        };
+        state.applications.iter_mut().map(left).collect()
     }
 
     /// Writes a REST call down.
@@ -109,43 +140,52 @@ impl Discord {
     }
 
     /// The next events of a connection; none when it has had them all, or has lost its session.
-    pub(crate) fn next_events(&self, session: &str, wire: &Wire) -> Option<Batch> {
+    pub(crate) fn next_events(&self, session: SessionId, wire: &Wire) -> Option<Batch> {
+        let at_ms = ms(self.now());
         let mut state = self.change();
-        let session = state.sessions.get_mut(session)?;
-        let events = session.pull(wire, BATCH);
+        let state = &mut *state;
+        let of = state.sessions.get_mut(session)?;
+        let events = of.pull(wire, BATCH);
         if events.is_empty() {
             return None;
         }
-        let (application, all_members) =
-            (session.application, session.intents & intents::GUILD_PRESENCES != 0);
-        let bot = state.applications.get(&application).map(|application| application.user.clone());
-        Some(Batch { events, bot, all_members })
+        for (sequence, event) in &events {
+            if let Some(number) = event.number {
+                state.record.events.sent(number, session, *sequence, at_ms);
+            }
+        }
+        let all_members = of.intents & intents::GUILD_PRESENCES != 0;
+        let bot = state.applications.get(&of.application).map(|application| application.user.clone());
+        // Sessions differ in the order of keys, and it is never the one in which they were written down.
+        let order = u32::try_from(session.low() >> 33).unwrap_or_default() | 1;
+        Some(Batch { events, bot, all_members, order })
     }
 
     /// The texts of these events' frames.
     pub(crate) fn frames(&self, batch: &Batch) -> Vec<String> {
-        let frames = batch.events.iter().map(|(sequence, event)| {
-            let data = match (&event.data, &batch.bot) {
-                (Data::Text(text), _) => text.to_string(),
-                (Data::Guild(id), Some(bot)) => {
-                    objects::guild_create(&self.world, *id, bot, batch.all_members).to_string()
-                }
-                (Data::Guild(id), None) => json!({ "id": id, "unavailable": true }).to_string(),
-            };
-            format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{data}}}"#, event.name)
-        });
-        frames.collect()
+        batch.events.iter().map(|(sequence, event)| self.frame(batch, *sequence, event)).collect()
     }
-}
 
-fn budgets(state: &mut State, now: std::time::Duration) -> Vec<BudgetLeft> {
-    let left = |(id, application): (&Snowflake, &mut Application)| BudgetLeft {
-        application_id: *id,
-        total: application.budget.total(),
-        remaining: application.budget.remaining(now),
-        resets_in_ms: ms(application.budget.resets_in(now)),
-    };
-    state.applications.iter_mut().map(left).collect()
+    fn frame(&self, batch: &Batch, sequence: u64, event: &Event) -> String {
+        match (&event.data, &batch.bot) {
+            (Data::Members(members), _) => {
+                let mut frame = String::with_capacity(members.len() + 64);
+                // Writing to a String cannot fail.
+                let _ = write!(frame, r#"{{"t":"{}","s":{sequence},"op":0,"d":"#, event.name);
+                write_members(&mut frame, members, batch.order);
+                frame.push('}');
+                frame
+            }
+            (Data::Guild(id), Some(bot)) => {
+                let guild = objects::guild_create(&self.world, *id, bot, batch.all_members);
+                format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{guild}}}"#, event.name)
+            }
+            (Data::Guild(id), None) => {
+                let guild = json!({ "id": id, "unavailable": true });
+                format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{guild}}}"#, event.name)
+            }
+        }
+    }
 }
 
 fn session_state(session: &Session) -> SessionState {
@@ -153,7 +193,7 @@ fn session_state(session: &Session) -> SessionState {
         application_id: session.application,
         shard: session.shard,
         total: session.total,
-        session_id: session.id.clone(),
+        session_id: session.id,
         connected: session.link.is_some(),
         ready_at_ms: ms(session.ready_at),
         guilds: session.guilds,

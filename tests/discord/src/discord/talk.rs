@@ -4,21 +4,26 @@
 //! A user's message always arrives; a bot's is checked as Discord checks it. Deliberately absent: permissions (bots are
 //! moderators everywhere), and the reading of requests.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::delivery::{Delivery, Occasion};
-use super::{DirectChannel, Discord, State};
+use super::{DirectChannel, Discord, State, ms};
 use crate::chat::objects::{message as message_object, message_event};
 use crate::chat::{Message, Place, mentioned};
 use crate::intents;
+use crate::ledger::EventKind;
 use crate::options::Token;
+use crate::record::events::Made;
 use crate::snowflake::Snowflake;
 use crate::world::{self, User, objects};
 
 /// How long a nonce is remembered for `enforce_nonce` ("the past few minutes").
 const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// What commands begin with.
+const PREFIX: char = '!';
 /// Channels between a person and a bot that may exist.
 const DIRECT_CHANNELS: usize = 10_000;
 
@@ -30,6 +35,8 @@ pub(crate) struct UserMessage {
     pub(crate) guild: Option<Snowflake>,
     /// Its author; a member of the guild where none is given.
     pub(crate) author: Option<Snowflake>,
+    /// Whether a bot is to answer it; where that is not said, its content does.
+    pub(crate) asks: Option<bool>,
 }
 
 /// A bot's message to be written.
@@ -72,7 +79,15 @@ impl Discord {
         };
         let text = BotMessage { content: request.content, ..BotMessage::default() };
         let message = self.new_message(&mut state, place, author, &text);
-        let deliveries = state.announce("MESSAGE_CREATE", &message);
+        let made = Made {
+            id: message.id,
+            kind: EventKind::Message,
+            guild: place.guild,
+            at_ms: ms(message.at),
+            asks: request.asks.unwrap_or_else(|| message.content.starts_with(PREFIX)),
+        };
+        let number = state.record.events.made(made);
+        let deliveries = state.announce("MESSAGE_CREATE", &message, number);
         state.record.messages.made += 1;
         state.record.messages.delivered += u64::from(!deliveries.is_empty());
         Ok((message, deliveries))
@@ -103,11 +118,14 @@ impl Discord {
         }
         let author = state.author(bot);
         let message = self.new_message(&mut state, place, author, &request);
-        state.announce("MESSAGE_CREATE", &message);
+        state.announce("MESSAGE_CREATE", &message, None);
         state.record.messages.by_bots += 1;
         let asked = message.reference.and_then(|asked| state.chat.get(asked));
         let is_reply = asked.is_some_and(|asked| !asked.author.bot);
         state.record.messages.replies += u64::from(is_reply);
+        if let Some((asked, _)) = request.reference {
+            state.record.events.answered(asked, bot, ms(message.at));
+        }
         Ok(state.object(&message))
     }
 
@@ -119,7 +137,7 @@ impl Discord {
         content: Option<String>,
         embeds: Option<Vec<Value>>,
     ) -> Result<Value, Refused> {
-        let (now, unix_ms) = (self.now(), self.unix_ms());
+        let (now, unix_ms) = (self.now(), self.clock.unix_ms());
         let mut state = self.change();
         self.place(&state, bot, channel)?;
         let mentions = content.as_deref().map(|content| state.mentions(content));
@@ -133,7 +151,7 @@ impl Discord {
         message.embeds = embeds.unwrap_or_else(|| std::mem::take(&mut message.embeds));
         let message = message.clone();
         state.record.messages.edits += 1;
-        state.announce("MESSAGE_UPDATE", &message);
+        state.announce("MESSAGE_UPDATE", &message, None);
         Ok(state.object(&message))
     }
 
@@ -160,11 +178,13 @@ impl Discord {
         let intent = if place.guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES };
         state.publish(Occasion {
             name: "MESSAGE_DELETE",
+            at: self.now(),
             guild: place.guild,
             application,
             intent,
-            data,
+            data: data.into(),
             concerns: None,
+            number: None,
         });
         Ok(())
     }
@@ -173,7 +193,8 @@ impl Discord {
     pub(crate) fn bot_types(&self, bot: Snowflake, channel: Snowflake) -> Result<(), Refused> {
         let mut state = self.change();
         let place = self.place(&state, bot, channel)?;
-        let mut data = json!({ "channel_id": channel, "user_id": bot, "timestamp": self.unix_ms() / 1000 });
+        let mut data =
+            json!({ "channel_id": channel, "user_id": bot, "timestamp": self.clock.unix_ms() / 1000 });
         let application = state.direct.get(&channel).map(|direct| direct.application);
         let mut intent = intents::DIRECT_MESSAGE_TYPING;
         if let Some(guild) = place.guild {
@@ -183,11 +204,13 @@ impl Discord {
         }
         state.publish(Occasion {
             name: "TYPING_START",
+            at: self.now(),
             guild: place.guild,
             application,
             intent,
-            data,
+            data: data.into(),
             concerns: None,
+            number: None,
         });
         Ok(())
     }
@@ -233,7 +256,7 @@ impl Discord {
     }
 
     fn new_message(&self, state: &mut State, place: Place, author: User, of: &BotMessage) -> Message {
-        let id = state.mint.next(self.unix_ms());
+        let id = state.mint.next(self.clock.unix_ms());
         let message = Message {
             id,
             place,
@@ -247,6 +270,8 @@ impl Discord {
             attachments: of.attachments.clone(),
             at: self.now(),
             edited: None,
+            flags: 0,
+            interaction: None,
         };
         state.chat.add(message.clone());
         message
@@ -267,7 +292,12 @@ impl State {
         message_object(message, message.reference.and_then(|asked| self.chat.get(asked)))
     }
 
-    fn announce(&mut self, name: &'static str, message: &Message) -> Vec<Delivery> {
+    pub(crate) fn announce(
+        &mut self,
+        name: &'static str,
+        message: &Message,
+        number: Option<NonZeroU64>,
+    ) -> Vec<Delivery> {
         let guild = message.place.guild;
         let direct = self.direct.get(&message.place.channel).map(|direct| direct.application);
         let asked = message.reference.and_then(|asked| self.chat.get(asked));
@@ -275,11 +305,13 @@ impl State {
         let concerned = message.mentions.iter().map(|user| user.id).chain([message.author.id]).collect();
         self.publish(Occasion {
             name,
+            at: message.edited.map_or(message.at, |(at, _)| at),
             guild,
             application: direct.filter(|_| guild.is_none()),
             intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
             data,
             concerns: guild.is_some().then_some(concerned),
+            number,
         })
     }
 }

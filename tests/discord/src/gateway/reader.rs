@@ -16,6 +16,7 @@ use crate::discord::entry::Entry;
 use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
 use crate::rules::{SEND_SPAN, SendLimit};
+use crate::session::id::SessionId;
 use crate::session::wire::{Order, Wire};
 
 /// One connection's reader.
@@ -23,7 +24,7 @@ pub struct Reader {
     discord: Arc<Discord>,
     wire: Arc<Wire>,
     host: String,
-    session: Option<String>,
+    session: Option<SessionId>,
     sends: SendLimit,
     deadline: Instant,
 }
@@ -31,15 +32,15 @@ pub struct Reader {
 impl Reader {
     /// A reader that has heard nothing yet.
     pub fn new(discord: Arc<Discord>, wire: Arc<Wire>, host: String) -> Self {
-        let sends = SendLimit::new(discord.pace.scale(SEND_SPAN));
+        let sends = SendLimit::new(SEND_SPAN);
         let mut reader = Self { discord, wire, host, session: None, sends, deadline: Instant::now() };
         reader.alive();
         reader
     }
 
     /// The session that this connection has.
-    pub fn session(&self) -> Option<&str> {
-        self.session.as_deref()
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
     }
 
     /// Reads to the end of the connection.
@@ -73,7 +74,7 @@ impl Reader {
     }
 
     fn act(&mut self, text: &str) {
-        if !self.sends.send(self.discord.now()) {
+        if !self.sends.send(self.discord.clock.rules()) {
             let text = format!("{}: more than 120 sends in 60 s", self.name());
             return self.close((4008, "Rate limited."), Some((ViolationKind::SendRate, text)));
         }
@@ -84,7 +85,7 @@ impl Reader {
             }
             Ok(Incoming::Identify(request)) => {
                 let entry = self.discord.identify(&request, &self.wire, &self.host);
-                self.enter(entry);
+                self.enter(&entry);
             }
             Ok(Incoming::Resume(_)) if self.session.is_some() => {
                 let text = format!("{}: RESUME on a connection that has a session", self.name());
@@ -95,14 +96,14 @@ impl Reader {
             }
             Ok(Incoming::Resume(request)) => {
                 let entry = self.discord.resume(&request, &self.wire);
-                self.enter(entry);
+                self.enter(&entry);
             }
             Ok(Incoming::RequestMembers(_) | Incoming::Other) if self.session.is_none() => {
                 let text = "a frame other than heartbeat, IDENTIFY or RESUME before IDENTIFY".to_owned();
                 self.close((4003, "Not authenticated."), Some((ViolationKind::NotAuthenticated, text)));
             }
             Ok(Incoming::RequestMembers(request)) => {
-                if let Some(session) = &self.session {
+                if let Some(session) = self.session {
                     let users = request.users();
                     let names = (request.query.as_deref(), request.limit);
                     self.discord.send_members(
@@ -119,11 +120,11 @@ impl Reader {
         }
     }
 
-    fn enter(&mut self, entry: Entry) {
+    fn enter(&mut self, entry: &Entry) {
         match entry {
-            Entry::Entered(session) => self.session = Some(session),
+            Entry::Entered(session) => self.session = Some(*session),
             Entry::InvalidSession => self.wire.order(Order::Frame(frames::INVALID_SESSION.to_owned())),
-            Entry::Close(code, reason) => self.close((code, reason), None),
+            Entry::Close(code, reason) => self.close((*code, reason), None),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{FAREWELL, Transport};
 use crate::discord::Discord;
+use crate::session::id::SessionId;
 use crate::session::wire::{Order, Wire};
 
 /// Room that the compressor gets at a time.
@@ -45,7 +46,7 @@ pub async fn write(
                 }
                 None => return,
             },
-            () = wire.woken() => match &session {
+            () = wire.woken() => match session {
                 Some(session) => write_events(&mut sink, &mut encoder, discord, wire, session).await,
                 None => Ok(()),
             },
@@ -62,7 +63,7 @@ async fn write_events(
     encoder: &mut Encoder,
     discord: &Discord,
     wire: &Wire,
-    session: &str,
+    session: SessionId,
 ) -> Result<(), axum::Error> {
     let Some(batch) = discord.next_events(session, wire) else { return Ok(()) };
     for frame in discord.frames(&batch) {

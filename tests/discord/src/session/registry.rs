@@ -6,30 +6,31 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Session;
+use super::id::SessionId;
 use crate::snowflake::Snowflake;
 
 /// The sessions that exist, connected or not.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_id: BTreeMap<String, Session>,
+    by_id: HashMap<SessionId, Session>,
     /// Total -> shard -> ids.
-    by_shard: BTreeMap<u32, HashMap<u32, Vec<String>>>,
+    by_shard: BTreeMap<u32, HashMap<u32, Vec<SessionId>>>,
 }
 
 impl Registry {
     /// Adds a session.
     pub fn insert(&mut self, session: Session) {
         let shards = self.by_shard.entry(session.total).or_default();
-        shards.entry(session.shard).or_default().push(session.id.clone());
-        self.by_id.insert(session.id.clone(), session);
+        shards.entry(session.shard).or_default().push(session.id);
+        self.by_id.insert(session.id, session);
     }
 
     /// Ends a session.
-    pub fn remove(&mut self, id: &str) -> Option<Session> {
-        let session = self.by_id.remove(id)?;
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.by_id.remove(&id)?;
         if let Some(shards) = self.by_shard.get_mut(&session.total) {
             if let Some(ids) = shards.get_mut(&session.shard) {
-                ids.retain(|other| other != id);
+                ids.retain(|other| *other != id);
             }
             shards.retain(|_, ids| !ids.is_empty());
         }
@@ -38,8 +39,13 @@ impl Registry {
     }
 
     /// The session of that id.
-    pub fn get_mut(&mut self, id: &str) -> Option<&mut Session> {
-        self.by_id.get_mut(id)
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.by_id.get(&id)
+    }
+
+    /// The session of that id.
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.by_id.get_mut(&id)
     }
 
     /// Every session.
@@ -48,16 +54,16 @@ impl Registry {
     }
 
     /// Ids of the sessions that an event of this guild goes to; without a guild, those of each shard 0.
-    pub fn reached_by(&self, guild: Option<Snowflake>) -> Vec<String> {
+    pub fn reached_by(&self, guild: Option<Snowflake>) -> Vec<SessionId> {
         let reached = self
             .by_shard
             .iter()
             .filter_map(|(total, shards)| shards.get(&guild.map_or(0, |guild| guild.shard(*total))));
-        reached.flatten().cloned().collect()
+        reached.flatten().copied().collect()
     }
 
     /// Ids of the sessions for which `is_over` holds.
-    pub fn ids_where(&self, is_over: impl Fn(&Session) -> bool) -> Vec<String> {
-        self.by_id.values().filter(|session| is_over(session)).map(|session| session.id.clone()).collect()
+    pub fn ids_where(&self, is_over: impl Fn(&Session) -> bool) -> Vec<SessionId> {
+        self.by_id.values().filter(|session| is_over(session)).map(|session| session.id).collect()
     }
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::id::SessionId;
+
 /// Answers that may wait for a client that does not read.
 const ORDERS: usize = 64;
 
@@ -18,7 +20,7 @@ pub enum Order {
     /// Send this frame.
     Frame(String),
     /// From now on, send the events of this session.
-    Attach(String),
+    Attach(SessionId),
     /// Close with this code and reason.
     Close(u16, &'static str),
 }

@@ -5,6 +5,7 @@
 //! Source: Discord, `developers/resources/{user,guild,channel}.mdx`.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{User, World, channel_of};
@@ -43,12 +44,42 @@ pub fn time(ms: u64) -> String {
 }
 
 /// A user as others see it.
+#[derive(Debug, Serialize)]
+pub struct UserObject<'a> {
+    id: Snowflake,
+    username: &'a str,
+    global_name: &'a str,
+    discriminator: &'static str,
+    avatar: (),
+    avatar_decoration_data: (),
+    banner: (),
+    accent_color: (),
+    bot: bool,
+    system: bool,
+    public_flags: u64,
+}
+
+impl<'a> From<&'a User> for UserObject<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            id: user.id,
+            username: &user.name,
+            global_name: &user.name,
+            discriminator: if user.bot { "0001" } else { "0" },
+            avatar: (),
+            avatar_decoration_data: (),
+            banner: (),
+            accent_color: (),
+            bot: user.bot,
+            system: false,
+            public_flags: 0,
+        }
+    }
+}
+
+/// A user as others see it, as a value.
 pub fn user(user: &User) -> Value {
-    json!({
-        "id": user.id, "username": user.name, "global_name": user.name, "discriminator": if user.bot { "0001" } else { "0" },
-        "avatar": null, "avatar_decoration_data": null, "banner": null, "accent_color": null,
-        "bot": user.bot, "system": false, "public_flags": 0,
-    })
+    json!(UserObject::from(user))
 }
 
 /// The bot's user as it sees itself.
@@ -78,20 +109,52 @@ pub fn application(bot: &User, owner: &User, guilds: usize, privileged: u32) -> 
     })
 }
 
-/// A member without its user, as it stands in a MESSAGE_CREATE.
-pub fn partial_member(guild: Snowflake) -> Value {
-    json!({
-        "nick": null, "avatar": null, "banner": null, "roles": [], "joined_at": time(guild.time_ms()),
-        "premium_since": null, "communication_disabled_until": null, "deaf": false, "mute": false, "flags": 0,
-        "pending": false,
-    })
+/// A member; without its user as it stands in a MESSAGE_CREATE.
+#[derive(Debug, Serialize)]
+pub struct MemberObject<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserObject<'a>>,
+    nick: (),
+    avatar: (),
+    banner: (),
+    roles: [(); 0],
+    joined_at: String,
+    premium_since: (),
+    communication_disabled_until: (),
+    deaf: bool,
+    mute: bool,
+    flags: u64,
+    pending: bool,
 }
 
-/// A member with its user.
+impl<'a> MemberObject<'a> {
+    /// Without its user.
+    pub fn partial(guild: Snowflake) -> Self {
+        Self {
+            user: None,
+            nick: (),
+            avatar: (),
+            banner: (),
+            roles: [],
+            joined_at: time(guild.time_ms()),
+            premium_since: (),
+            communication_disabled_until: (),
+            deaf: false,
+            mute: false,
+            flags: 0,
+            pending: false,
+        }
+    }
+
+    /// With its user.
+    pub fn whole(guild: Snowflake, of: &'a User) -> Self {
+        Self { user: Some(of.into()), ..Self::partial(guild) }
+    }
+}
+
+/// A member with its user, as a value.
 pub fn member(guild: Snowflake, of: &User) -> Value {
-    let mut member = partial_member(guild);
-    member["user"] = user(of);
-    member
+    json!(MemberObject::whole(guild, of))
 }
 
 /// A guild's text channel.

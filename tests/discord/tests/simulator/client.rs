@@ -18,9 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT.
 pub const INTENTS: u64 = 1 | 1 << 9 | 1 << 12 | 1 << 15;
 
-/// Many buckets, so that tests of other things need not wait.
+/// Many buckets and no skew, so that tests of other things need not wait.
 pub fn options() -> Options {
-    Options { max_concurrency: 64, guilds: 40, ..Options::default() }
+    Options { max_concurrency: 64, guilds: 40, skew_ms: 0, ..Options::default() }
 }
 
 pub async fn start(options: Options) -> Simulator {
