@@ -11,7 +11,7 @@ use clap::Parser;
 use thiserror::Error;
 
 use crate::intents;
-use crate::options::{FAKE_TOKEN, Options, Token};
+use crate::options::{FAKE_TOKEN, Options, TIME_FACTORS, Token};
 
 /// A simulated Discord for bots and their operators: gateway v10, REST /api/v10, identify limits, daily budget, sessions
 /// that resume, and a ledger of everything at /ledger. It has no authentication but the bots' tokens: let it listen at
@@ -158,7 +158,7 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 fn time_factor(text: &str) -> Result<f64, String> {
-    let factor = text.parse().ok().filter(|factor| (0.1..=1000.0).contains(factor));
+    let factor = text.parse().ok().filter(|factor| TIME_FACTORS.contains(factor));
     factor.ok_or_else(|| "use a number from 0.1 to 1000".to_owned())
 }
 

@@ -7,12 +7,17 @@ pub(crate) mod change;
 mod delivery;
 mod departure;
 pub(crate) mod entry;
+pub(crate) mod generate;
+mod guilds;
+mod outage;
+mod reactions;
 pub(crate) mod resume;
 mod snapshot;
 pub(crate) mod talk;
 
 pub use delivery::Delivery;
 pub use departure::End;
+use outage::Outages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
@@ -25,16 +30,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat::Chat;
 use crate::clock::Clock;
+use crate::generator::Generator;
 use crate::ledger::{Violation, ViolationKind};
 use crate::options::{Options, Token};
 use crate::record::Record;
 use crate::rules::{self, Budget, IdentifyLimit};
+use crate::session::Session;
 use crate::session::registry::Registry;
 use crate::session::transit::Transit;
 use crate::session::wire::{Order, Wire};
 use crate::settings::{RestState, ResumeWhileConnected, Settings};
 use crate::snowflake::{Mint, Snowflake};
-use crate::world::{User, World};
+use crate::world::{User, World, mix};
 
 /// Messages that are kept.
 const MESSAGES: usize = 20_000;
@@ -48,11 +55,14 @@ pub struct Discord {
     pub world: World,
     /// Its clocks.
     pub clock: Clock,
+    /// Makes events when it is told to.
+    pub generator: Generator,
     /// Ends every connection.
     pub stop: CancellationToken,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     connections: AtomicU64,
+    chances: AtomicU64,
 }
 
 /// What changes.
@@ -64,6 +74,9 @@ pub(crate) struct State {
     pub(crate) tokens: HashMap<Token, bool>,
     pub(crate) sessions: Registry,
     pub(crate) transit: Transit,
+    pub(crate) outages: Outages,
+    /// Whether the recommendation follows the number of guilds.
+    pub(crate) recommends_by_guilds: bool,
     pub(crate) chat: Chat,
     pub(crate) mint: Mint,
     pub(crate) record: Record,
@@ -90,14 +103,17 @@ impl Discord {
     /// A Discord that begins now.
     pub fn new(options: Options) -> Self {
         let world = World::new(options.guilds, options.seed);
-        let state = State::new(&options);
+        let stop = CancellationToken::new();
+        let state = State::new(&options, &stop);
         Self {
             world,
             clock: Clock::new(options.time_factor),
-            stop: CancellationToken::new(),
+            generator: Generator::default(),
+            stop,
             state: Mutex::new(state),
             changed: watch::Sender::new(0),
             connections: AtomicU64::new(0),
+            chances: AtomicU64::new(0),
             options,
         }
     }
@@ -115,7 +131,17 @@ impl Discord {
     /// The handle of a new connection.
     pub fn connect(&self) -> (Wire, mpsc::Receiver<Order>) {
         let id = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Wire::new(id, self.stop.child_token())
+        Wire::new(id, self.read().outages.scissors())
+    }
+
+    /// The next number of a row that only the seed decides.
+    pub fn chance(&self) -> u64 {
+        mix(self.options.seed ^ mix(self.chances.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Events that the slowest connection has not had.
+    pub(crate) fn most_behind(&self) -> u64 {
+        self.read().sessions.all().map(Session::backlog).max().unwrap_or_default()
     }
 
     /// The gateway's base URL for a client that called this host.
@@ -126,11 +152,6 @@ impl Discord {
     /// The bot of a token, if the token is good.
     pub fn application_of(&self, token: &Token) -> Option<Snowflake> {
         self.read().application_of(token)
-    }
-
-    /// Whether REST is to answer 503.
-    pub fn rest_state(&self) -> RestState {
-        self.read().settings.rest
     }
 
     /// A bot's user.
@@ -148,7 +169,7 @@ impl Discord {
 }
 
 impl State {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, stop: &CancellationToken) -> Self {
         let total = options.identify_total;
         let remaining = options.identify_remaining.unwrap_or(total).min(total);
         let applications = options.tokens.iter().map(Token::application).map(|id| {
@@ -161,7 +182,10 @@ impl State {
         });
         Self {
             settings: Settings {
-                recommended_shards: options.shards.unwrap_or_else(|| options.guilds.div_ceil(1000)).max(1),
+                recommended_shards: options
+                    .shards
+                    .unwrap_or_else(|| guilds::recommended(options.guilds as usize))
+                    .max(1),
                 max_concurrency: options.max_concurrency.max(1),
                 total,
                 remaining,
@@ -175,6 +199,8 @@ impl State {
             tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),
             sessions: Registry::default(),
             transit: Transit::default(),
+            outages: Outages::new(stop),
+            recommends_by_guilds: options.shards.is_none(),
             chat: Chat::new(MESSAGES),
             mint: Mint::default(),
             record: Record::new(options.ledger_events),

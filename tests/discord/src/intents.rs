@@ -12,6 +12,8 @@ pub const GUILD_MEMBERS: u32 = 1 << 1;
 pub const GUILD_PRESENCES: u32 = 1 << 8;
 /// Messages in guilds.
 pub const GUILD_MESSAGES: u32 = 1 << 9;
+/// Reactions in guilds.
+pub const GUILD_MESSAGE_REACTIONS: u32 = 1 << 10;
 /// Typing in guilds.
 pub const GUILD_MESSAGE_TYPING: u32 = 1 << 11;
 /// Direct messages.

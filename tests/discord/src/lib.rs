@@ -12,6 +12,7 @@ mod clock;
 mod control;
 mod discord;
 mod gateway;
+mod generator;
 mod intents;
 pub mod ledger;
 mod members;
@@ -25,13 +26,17 @@ mod simulator;
 mod snowflake;
 mod world;
 
-pub use control::{
-    ControlError, DropConnections, Dropped, How, MadeMessage, NewMessage, Reply, ReplyWait, ShardOf,
-};
+pub use control::ControlError;
+pub use control::connections::{DropConnections, Dropped, How};
+pub use control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
+pub use control::messages::{MadeMessage, NewMessage, Reply, ReplyWait};
+pub use control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
+pub use control::tokens::{ChangeToken, ChangedToken};
 pub use discord::{Delivery, Discord};
-pub use ledger::Ledger;
+pub use generator::{Generate, GeneratorState};
+pub use ledger::{EventFilter, Ledger, LedgerQuery};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
 pub use settings::{RestState, ResumeWhileConnected, Settings, SettingsChange};
 pub use simulator::{Simulator, StartError};
-pub use snowflake::Snowflake;
+pub use snowflake::{ShardOf, Snowflake};

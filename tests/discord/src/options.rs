@@ -13,6 +13,9 @@ use crate::snowflake::{EPOCH_MS, Snowflake};
 /// A well-formed token that is nobody's: its first part names application 1000000000000000000.
 pub const FAKE_TOKEN: &str = "MTAwMDAwMDAwMDAwMDAwMDAwMA.sim.token";
 
+/// Time factors that can be had.
+pub const TIME_FACTORS: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
+
 /// How a simulator behaves. `Options::default()` listens at a free port of loopback.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -21,7 +21,6 @@ use axum::routing::{get, patch, post};
 
 use crate::discord::Discord;
 use crate::options::Token;
-use crate::settings::RestState;
 use crate::snowflake::Snowflake;
 
 use answer::{error, unauthorized};
@@ -87,7 +86,7 @@ async fn pass(State(gate): State<Gate>, path: MatchedPath, mut request: Request,
 impl Gate {
     /// The headers that the answer will carry, or the answer where the call is not let in.
     fn admit(&self, template: &str, request: &mut Request) -> Result<HeaderMap, Box<Response>> {
-        if self.discord.rest_state() == RestState::Unavailable {
+        if self.discord.rest_is_down() {
             return Err(Box::new(error(StatusCode::SERVICE_UNAVAILABLE, 0, "503: Service Unavailable")));
         }
         if template == "/gateway" && request.method() == Method::GET {

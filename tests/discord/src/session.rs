@@ -82,6 +82,11 @@ impl Session {
         events
     }
 
+    /// Events that its connection has not had; 0 without one.
+    pub fn backlog(&self) -> u64 {
+        self.link.as_ref().map_or(0, |link| (self.log.last() + 1).saturating_sub(link.next))
+    }
+
     /// Whether it cannot be resumed any more at `now`.
     pub fn is_over(&self, now: Duration, life: Duration) -> bool {
         self.left_at.is_some_and(|left| left + life <= now)

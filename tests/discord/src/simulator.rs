@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::http as control_http;
-use crate::discord::Discord;
+use crate::discord::{Discord, generate};
 use crate::gateway;
 use crate::ledger::Ledger;
 use crate::options::Options;
@@ -74,8 +74,9 @@ impl Simulator {
         });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         let (sweeper, courier) = (sweep(Arc::clone(&discord)), deliver(Arc::clone(&discord)));
+        let generator = generate::run(Arc::clone(&discord));
         let server = tokio::spawn(async move {
-            let (served, (), ()) = tokio::join!(serving, sweeper, courier);
+            let (served, (), (), ()) = tokio::join!(serving, sweeper, courier, generator);
             if let Err(error) = served {
                 tracing::error!(%error, "serving ended");
             }
@@ -165,6 +166,9 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
     }
     if !request.headers().contains_key(header::UPGRADE) {
         return control_http::page().into_response();
+    }
+    if discord.gateway_is_down() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "The gateway is down.\n").into_response();
     }
     let query = Query::try_from_uri(request.uri()).map(|Query(query)| query).unwrap_or_default();
     let host = request

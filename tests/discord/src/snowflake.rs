@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// First millisecond of 2015 in Unix time: the zero of a snowflake's clock.
 pub const EPOCH_MS: u64 = 1_420_070_400_000;
 
+/// The most shards of a total.
+const MOST_SHARDS: u32 = 100_000;
+
 /// An id of Discord's. In JSON it is a string of digits; a bare number is read too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Snowflake(pub u64);
@@ -67,6 +70,29 @@ impl Visitor<'_> for Digits {
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Snowflake, E> {
         value.parse().map(Snowflake).map_err(|_| E::invalid_value(de::Unexpected::Str(value), &self))
+    }
+}
+
+/// One shard of a total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardOf {
+    /// 0 to `total - 1`.
+    pub id: u32,
+    /// 1 to 100,000.
+    pub total: u32,
+}
+
+impl ShardOf {
+    /// Itself, where such a shard can be; else field, found, remedy.
+    pub fn checked(self) -> Result<Self, String> {
+        if !(1..=MOST_SHARDS).contains(&self.total) {
+            return Err(format!("shard.total: found {}; use 1 to {MOST_SHARDS}", self.total));
+        }
+        if self.id >= self.total {
+            return Err(format!("shard.id: found {}; use 0 to {}", self.id, self.total - 1));
+        }
+        Ok(self)
     }
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ControlError;
+use super::messages::ReplyWait;
 use crate::discord::Discord;
 use crate::ledger::LedgerQuery;
 use crate::rest::answer::{answer, ok};
@@ -44,6 +45,13 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/control/messages/{message}/replies", get(replies))
         .route("/control/settings", get(settings).post(change_settings))
         .route("/control/connections/drop", post(drop_connections))
+        .route("/control/guilds/join", post(join_guilds))
+        .route("/control/guilds/leave", post(leave_guilds))
+        .route("/control/guilds/outage", post(guild_outage))
+        .route("/control/generator", get(generated).post(generate).delete(stop_generating))
+        .route("/control/outage", post(outage))
+        .route("/control/time", get(time).post(move_time))
+        .route("/control/tokens", post(change_token))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(Arc::clone(discord))
 }
@@ -86,7 +94,7 @@ async fn post_message(State(discord): Discords, body: Body) -> Response {
 async fn replies(
     State(discord): Discords,
     Path(message): Path<String>,
-    wait: Result<Query<super::ReplyWait>, QueryRejection>,
+    wait: Result<Query<ReplyWait>, QueryRejection>,
 ) -> Response {
     let Ok(id) = message.parse().map(Snowflake) else {
         return reject(&bad("message: found something else in the path; use a messageId".to_owned()));
@@ -107,6 +115,46 @@ async fn change_settings(State(discord): Discords, body: Body) -> Response {
 
 async fn drop_connections(State(discord): Discords, body: Body) -> Response {
     respond(read(body).and_then(|request| discord.drop_connection(request)))
+}
+
+async fn join_guilds(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.join_guilds(request)))
+}
+
+async fn leave_guilds(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.leave_guilds(&request)))
+}
+
+async fn guild_outage(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.guild_outage(&request)))
+}
+
+async fn generate(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.generate(&request)))
+}
+
+async fn generated(State(discord): Discords) -> Response {
+    answer_with(&discord.generated())
+}
+
+async fn stop_generating(State(discord): Discords) -> Response {
+    answer_with(&discord.stop_generating())
+}
+
+async fn outage(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.begin_outage(request)))
+}
+
+async fn time(State(discord): Discords) -> Response {
+    answer_with(&discord.time())
+}
+
+async fn move_time(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.move_time(request)))
+}
+
+async fn change_token(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.change_token(&request)))
 }
 
 fn read<T: DeserializeOwned>(body: Body) -> Result<T, ControlError> {

@@ -4,7 +4,10 @@
 //! Deliberately absent: the shapes of requests (`settings.rs`, `control.rs`).
 
 use super::{Discord, State};
-use crate::session::wire::Order;
+use crate::options::Token;
+use crate::session::Session;
+use crate::session::id::SessionId;
+use crate::session::wire::{Order, Wire};
 use crate::settings::{Settings, SettingsChange};
 
 /// How a connection is dropped.
@@ -18,6 +21,16 @@ pub(crate) enum Drop {
     InvalidResumable,
     /// Op 9 with false, then close 4000; the session is gone.
     Invalid,
+    /// A close with this code; after some, the session is gone.
+    Close(u16),
+}
+
+/// Which connections something is done to; only those that have a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    All,
+    Shard { id: u32, total: u32 },
+    Session(SessionId),
 }
 
 impl Discord {
@@ -38,6 +51,9 @@ impl Discord {
                 application.budget.set_remaining(settings.remaining);
             }
         }
+        if change.recommended_shards.is_some() {
+            state.recommends_by_guilds = false;
+        }
         if settings.refuse_token && !state.settings.refuse_token {
             for id in state.sessions.ids_where(|_| true) {
                 self.end_session(&mut state, id, 4004, "Authentication failed.");
@@ -47,12 +63,10 @@ impl Discord {
         Ok(self.settings_of(&mut state))
     }
 
-    /// Drops the connections of a shard (of any, where none is given); how many there were.
-    pub(crate) fn drop_connections(&self, shard: Option<(u32, u32)>, how: Drop) -> usize {
+    /// Drops connections; how many there were.
+    pub(crate) fn drop_connections(&self, chosen: Chosen, how: Drop) -> usize {
         let mut state = self.change();
-        let ids = state.sessions.ids_where(|session| {
-            session.link.is_some() && shard.is_none_or(|shard| shard == (session.shard, session.total))
-        });
+        let ids = state.sessions.ids_where(|session| session.link.is_some() && chosen.has(session));
         for id in ids.iter().copied() {
             let Some(wire) =
                 state.sessions.get_mut(id).and_then(|session| Some(session.link.as_ref()?.wire.clone()))
@@ -67,6 +81,10 @@ impl Discord {
                 Drop::Reconnect => r#"{"op":7,"d":null,"s":null,"t":null}"#,
                 Drop::InvalidResumable => r#"{"op":9,"d":true,"s":null,"t":null}"#,
                 Drop::Invalid => r#"{"op":9,"d":false,"s":null,"t":null}"#,
+                Drop::Close(code) => {
+                    self.close_with(&mut state, &wire, id, code);
+                    continue;
+                }
             };
             wire.order(Order::Frame(word.to_owned()));
             if how == Drop::Invalid {
@@ -78,14 +96,49 @@ impl Discord {
         ids.len()
     }
 
+    fn close_with(&self, state: &mut State, wire: &Wire, id: SessionId, code: u16) {
+        let reason = "Closed by control.";
+        if matches!(code, 4004 | 4007 | 4009..) {
+            self.end_session(state, id, code, reason);
+        } else {
+            self.close(state, wire, code, reason, Some(id));
+        }
+    }
+
+    /// Takes or refuses a token; how many sessions of its bot were ended.
+    pub(crate) fn set_token(&self, token: Token, is_good: bool) -> usize {
+        let mut state = self.change();
+        let application = token.application();
+        let was_good = state.tokens.insert(token, is_good).unwrap_or_default();
+        if is_good || !was_good {
+            return 0;
+        }
+        let ids = state.sessions.ids_where(|session| session.application == application);
+        for id in &ids {
+            self.end_session(&mut state, *id, 4004, "Authentication failed.");
+        }
+        ids.len()
+    }
+
     fn settings_of(&self, state: &mut State) -> Settings {
         let now = self.clock.rules();
         let mut settings = state.settings.clone();
-        let first = self.options.tokens.first().map(crate::options::Token::application);
+        let first = self.options.tokens.first().map(Token::application);
         if let Some(application) = first.and_then(|id| state.applications.get_mut(&id)) {
             settings.total = application.budget.total();
             settings.remaining = application.budget.remaining(now);
         }
         settings
+    }
+}
+
+impl Chosen {
+    /// Whether this session's connection is meant.
+    pub(crate) fn has(self, session: &Session) -> bool {
+        match self {
+            Self::All => true,
+            Self::Shard { id, total } => (session.shard, session.total) == (id, total),
+            Self::Session(id) => session.id == id,
+        }
     }
 }

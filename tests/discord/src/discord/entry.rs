@@ -70,7 +70,7 @@ impl Discord {
         state.record.coverage.identified((application, total, shard), ms(now));
         let entry = match self.judge(&mut state, application, request, bucket) {
             Ok(intents) => {
-                let session = self.open(&state, request, intents, wire, host);
+                let session = Session { ready_at: now, ..self.open(&state, request, intents, wire, host) };
                 let id = session.id;
                 wire.order(Order::Attach(id));
                 wire.wake();

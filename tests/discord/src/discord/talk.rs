@@ -77,20 +77,43 @@ impl Discord {
             let author = author.unwrap_or_else(world::somebody);
             (self.direct_place(&mut state, &author)?, author)
         };
-        let text = BotMessage { content: request.content, ..BotMessage::default() };
-        let message = self.new_message(&mut state, place, author, &text);
+        Ok(self.write(&mut state, place, author, request.content, request.asks))
+    }
+
+    /// A person writes in a guild; the message's id.
+    pub(crate) fn make_message(
+        &self,
+        state: &mut State,
+        guild: Snowflake,
+        author: User,
+        content: String,
+    ) -> Snowflake {
+        let place = Place { channel: world::channel_of(guild), guild: Some(guild) };
+        self.write(state, place, author, content, None).0.id
+    }
+
+    fn write(
+        &self,
+        state: &mut State,
+        place: Place,
+        author: User,
+        content: String,
+        asks: Option<bool>,
+    ) -> (Message, Vec<Delivery>) {
+        let text = BotMessage { content, ..BotMessage::default() };
+        let message = self.new_message(state, place, author, &text);
         let made = Made {
             id: message.id,
             kind: EventKind::Message,
             guild: place.guild,
             at_ms: ms(message.at),
-            asks: request.asks.unwrap_or_else(|| message.content.starts_with(PREFIX)),
+            asks: asks.unwrap_or_else(|| message.content.starts_with(PREFIX)),
         };
         let number = state.record.events.made(made);
         let deliveries = state.announce("MESSAGE_CREATE", &message, number);
         state.record.messages.made += 1;
         state.record.messages.delivered += u64::from(!deliveries.is_empty());
-        Ok((message, deliveries))
+        (message, deliveries)
     }
 
     /// A bot writes; the message as REST answers it.

@@ -110,7 +110,7 @@ async fn twilight_resumes_whatever_ends_its_connection_and_identifies_only_when_
     for (how, identifies, resumes) in expected {
         let dropped = simulator
             .control()
-            .drop_connection(DropConnections { shard: Some(0), total: Some(1), how })
+            .drop_connection(DropConnections::of(ShardOf { id: 0, total: 1 }, how))
             .unwrap();
         assert_eq!(dropped.dropped, 1, "{how:?}");
         let back = simulator.wait_for(PATIENCE, is_there(identifies, resumes)).await;
