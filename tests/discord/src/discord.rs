@@ -39,7 +39,7 @@ use crate::session::Session;
 use crate::session::registry::Registry;
 use crate::session::transit::Transit;
 use crate::session::wire::{Order, Wire};
-use crate::settings::{RestState, ResumeWhileConnected, Settings};
+use crate::settings::{InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings};
 use crate::snowflake::{Mint, Snowflake};
 use crate::world::{User, World, mix};
 
@@ -192,6 +192,9 @@ impl State {
                 refuse_token: false,
                 rest: RestState::Normal,
                 resume_while_connected: ResumeWhileConnected::TakeOver,
+                interactions_to: InteractionsTo::All,
+                refused_identify_counts: true,
+                resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
                 skew_ms: options.skew_ms,
                 same_order: true,
             },

@@ -8,6 +8,7 @@
 
 pub mod arguments;
 mod chat;
+mod client;
 mod clock;
 mod control;
 mod discord;
@@ -26,6 +27,7 @@ mod simulator;
 mod snowflake;
 mod world;
 
+pub use client::{ClientError, ControlClient};
 pub use control::ControlError;
 pub use control::connections::{DropConnections, Dropped, How};
 pub use control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
@@ -37,6 +39,8 @@ pub use generator::{Generate, GeneratorState};
 pub use ledger::{EventFilter, Ledger, LedgerQuery};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
-pub use settings::{RestState, ResumeWhileConnected, Settings, SettingsChange};
+pub use settings::{
+    InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings, SettingsChange,
+};
 pub use simulator::{Simulator, StartError};
 pub use snowflake::{ShardOf, Snowflake};

@@ -89,6 +89,11 @@ impl Budget {
         left
     }
 
+    /// Gives back an IDENTIFY that does not count after all.
+    pub fn refund(&mut self) {
+        self.used = self.used.saturating_sub(1);
+    }
+
     /// The day's size.
     pub fn total(&self) -> u32 {
         self.total

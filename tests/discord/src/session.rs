@@ -40,6 +40,8 @@ pub struct Session {
     pub log: EventLog,
     /// Events written to a connection, replays included.
     pub sent: u64,
+    /// The highest sequence that a heartbeat has named.
+    pub acknowledged: u64,
     /// Its connection.
     pub link: Option<Link>,
     /// Since when it has none.

@@ -26,6 +26,12 @@ pub struct Settings {
     pub rest: RestState,
     /// What happens to a RESUME while the session's old connection is open.
     pub resume_while_connected: ResumeWhileConnected,
+    /// Which sessions get an interaction.
+    pub interactions_to: InteractionsTo,
+    /// Whether an IDENTIFY that comes too early in its bucket counts against the day.
+    pub refused_identify_counts: bool,
+    /// What happens to a RESUME from before a sequence that a heartbeat has named.
+    pub resume_below_heartbeat: ResumeBelowHeartbeat,
     /// Sessions get an event up to so much later than it was made, each by a time of its own.
     pub skew_ms: u32,
     /// Whether all sessions get the events of different guilds in the same order.
@@ -54,6 +60,28 @@ pub enum ResumeWhileConnected {
     Refuse,
 }
 
+/// Discord does not say whether an interaction reaches the sessions of every total; so both can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InteractionsTo {
+    /// Every session of the guild's shard, whatever its total.
+    #[default]
+    All,
+    /// One of them.
+    One,
+}
+
+/// Discord does not say whether a heartbeat's sequence lets it forget what came before; so both can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResumeBelowHeartbeat {
+    /// What came after the RESUME's sequence is replayed, if it is still kept.
+    #[default]
+    Replay,
+    /// Op 9 false: it was forgotten.
+    Refuse,
+}
+
 /// A change of settings: what is left out stays.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -79,6 +107,15 @@ pub struct SettingsChange {
     /// `takeOver` or `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_while_connected: Option<ResumeWhileConnected>,
+    /// `all` or `one`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactions_to: Option<InteractionsTo>,
+    /// Whether an IDENTIFY that comes too early in its bucket counts against the day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_identify_counts: Option<bool>,
+    /// `replay` or `refuse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_below_heartbeat: Option<ResumeBelowHeartbeat>,
     /// 0 to 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<u32>,
@@ -108,6 +145,9 @@ impl SettingsChange {
             refuse_token: self.refuse_token.unwrap_or(settings.refuse_token),
             rest: self.rest.unwrap_or(settings.rest),
             resume_while_connected: self.resume_while_connected.unwrap_or(settings.resume_while_connected),
+            interactions_to: self.interactions_to.unwrap_or(settings.interactions_to),
+            refused_identify_counts: self.refused_identify_counts.unwrap_or(settings.refused_identify_counts),
+            resume_below_heartbeat: self.resume_below_heartbeat.unwrap_or(settings.resume_below_heartbeat),
             skew_ms: in_range("skewMs", self.skew_ms, 0..=MOST_SKEW_MS)?.unwrap_or(settings.skew_ms),
             same_order: self.same_order.unwrap_or(settings.same_order),
         })
@@ -140,6 +180,9 @@ mod tests {
             refuse_token: false,
             rest: RestState::Normal,
             resume_while_connected: ResumeWhileConnected::TakeOver,
+            interactions_to: InteractionsTo::All,
+            refused_identify_counts: true,
+            resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
             skew_ms: 0,
             same_order: true,
         }

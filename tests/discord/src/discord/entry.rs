@@ -143,9 +143,15 @@ impl Discord {
                 Entry::Close(4014, "Disallowed intent(s)."),
             );
         }
-        let identifies =
-            state.applications.get_mut(&application).map(|application| &mut application.identifies);
-        if let Some(Err(early)) = identifies.map(|limit| limit.admit(bucket, now)) {
+        let counts = state.settings.refused_identify_counts;
+        let of = state.applications.get_mut(&application);
+        if let Some((of, Err(early))) = of.map(|of| {
+            let admitted = of.identifies.admit(bucket, now);
+            (of, admitted)
+        }) {
+            if !counts {
+                of.budget.refund();
+            }
             let text =
                 format!("IDENTIFY in bucket {bucket} came {} ms too early", ms(self.clock.real(early)));
             return refuse(ViolationKind::IdentifyRate, text, Entry::InvalidSession);
@@ -190,6 +196,7 @@ impl Discord {
             ready_at: self.now(),
             log,
             sent: 0,
+            acknowledged: 0,
             link: Some(Link { wire: Arc::clone(wire), next: 1 }),
             left_at: None,
         }

@@ -13,7 +13,7 @@ use crate::options::Token;
 use crate::session::Link;
 use crate::session::log::{Data, Event};
 use crate::session::wire::{Order, Wire};
-use crate::settings::ResumeWhileConnected;
+use crate::settings::{ResumeBelowHeartbeat, ResumeWhileConnected};
 use crate::snowflake::Snowflake;
 
 /// A RESUME as the gateway read it.
@@ -57,6 +57,7 @@ impl Discord {
         resume: &mut Resume,
     ) -> Entry {
         let (now, policy) = (self.now(), state.settings.resume_while_connected);
+        let forgets = state.settings.resume_below_heartbeat == ResumeBelowHeartbeat::Refuse;
         let id = request.session_id.parse().ok();
         let known = id.and_then(|id| state.sessions.get_mut(id));
         let Some(session) = known.filter(|session| session.application == application) else {
@@ -70,6 +71,8 @@ impl Discord {
             resume.outcome = "4007".into();
         } else if !session.log.has_all_after(request.sequence) {
             resume.outcome = "events after that sequence are not kept any more".into();
+        } else if forgets && request.sequence < session.acknowledged {
+            resume.outcome = "a heartbeat has named a later sequence".into();
         } else if session.link.is_some() && policy == ResumeWhileConnected::Refuse {
             resume.outcome = "its old connection is open".into();
             return Entry::InvalidSession;

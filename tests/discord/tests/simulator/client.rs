@@ -136,6 +136,17 @@ impl Client {
         }
     }
 
+    /// The next frame as it came; only without compression.
+    pub async fn text(&mut self) -> String {
+        loop {
+            let message =
+                tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway says something");
+            if let Some(Ok(Message::Text(text))) = message {
+                return text.to_string();
+            }
+        }
+    }
+
     /// The next dispatch, which must be of this kind.
     pub async fn dispatch(&mut self, name: &str) -> Value {
         let frame = self.frame().await;
