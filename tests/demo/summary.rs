@@ -6,6 +6,7 @@
 use crate::stage::Stages;
 use crate::story::Told;
 use anyhow::{Context, Result, ensure};
+use discord_sim::Verdict;
 use serde::Serialize;
 use serde_json::Value;
 use shard_tests::kube::Kube;
@@ -32,6 +33,8 @@ pub struct Summary {
     budget_left: u32,
     violations: u64,
     token_resets: u64,
+    /// What the simulated Discord's ledger says of the fleet.
+    verdict: Verdict,
     fib: Fib,
     reshard: Reshard,
     total_seconds: f64,
@@ -75,6 +78,7 @@ pub fn summary(kube: &Kube, told: &Told, stages: &Stages) -> Result<Summary> {
         budget_left: ledger.budget.remaining,
         violations: ledger.violations,
         token_resets: ledger.token_resets,
+        verdict: ledger.verdict(),
         fib: Fib {
             question: fib.0.clone(),
             answer: fib.1.last().cloned().unwrap_or_default(),
@@ -109,8 +113,19 @@ impl Summary {
                 format!("{} -> {} in {:.1} s", self.reshard.from, self.reshard.to, self.reshard.seconds),
             ),
             row("identifies used", format!("{}, {} left today", self.identifies, self.budget_left)),
-            row("identify rules broken", self.violations.to_string()),
-            row("token resets", self.token_resets.to_string()),
+            row("Discord's rules broken", format!("{}, token resets {}", self.violations, self.token_resets)),
+            row(
+                "commands answered",
+                format!(
+                    "{} of {}; {} lost, {} doubled, {} reordered",
+                    self.verdict.answered,
+                    self.verdict.asked,
+                    self.verdict.lost,
+                    self.verdict.doubled,
+                    self.verdict.reordered
+                ),
+            ),
+            row("longest pause of a shard", format!("{} ms", self.verdict.longest_pause_ms)),
             row("all of it", format!("{:.0} s", self.total_seconds)),
         ]
         .concat()
@@ -121,8 +136,9 @@ impl Summary {
     /// # Errors
     /// When it did not.
     pub fn judge(&self) -> Result<()> {
-        ensure!(self.violations == 0, "broke {} of Discord's identify rules", self.violations);
-        ensure!(self.token_resets == 0, "had the token reset by Discord");
+        ensure!(self.verdict.keeps_the_rules(), "broke Discord's rules: {}", self.verdict);
+        ensure!(self.verdict.lost == 0, "left a command without an answer: {}", self.verdict);
+        ensure!(self.verdict.doubled == 0, "answered a command twice: {}", self.verdict);
         Ok(())
     }
 

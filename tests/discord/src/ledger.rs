@@ -7,12 +7,14 @@
 mod events;
 mod query;
 mod shards;
+mod verdict;
 
 use std::collections::BTreeMap;
 
 pub use events::{Act, EventCounts, EventKind, EventRecord, Sent};
 pub use query::{EventFilter, LedgerQuery};
 pub use shards::{ShardCoverage, TotalProgress};
+pub use verdict::Verdict;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

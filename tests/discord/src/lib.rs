@@ -36,7 +36,7 @@ pub use control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
 pub use control::tokens::{ChangeToken, ChangedToken};
 pub use discord::{Delivery, Discord};
 pub use generator::{Generate, GeneratorState};
-pub use ledger::{EventFilter, Ledger, LedgerQuery};
+pub use ledger::{EventFilter, Ledger, LedgerQuery, Verdict};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
 pub use settings::{
