@@ -1,9 +1,11 @@
 //! Messages: who wrote what where, and which of the bot's messages answer which of the users'.
 //!
 //! From: REST (the bot's) and control (users'). For: REST answers, MESSAGE_* events, `GET .../replies`. The last ones are
-//! kept; their JSON is in `chat/objects.rs`. Deliberately absent: reactions, threads, webhooks, pins.
+//! kept; their JSON is in `chat/objects.rs`. Deliberately absent: threads, webhooks but those of interactions, pins.
 
+pub mod edit;
 pub mod objects;
+pub mod reactions;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use crate::snowflake::Snowflake;
 use crate::world::User;
+use reactions::Reaction;
 
 /// Edits of one message that are remembered.
 const HISTORY: usize = 64;
@@ -56,6 +59,10 @@ pub struct Message {
     pub flags: u64,
     /// The interaction that it answers.
     pub interaction: Option<InteractionSource>,
+    /// Components as the client gave them.
+    pub components: Vec<Value>,
+    /// Reactions, the oldest first.
+    pub reactions: Vec<Reaction>,
 }
 
 /// The interaction that a message answers.
@@ -67,12 +74,20 @@ pub struct InteractionSource {
     pub name: String,
     /// Who used it.
     pub user: User,
+    /// The first answer's message; none if this is it.
+    pub original: Option<Snowflake>,
 }
 
 impl Message {
-    /// Discord's type of message, answers to messages aside: 0, or 20 for the answer to a command.
+    /// Discord's type of message, answers to messages aside: 0, or 20 for the first answer to a command.
     pub fn kind(&self) -> u8 {
-        if self.interaction.is_some() { 20 } else { 0 }
+        let is_first = self.interaction.as_ref().is_some_and(|source| source.original.is_none());
+        if is_first { 20 } else { 0 }
+    }
+
+    /// The message or interaction that it answers.
+    fn answers(&self) -> Option<Snowflake> {
+        self.reference.or_else(|| self.interaction.as_ref().map(|source| source.id))
     }
 
     /// Puts in a new content.
@@ -103,7 +118,7 @@ impl Chat {
 
     /// Adds a message, and drops the oldest when there are too many.
     pub fn add(&mut self, message: Message) {
-        if let Some(asked) = message.reference {
+        if let Some(asked) = message.answers() {
             self.answers.entry(asked).or_default().push(message.id);
         }
         self.order.push_back(message.id);
@@ -132,7 +147,13 @@ impl Chat {
         self.forget(id)
     }
 
-    /// The bots' messages that answer this one, oldest first.
+    /// The messages of a channel that everybody there sees, oldest first.
+    pub fn in_channel(&self, channel: Snowflake) -> impl DoubleEndedIterator<Item = &Message> {
+        let messages = self.order.iter().filter_map(|id| self.messages.get(id));
+        messages.filter(move |message| message.place.channel == channel && !message.is_ephemeral())
+    }
+
+    /// The bots' messages that answer this message or interaction, oldest first.
     pub fn answers_to(&self, id: Snowflake) -> impl Iterator<Item = &Message> {
         let ids = self.answers.get(&id).map(Vec::as_slice).unwrap_or_default();
         ids.iter().filter_map(|id| self.messages.get(id)).filter(|message| message.author.bot)
@@ -156,7 +177,7 @@ impl Chat {
 
     fn forget(&mut self, id: Snowflake) -> Option<Message> {
         let message = self.messages.remove(&id)?;
-        if let Some(asked) = message.reference
+        if let Some(asked) = message.answers()
             && let Some(answers) = self.answers.get_mut(&asked)
         {
             answers.retain(|other| *other != id);
@@ -196,6 +217,8 @@ mod tests {
             edited: None,
             flags: 0,
             interaction: None,
+            components: Vec::new(),
+            reactions: Vec::new(),
         }
     }
 

@@ -3,12 +3,16 @@
 //! From: options. For: the gateway, REST and control, which are only its edges. The lock is held for short computations,
 //! never across an await; what changes under it can be waited for. Deliberately absent: sockets and HTTP.
 
+mod amend;
+mod bot_reactions;
 pub(crate) mod change;
 mod delivery;
 mod departure;
 pub(crate) mod entry;
+mod faults;
 pub(crate) mod generate;
 mod guilds;
+mod history;
 mod outage;
 mod reactions;
 pub(crate) mod resume;
@@ -88,6 +92,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Application {
     pub(crate) user: User,
+    /// What its owner says of it.
+    pub(crate) description: String,
     pub(crate) budget: Budget,
     pub(crate) identifies: IdentifyLimit,
 }
@@ -175,6 +181,7 @@ impl State {
         let applications = options.tokens.iter().map(Token::application).map(|id| {
             let application = Application {
                 user: User { id, name: format!("sim-bot-{}", id.0 % 10_000), bot: true },
+                description: "A bot in a simulated Discord.".to_owned(),
                 budget: Budget::new(total, remaining, rules::BUDGET_SPAN),
                 identifies: IdentifyLimit::new(rules::IDENTIFY_SPAN),
             };
@@ -197,6 +204,7 @@ impl State {
                 resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
                 skew_ms: options.skew_ms,
                 same_order: true,
+                invalid_request_limit: 10_000,
             },
             applications: applications.collect(),
             tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),

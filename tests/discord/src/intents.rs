@@ -18,6 +18,8 @@ pub const GUILD_MESSAGE_REACTIONS: u32 = 1 << 10;
 pub const GUILD_MESSAGE_TYPING: u32 = 1 << 11;
 /// Direct messages.
 pub const DIRECT_MESSAGES: u32 = 1 << 12;
+/// Reactions in direct messages.
+pub const DIRECT_MESSAGE_REACTIONS: u32 = 1 << 13;
 /// Typing in direct messages.
 pub const DIRECT_MESSAGE_TYPING: u32 = 1 << 14;
 /// Content of messages that do not concern the bot; privileged.

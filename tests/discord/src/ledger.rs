@@ -68,7 +68,7 @@ pub struct Ledger {
     pub cut_off: u64,
     /// REST calls by route and status.
     pub rest: Vec<RestCount>,
-    /// REST calls that Discord counts as invalid: 401, 403 and 429.
+    /// REST calls that Discord counts as invalid: 401, 403 and 429, but those of shared scope.
     pub invalid_requests: u64,
     /// REST calls of routes that the simulator does not have.
     pub unknown_routes: u64,
@@ -86,6 +86,8 @@ pub struct Ledger {
     pub last_ready_at_ms: Option<u64>,
     /// Messages.
     pub messages: MessageCounts,
+    /// Uses of commands.
+    pub interactions: InteractionCounts,
     /// Events that users made: sent, answered, lost, doubled, reordered.
     pub events: EventCounts,
     /// Details of events, newest first: those that `?events=` asked for, at most `?limit=`.
@@ -153,6 +155,8 @@ pub enum ViolationKind {
     Intents,
     /// Intents that the application may not use: 4014.
     DisallowedIntents,
+    /// More invalid requests of an address than 10 minutes have: it is banned.
+    InvalidRequests,
 }
 
 /// An end of a connection.
@@ -279,4 +283,22 @@ pub struct MessageCounts {
     pub by_bots: u64,
     /// Edits by the bots.
     pub edits: u64,
+}
+
+/// Counts of uses of commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InteractionCounts {
+    /// Made by users.
+    pub made: u64,
+    /// Those of them that at least one session got.
+    pub delivered: u64,
+    /// First answers that were taken.
+    pub acknowledged: u64,
+    /// First answers that came after one was taken: 40060.
+    pub acknowledged_again: u64,
+    /// First answers to what does not exist or after the 3 seconds: 10062.
+    pub unknown_or_late: u64,
+    /// Follow-ups.
+    pub followups: u64,
 }

@@ -2,9 +2,9 @@
 //!
 //! From: Discord's documentation, never from what our own bot happens to do. For: tests (in-process, see [`Simulator`]), the
 //! demo (as a pod), and people who write bots (the binary `discord-sim`). Files, in the direction of imports:
-//! `snowflake`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `ledger`, `record`, `discord` (the state
-//! behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`. Deliberately absent: interactions, webhooks,
-//! voice, threads, zstd-stream, etf; guilds that come and go; skew between sessions.
+//! `snowflake`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`, `interactions`, `faults`,
+//! `ledger`, `record`, `discord` (the state behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`.
+//! Deliberately absent: webhooks but those of interactions, components, voice, threads, etf.
 
 pub mod arguments;
 mod chat;
@@ -12,12 +12,14 @@ mod client;
 mod clock;
 mod control;
 mod discord;
+mod form_errors;
 mod gateway;
 mod generator;
 mod intents;
 pub mod ledger;
 mod members;
 mod options;
+mod page;
 mod record;
 mod rest;
 mod rules;

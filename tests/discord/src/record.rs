@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use coverage::Coverage;
 use events::Events;
 
-use crate::ledger::{Close, Identify, MessageCounts, RestCount, Resume, Side, Violation};
+use crate::ledger::{Close, Identify, InteractionCounts, MessageCounts, RestCount, Resume, Side, Violation};
 
 /// Distinct route and status pairs are few: routes are templates.
 type RestCounts = BTreeMap<(String, u16), u64>;
@@ -53,6 +53,8 @@ pub struct Record {
     pub events: Events,
     /// Shards and their connections.
     pub coverage: Coverage,
+    /// Uses of commands.
+    pub interactions: InteractionCounts,
     rest: RestCounts,
 }
 
@@ -106,6 +108,7 @@ impl Record {
             messages: MessageCounts::default(),
             events: Events::new(events),
             coverage: Coverage::default(),
+            interactions: InteractionCounts::default(),
             rest: RestCounts::new(),
         }
     }
@@ -139,9 +142,9 @@ impl Record {
         self.closes.push(close);
     }
 
-    /// A REST call of a known route.
-    pub fn rest(&mut self, route: &str, status: u16) {
-        self.invalid_requests += u64::from(matches!(status, 401 | 403 | 429));
+    /// A REST call of a known route, and whether it counts as invalid.
+    pub fn rest(&mut self, route: &str, status: u16, is_invalid: bool) {
+        self.invalid_requests += u64::from(is_invalid);
         let key = (route.to_owned(), status);
         // Methods can be invented; routes and statuses are few.
         let key = if self.rest.len() < 1000 || self.rest.contains_key(&key) {

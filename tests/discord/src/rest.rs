@@ -1,113 +1,91 @@
-//! REST `/api/v10`: routes, and what every call goes through: outage, token, rate limits, ledger.
+//! REST `/api/v10`: the routes, and the one door to them.
 //!
-//! From: HTTP requests of bots. For: twilight-http, discord.py, hikari, @discordjs/rest. The routes' own work is in the files
-//! below this one. Deliberately absent: interactions, webhooks, application commands, CDN.
-//! Source: Discord, `developers/topics/rate-limits.mdx`, `developers/reference.mdx`.
+//! From: HTTP requests of bots. For: twilight-http, discord.py, hikari, @discordjs/rest. What every call goes through is in
+//! `rest/gate.rs`, the routes' own work in the files beside it. Deliberately absent: CDN, OAuth2 beyond the bot's own
+//! application, webhooks but those of interactions, threads, voice, emojis, stickers, moderation.
 
 pub mod answer;
+mod buckets;
 mod channels;
+mod draft;
 mod form;
+mod gate;
+mod guilds;
 mod identity;
+mod invalid;
 mod limits;
+mod query;
+mod reactions;
+mod users;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, patch, post};
+use axum::routing::{MethodRouter, any, get, post, put};
 
 use crate::discord::Discord;
-use crate::options::Token;
-use crate::snowflake::Snowflake;
-
-use answer::{error, unauthorized};
-use limits::{Call, Limits};
+use answer::error;
+use gate::{Gate, pass};
 
 /// Base of every route.
 pub const BASE: &str = "/api/v10";
 /// The longest body: Discord takes files of 10 MiB.
 const LONGEST_BODY: usize = 11 * 1024 * 1024;
 
-/// The bot that calls.
-#[derive(Clone, Copy, Debug)]
-struct Caller(Snowflake);
+type Routes = [(&'static str, MethodRouter<Arc<Discord>>); 19];
 
-#[derive(Clone)]
-struct Gate {
-    discord: Arc<Discord>,
-    limits: Arc<Mutex<Limits>>,
+/// Every route by its template, without the base: the names by which faults and the ledger call it.
+fn routes() -> Routes {
+    [
+        ("/gateway", get(identity::gateway)),
+        ("/gateway/bot", get(identity::gateway_bot)),
+        ("/oauth2/applications/@me", get(identity::application)),
+        ("/applications/@me", get(identity::application).patch(identity::edit_application)),
+        ("/users/@me", get(identity::current_user)),
+        ("/users/@me/guilds", get(users::guilds)),
+        ("/users/@me/channels", post(users::open_direct)),
+        ("/users/{user}", get(users::read)),
+        ("/guilds/{guild}", get(guilds::read)),
+        ("/guilds/{guild}/channels", get(guilds::channels)),
+        ("/guilds/{guild}/roles", get(guilds::roles)),
+        ("/guilds/{guild}/members", get(guilds::members)),
+        ("/guilds/{guild}/members/{user}", get(guilds::member)),
+        ("/channels/{channel}", get(channels::read)),
+        ("/channels/{channel}/typing", post(channels::type_in)),
+        ("/channels/{channel}/messages", get(channels::history).post(channels::write)),
+        (
+            "/channels/{channel}/messages/{message}",
+            get(channels::message).patch(channels::edit).delete(channels::delete),
+        ),
+        ("/channels/{channel}/messages/{message}/reactions/{emoji}", get(reactions::list)),
+        (
+            "/channels/{channel}/messages/{message}/reactions/{emoji}/@me",
+            put(reactions::add).delete(reactions::remove),
+        ),
+    ]
 }
 
 /// REST as a router.
 pub fn router(discord: &Arc<Discord>) -> Router {
-    let gate = Gate { discord: Arc::clone(discord), limits: Arc::new(Mutex::new(Limits::default())) };
-    let path = |path: &str| format!("{BASE}{path}");
-    Router::new()
-        .route(&path("/gateway"), get(identity::gateway))
-        .route(&path("/gateway/bot"), get(identity::gateway_bot))
-        .route(&path("/users/@me"), get(identity::current_user))
-        .route(&path("/oauth2/applications/@me"), get(identity::application))
-        .route(&path("/applications/@me"), get(identity::application))
-        .route(&path("/guilds/{guild}"), get(identity::guild))
-        .route(&path("/channels/{channel}"), get(channels::read))
-        .route(&path("/channels/{channel}/typing"), post(channels::type_in))
-        .route(&path("/channels/{channel}/messages"), post(channels::write))
-        .route(
-            &path("/channels/{channel}/messages/{message}"),
-            patch(channels::edit).delete(channels::delete),
-        )
+    let gate = Gate::new(discord);
+    let unknown = any(|State(discord): State<Arc<Discord>>, request: Request| async move {
+        unknown_route(&discord, &request)
+    });
+    let mut router = Router::new().route("/api/{*rest}", unknown);
+    for (template, methods) in routes() {
+        router = router.route(&format!("{BASE}{template}"), methods);
+    }
+    router
         .method_not_allowed_fallback(|| async {
             error(StatusCode::METHOD_NOT_ALLOWED, 0, "405: Method Not Allowed")
         })
         .route_layer(middleware::from_fn_with_state(gate, pass))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(Arc::clone(discord))
-}
-
-/// What every call of a known route goes through.
-async fn pass(State(gate): State<Gate>, path: MatchedPath, mut request: Request, next: Next) -> Response {
-    let template = path.as_str().strip_prefix(BASE).unwrap_or(path.as_str()).to_owned();
-    let route = format!("{} {template}", request.method());
-    let answer = match gate.admit(&template, &mut request) {
-        Ok(headers) => {
-            let mut answer = next.run(request).await;
-            answer.headers_mut().extend(headers);
-            answer
-        }
-        Err(answer) => *answer,
-    };
-    gate.discord.record_rest(&route, answer.status().as_u16());
-    answer
-}
-
-impl Gate {
-    /// The headers that the answer will carry, or the answer where the call is not let in.
-    fn admit(&self, template: &str, request: &mut Request) -> Result<HeaderMap, Box<Response>> {
-        if self.discord.rest_is_down() {
-            return Err(Box::new(error(StatusCode::SERVICE_UNAVAILABLE, 0, "503: Service Unavailable")));
-        }
-        if template == "/gateway" && request.method() == Method::GET {
-            return Ok(HeaderMap::new());
-        }
-        let Some(application) =
-            caller(request.headers()).and_then(|token| self.discord.application_of(&token))
-        else {
-            return Err(Box::new(unauthorized()));
-        };
-        request.extensions_mut().insert(Caller(application));
-        let call = Call { application, method: request.method(), template, path: request.uri().path() };
-        let clock = &self.discord.clock;
-        let verdict = self.limits.lock().unwrap_or_else(PoisonError::into_inner).take(&call, clock.rules());
-        verdict.answer(clock)
-    }
-}
-
-fn caller(headers: &HeaderMap) -> Option<Token> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bot ").map(Token::new)
 }
 
 /// The answer to a path of the API that is none of the routes.

@@ -36,6 +36,8 @@ pub struct Settings {
     pub skew_ms: u32,
     /// Whether all sessions get the events of different guilds in the same order.
     pub same_order: bool,
+    /// Invalid requests of an address in 10 minutes that bring it a ban.
+    pub invalid_request_limit: u32,
 }
 
 /// State of REST.
@@ -122,6 +124,9 @@ pub struct SettingsChange {
     /// Whether all sessions get the events of different guilds in the same order. Within a guild they always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_order: Option<bool>,
+    /// 1 to 1,000,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid_request_limit: Option<u32>,
 }
 
 impl SettingsChange {
@@ -150,6 +155,12 @@ impl SettingsChange {
             resume_below_heartbeat: self.resume_below_heartbeat.unwrap_or(settings.resume_below_heartbeat),
             skew_ms: in_range("skewMs", self.skew_ms, 0..=MOST_SKEW_MS)?.unwrap_or(settings.skew_ms),
             same_order: self.same_order.unwrap_or(settings.same_order),
+            invalid_request_limit: in_range(
+                "invalidRequestLimit",
+                self.invalid_request_limit,
+                1..=1_000_000,
+            )?
+            .unwrap_or(settings.invalid_request_limit),
         })
     }
 }
@@ -185,6 +196,7 @@ mod tests {
             resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
             skew_ms: 0,
             same_order: true,
+            invalid_request_limit: 10_000,
         }
     }
 

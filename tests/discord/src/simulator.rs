@@ -72,7 +72,9 @@ impl Simulator {
                 tracing::debug!(%error, "TCP_NODELAY was not set");
             }
         });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        // REST counts invalid requests by the peer's address.
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let (sweeper, courier) = (sweep(Arc::clone(&discord)), deliver(Arc::clone(&discord)));
         let generator = generate::run(Arc::clone(&discord));
         let server = tokio::spawn(async move {

@@ -77,7 +77,7 @@ fn plain(of: &Message, kind: u8) -> Members {
         .with("mention_roles", &[(); 0])
         .with("attachments", &of.attachments)
         .with("embeds", &of.embeds)
-        .with("components", &[(); 0])
+        .with("components", &of.components)
         .with("pinned", &false)
         .with("flags", &of.flags);
     if let Some(nonce) = &of.nonce {
@@ -88,13 +88,18 @@ fn plain(of: &Message, kind: u8) -> Members {
         members.add("application_id", &of.author.id);
         members.add("webhook_id", &of.author.id);
         let owners = json!({ "0": of.place.guild.map_or_else(|| "0".to_owned(), |guild| guild.to_string()) });
-        members.add(
-            "interaction_metadata",
-            &json!({
-                "id": source.id, "type": 2, "user": user, "authorizing_integration_owners": owners, "name": source.name,
-            }),
-        );
-        members.add("interaction", &json!({ "id": source.id, "type": 2, "name": source.name, "user": user }));
+        let mut metadata = json!({
+            "id": source.id, "type": 2, "user": user, "authorizing_integration_owners": owners, "name": source.name,
+        });
+        if let Some(original) = source.original {
+            metadata["original_response_message_id"] = json!(original);
+        } else {
+            members.add(
+                "interaction",
+                &json!({ "id": source.id, "type": 2, "name": source.name, "user": user }),
+            );
+        }
+        members.add("interaction_metadata", &metadata);
     }
     members
 }

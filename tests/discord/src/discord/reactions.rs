@@ -1,6 +1,6 @@
-//! Reactions: somebody answers a message with an emoji.
+//! Reactions of people: somebody answers a message with an emoji.
 //!
-//! From: the generator (people) and REST (bots). For: MESSAGE_REACTION_ADD. Source: Discord,
+//! From: the generator. For: MESSAGE_REACTION_ADD; those of bots are in `discord/bot_reactions.rs`. Source: Discord,
 //! `developers/events/gateway-events.mdx` "Message Reaction Add". Deliberately absent: custom emojis, and a store of who
 //! reacted with what.
 

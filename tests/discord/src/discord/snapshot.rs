@@ -91,6 +91,7 @@ impl Discord {
             first_identify_at_ms: record.first_identify_at_ms,
             last_ready_at_ms: record.last_ready_at_ms,
             messages: record.messages.clone(),
+            interactions: record.interactions.clone(),
             events: record.events.counts(query.lost_before(ms(now))),
             event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
             shards: record.coverage.shards(),
@@ -127,9 +128,9 @@ impl Discord {
         state.applications.iter_mut().map(left).collect()
     }
 
-    /// Writes a REST call down.
-    pub(crate) fn record_rest(&self, route: &str, status: u16) {
-        self.change().record.rest(route, status);
+    /// Writes a REST call down, and whether it counts as invalid.
+    pub(crate) fn record_rest(&self, route: &str, status: u16, is_invalid: bool) {
+        self.change().record.rest(route, status, is_invalid);
     }
 
     /// Writes a call of a route that does not exist down.

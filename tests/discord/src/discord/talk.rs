@@ -1,8 +1,8 @@
-//! Talk: users and bots write, edit, delete, type; every word becomes an event for the sessions it concerns.
+//! Talk: users and bots write and type; every word becomes an event for the sessions it concerns.
 //!
 //! From: control (users) and REST (bots). For: the chat, the ledger's counts and delivery.
 //! A user's message always arrives; a bot's is checked as Discord checks it. Deliberately absent: permissions (bots are
-//! moderators everywhere), and the reading of requests.
+//! moderators everywhere), the reading of requests, edits and deletions (`discord/amend.rs`).
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub(crate) struct BotMessage {
     pub(crate) nonce: Option<Value>,
     /// Whether a message with the same nonce is answered with the first one.
     pub(crate) enforce_nonce: bool,
+    pub(crate) components: Vec<Value>,
+    pub(crate) flags: u64,
 }
 
 /// Why a bot's word was not taken.
@@ -58,6 +60,9 @@ pub(crate) enum Refused {
     UnknownChannel,
     UnknownMessage,
     UnknownReference,
+    UnknownEmoji,
+    Empty,
+    TooManyReactions,
     NotTheAuthor,
     NotInDirectMessages,
 }
@@ -152,66 +157,6 @@ impl Discord {
         Ok(state.object(&message))
     }
 
-    /// A bot edits its message; what is none stays.
-    pub(crate) fn bot_edits(
-        &self,
-        bot: Snowflake,
-        (channel, id): (Snowflake, Snowflake),
-        content: Option<String>,
-        embeds: Option<Vec<Value>>,
-    ) -> Result<Value, Refused> {
-        let (now, unix_ms) = (self.now(), self.clock.unix_ms());
-        let mut state = self.change();
-        self.place(&state, bot, channel)?;
-        let mentions = content.as_deref().map(|content| state.mentions(content));
-        let known = state.chat.get_mut(id).filter(|message| message.place.channel == channel);
-        let message = known.ok_or(Refused::UnknownMessage)?;
-        if message.author.id != bot {
-            return Err(Refused::NotTheAuthor);
-        }
-        message.edit(content.unwrap_or_else(|| message.content.clone()), now, unix_ms);
-        message.mentions = mentions.unwrap_or_else(|| std::mem::take(&mut message.mentions));
-        message.embeds = embeds.unwrap_or_else(|| std::mem::take(&mut message.embeds));
-        let message = message.clone();
-        state.record.messages.edits += 1;
-        state.announce("MESSAGE_UPDATE", &message, None);
-        Ok(state.object(&message))
-    }
-
-    /// A bot deletes a message: its own, or in a guild anyone's.
-    pub(crate) fn bot_deletes(
-        &self,
-        bot: Snowflake,
-        channel: Snowflake,
-        id: Snowflake,
-    ) -> Result<(), Refused> {
-        let mut state = self.change();
-        let place = self.place(&state, bot, channel)?;
-        let known = state.chat.get(id).filter(|message| message.place.channel == channel);
-        let message = known.ok_or(Refused::UnknownMessage)?;
-        if place.guild.is_none() && message.author.id != bot {
-            return Err(Refused::NotInDirectMessages);
-        }
-        state.chat.delete(id);
-        let application = state.direct.get(&channel).map(|direct| direct.application);
-        let mut data = json!({ "id": id, "channel_id": channel });
-        if let Some(guild) = place.guild {
-            data["guild_id"] = json!(guild);
-        }
-        let intent = if place.guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES };
-        state.publish(Occasion {
-            name: "MESSAGE_DELETE",
-            at: self.now(),
-            guild: place.guild,
-            application,
-            intent,
-            data: data.into(),
-            concerns: None,
-            number: None,
-        });
-        Ok(())
-    }
-
     /// A bot types.
     pub(crate) fn bot_types(&self, bot: Snowflake, channel: Snowflake) -> Result<(), Refused> {
         let mut state = self.change();
@@ -260,26 +205,28 @@ impl Discord {
 
     /// The channel between a person and the first bot.
     fn direct_place(&self, state: &mut State, person: &User) -> Result<Place, String> {
-        let channel = Snowflake(person.id.0.wrapping_add(1 << 21));
-        let is_full = state.direct.len() >= DIRECT_CHANNELS && !state.direct.contains_key(&channel);
         let first_bot = self.options.tokens.first().map(Token::application);
-        let Some(application) = first_bot.filter(|_| !is_full) else {
-            return Err(format!(
-                "authorId: found one more than {DIRECT_CHANNELS} authors of direct messages; use fewer"
-            ));
-        };
-        state.direct.insert(channel, DirectChannel { person: person.clone(), application });
-        Ok(Place { channel, guild: None })
+        first_bot.and_then(|bot| state.direct_place(bot, person)).ok_or_else(|| {
+            format!("authorId: found one more than {DIRECT_CHANNELS} authors of direct messages; use fewer")
+        })
     }
 
-    fn place(&self, state: &State, bot: Snowflake, channel: Snowflake) -> Result<Place, Refused> {
+    pub(crate) fn place(&self, state: &State, bot: Snowflake, channel: Snowflake) -> Result<Place, Refused> {
         let guild = self.world.guild_of(channel);
         let is_direct = state.direct.get(&channel).is_some_and(|direct| direct.application == bot);
         (guild.is_some() || is_direct).then_some(Place { channel, guild }).ok_or(Refused::UnknownChannel)
     }
 
-    fn new_message(&self, state: &mut State, place: Place, author: User, of: &BotMessage) -> Message {
+    pub(crate) fn new_message(
+        &self,
+        state: &mut State,
+        place: Place,
+        author: User,
+        of: &BotMessage,
+    ) -> Message {
         let id = state.mint.next(self.clock.unix_ms());
+        let mut attachments = of.attachments.clone();
+        state.number(&mut attachments, self.clock.unix_ms());
         let message = Message {
             id,
             place,
@@ -290,11 +237,13 @@ impl Discord {
             mentions: state.mentions(&of.content),
             nonce: of.nonce.clone(),
             embeds: of.embeds.clone(),
-            attachments: of.attachments.clone(),
+            attachments,
             at: self.now(),
             edited: None,
-            flags: 0,
+            flags: of.flags,
             interaction: None,
+            components: of.components.clone(),
+            reactions: Vec::new(),
         };
         state.chat.add(message.clone());
         message
@@ -303,15 +252,26 @@ impl Discord {
 
 impl State {
     /// A user, whether bot or person.
-    fn author(&self, id: Snowflake) -> User {
+    pub(crate) fn author(&self, id: Snowflake) -> User {
         self.applications.get(&id).map_or_else(|| world::person(id), |application| application.user.clone())
     }
 
-    fn mentions(&self, content: &str) -> Vec<User> {
+    pub(crate) fn mentions(&self, content: &str) -> Vec<User> {
         mentioned(content).into_iter().map(|id| self.author(id)).collect()
     }
 
-    fn object(&self, message: &Message) -> Value {
+    /// The channel between a person and a bot; none if there are too many.
+    pub(crate) fn direct_place(&mut self, bot: Snowflake, person: &User) -> Option<Place> {
+        let index = self.applications.keys().position(|id| *id == bot)?;
+        let channel = Snowflake(person.id.0.wrapping_add((1 << 21) + index as u64));
+        if self.direct.len() >= DIRECT_CHANNELS && !self.direct.contains_key(&channel) {
+            return None;
+        }
+        self.direct.insert(channel, DirectChannel { person: person.clone(), application: bot });
+        Some(Place { channel, guild: None })
+    }
+
+    pub(crate) fn object(&self, message: &Message) -> Value {
         message_object(message, message.reference.and_then(|asked| self.chat.get(asked)))
     }
 
@@ -321,6 +281,9 @@ impl State {
         message: &Message,
         number: Option<NonZeroU64>,
     ) -> Vec<Delivery> {
+        if message.is_ephemeral() {
+            return Vec::new();
+        }
         let guild = message.place.guild;
         let direct = self.direct.get(&message.place.channel).map(|direct| direct.application);
         let asked = message.reference.and_then(|asked| self.chat.get(asked));

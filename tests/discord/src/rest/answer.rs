@@ -1,7 +1,7 @@
 //! Answers: JSON with exactly the content type that discord.py compares with, and Discord's errors.
 //!
 //! From: the routes. For: clients. Source: Discord, `developers/topics/opcodes-and-status-codes.mdx` "JSON".
-//! Deliberately absent: rate-limit headers (`rest/limits.rs`).
+//! Deliberately absent: rate-limit headers (`rest/limits.rs`), answers that are damaged on purpose (`rest/damage.rs`).
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::discord::talk::Refused;
+use crate::form_errors::FormErrors;
 
 /// A JSON body, `application/json` without a charset.
 pub fn answer(status: StatusCode, value: &Value) -> Response {
@@ -40,22 +41,41 @@ pub fn unauthorized() -> Response {
     error(StatusCode::UNAUTHORIZED, 0, "401: Unauthorized")
 }
 
-/// 50035 with the field that is wrong.
-pub fn invalid_form(field: &str, code: &str, message: &str) -> Response {
-    let errors = json!({ field: { "_errors": [{ "code": code, "message": message }] } });
-    answer(
-        StatusCode::BAD_REQUEST,
-        &json!({ "message": "Invalid Form Body", "code": 50035, "errors": errors }),
-    )
+/// 404 of a guild.
+pub fn unknown_guild() -> Response {
+    error(StatusCode::NOT_FOUND, 10004, "Unknown Guild")
+}
+
+/// 400 because the body is no JSON at all.
+pub fn invalid_json(text: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, 50109, text)
+}
+
+/// 413.
+pub fn too_large() -> Response {
+    error(StatusCode::PAYLOAD_TOO_LARGE, 40005, "Request entity too large")
+}
+
+/// 50035 with every field that is wrong.
+pub fn invalid_form(errors: &FormErrors) -> Response {
+    let body = json!({ "message": "Invalid Form Body", "code": 50035, "errors": errors.tree() });
+    answer(StatusCode::BAD_REQUEST, &body)
 }
 
 /// Why a bot's word was not taken, in Discord's codes.
 pub(crate) fn refused(why: Refused) -> Response {
+    let not_found = |code, message| error(StatusCode::NOT_FOUND, code, message);
     match why {
-        Refused::UnknownChannel => error(StatusCode::NOT_FOUND, 10003, "Unknown Channel"),
-        Refused::UnknownMessage => error(StatusCode::NOT_FOUND, 10008, "Unknown Message"),
+        Refused::UnknownChannel => not_found(10003, "Unknown Channel"),
+        Refused::UnknownMessage => not_found(10008, "Unknown Message"),
+        Refused::UnknownEmoji => not_found(10014, "Unknown Emoji"),
         Refused::UnknownReference => {
-            invalid_form("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+            let errors = FormErrors::of("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message");
+            invalid_form(&errors)
+        }
+        Refused::Empty => error(StatusCode::BAD_REQUEST, 50006, "Cannot send an empty message"),
+        Refused::TooManyReactions => {
+            error(StatusCode::BAD_REQUEST, 30010, "Maximum number of reactions reached (20)")
         }
         Refused::NotTheAuthor => {
             error(StatusCode::FORBIDDEN, 50005, "Cannot edit a message authored by another user")

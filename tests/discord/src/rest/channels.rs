@@ -1,60 +1,25 @@
-//! Routes about channels: read one, write, edit and delete messages, type.
+//! Routes about channels: read one and its messages, write, edit and delete messages, type.
 //!
 //! From: requests whose token and limits are checked. For: talk (`discord/talk.rs`), which has the rules.
-//! Source: Discord, `developers/resources/{channel,message}.mdx`. Deliberately absent: reading messages back, reactions.
+//! Source: Discord, `developers/resources/{channel,message}.mdx`. Deliberately absent: pins, bulk deletion, changes of channels.
 
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::Caller;
-use super::answer::{error, invalid_form, no_content, ok, refused};
-use super::form::{Form, read_form};
+use super::answer::{no_content, ok, refused};
+use super::draft::{self, Body};
+use super::gate::Caller;
+use super::query::{id, page};
 use crate::discord::Discord;
-use crate::discord::talk::{BotMessage, Refused};
-use crate::snowflake::Snowflake;
+use crate::discord::talk::Refused;
 
-/// Characters that a message may have.
-const LONGEST_CONTENT: usize = 2000;
-/// Embeds that a message may have.
-const MOST_EMBEDS: usize = 10;
-/// Characters that a nonce may have.
-const LONGEST_NONCE: usize = 25;
-
-type Body = Result<Bytes, BytesRejection>;
-
-#[derive(Debug, Deserialize)]
-struct Write {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    embeds: Option<Vec<Value>>,
-    #[serde(default)]
-    message_reference: Option<Reference>,
-    #[serde(default)]
-    nonce: Option<Value>,
-    #[serde(default)]
-    enforce_nonce: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reference {
-    #[serde(default)]
-    message_id: Option<Snowflake>,
-    #[serde(default = "yes")]
-    fail_if_not_exists: bool,
-}
-
-fn yes() -> bool {
-    true
-}
+/// Messages of a page, unless more or fewer are asked for, and at most.
+const MESSAGES: (usize, usize) = (50, 100);
 
 /// `GET /channels/{channel}`.
 pub async fn read(
@@ -62,10 +27,7 @@ pub async fn read(
     Extension(Caller(bot)): Extension<Caller>,
     Path(channel): Path<String>,
 ) -> Response {
-    match id(&channel, Refused::UnknownChannel).and_then(|channel| discord.channel(bot, channel)) {
-        Ok(channel) => ok(&channel),
-        Err(why) => refused(why),
-    }
+    respond(discord.channel(bot, id(&channel)))
 }
 
 /// `POST /channels/{channel}/typing`.
@@ -74,10 +36,29 @@ pub async fn type_in(
     Extension(Caller(bot)): Extension<Caller>,
     Path(channel): Path<String>,
 ) -> Response {
-    match id(&channel, Refused::UnknownChannel).and_then(|channel| discord.bot_types(bot, channel)) {
-        Ok(()) => no_content(),
-        Err(why) => refused(why),
+    done(discord.bot_types(bot, id(&channel)))
+}
+
+/// `GET /channels/{channel}/messages`.
+pub async fn history(
+    State(discord): State<Arc<Discord>>,
+    Extension(Caller(bot)): Extension<Caller>,
+    Path(channel): Path<String>,
+    uri: Uri,
+) -> Response {
+    match page(&uri, MESSAGES.0, MESSAGES.1) {
+        Ok(page) => respond(discord.history(bot, id(&channel), &page).map(Value::from)),
+        Err(answer) => *answer,
     }
+}
+
+/// `GET /channels/{channel}/messages/{message}`.
+pub async fn message(
+    State(discord): State<Arc<Discord>>,
+    Extension(Caller(bot)): Extension<Caller>,
+    Path((channel, message)): Path<(String, String)>,
+) -> Response {
+    respond(discord.message(bot, id(&channel), id(&message)))
 }
 
 /// `POST /channels/{channel}/messages`.
@@ -88,28 +69,10 @@ pub async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let (write, attachments) = match read_write(&headers, body) {
-        Ok(form) => (form.payload, form.attachments),
-        Err(answer) => return *answer,
-    };
-    let is_empty = write.content.as_deref().unwrap_or_default().is_empty();
-    if is_empty && write.embeds.as_ref().is_none_or(Vec::is_empty) && attachments.is_empty() {
-        return error(StatusCode::BAD_REQUEST, 50006, "Cannot send an empty message");
-    }
-    let reference = write.message_reference;
-    let message = BotMessage {
-        content: write.content.unwrap_or_default(),
-        embeds: embeds(write.embeds.unwrap_or_default()),
-        attachments,
-        reference: reference
-            .and_then(|reference| Some((reference.message_id?, reference.fail_if_not_exists))),
-        nonce: write.nonce,
-        enforce_nonce: write.enforce_nonce,
-    };
-    match id(&channel, Refused::UnknownChannel).and_then(|channel| discord.bot_writes(bot, channel, &message))
-    {
-        Ok(message) => ok(&message),
-        Err(why) => refused(why),
+    match draft::read(&headers, body) {
+        Ok(draft) if draft.is_empty() => refused(Refused::Empty),
+        Ok(draft) => respond(discord.bot_writes(bot, id(&channel), &draft.message())),
+        Err(answer) => *answer,
     }
 }
 
@@ -117,19 +80,13 @@ pub async fn write(
 pub async fn edit(
     State(discord): State<Arc<Discord>>,
     Extension(Caller(bot)): Extension<Caller>,
-    Path(place): Path<(String, String)>,
+    Path((channel, message)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let write = match read_write(&headers, body) {
-        Ok(form) => form.payload,
-        Err(answer) => return *answer,
-    };
-    let edited =
-        ids(&place).and_then(|place| discord.bot_edits(bot, place, write.content, write.embeds.map(embeds)));
-    match edited {
-        Ok(message) => ok(&message),
-        Err(why) => refused(why),
+    match draft::read(&headers, body) {
+        Ok(draft) => respond(discord.bot_edits(bot, (id(&channel), id(&message)), draft.edit())),
+        Err(answer) => *answer,
     }
 }
 
@@ -137,51 +94,17 @@ pub async fn edit(
 pub async fn delete(
     State(discord): State<Arc<Discord>>,
     Extension(Caller(bot)): Extension<Caller>,
-    Path(place): Path<(String, String)>,
+    Path((channel, message)): Path<(String, String)>,
 ) -> Response {
-    match ids(&place).and_then(|(channel, message)| discord.bot_deletes(bot, channel, message)) {
-        Ok(()) => no_content(),
-        Err(why) => refused(why),
-    }
+    done(discord.bot_deletes(bot, id(&channel), id(&message)))
 }
 
-fn read_write(headers: &HeaderMap, body: Body) -> Result<Form<Write>, Box<Response>> {
-    let body = body.map_err(|_| error(StatusCode::PAYLOAD_TOO_LARGE, 40005, "Request entity too large"))?;
-    let form: Form<Write> =
-        read_form(headers, &body).map_err(|text| error(StatusCode::BAD_REQUEST, 50109, &text))?;
-    let write = &form.payload;
-    if write.content.as_ref().is_some_and(|content| content.chars().count() > LONGEST_CONTENT) {
-        let answer = invalid_form("content", "BASE_TYPE_MAX_LENGTH", "Must be 2000 or fewer in length.");
-        return Err(Box::new(answer));
-    }
-    if write.embeds.as_ref().is_some_and(|embeds| embeds.len() > MOST_EMBEDS) {
-        return Err(Box::new(invalid_form(
-            "embeds",
-            "BASE_TYPE_MAX_LENGTH",
-            "Must be 10 or fewer in length.",
-        )));
-    }
-    let is_nonce =
-        |nonce: &Value| nonce.is_i64() || nonce.as_str().is_some_and(|text| text.len() <= LONGEST_NONCE);
-    if !write.nonce.as_ref().is_none_or(is_nonce) {
-        return Err(Box::new(invalid_form("nonce", "NONCE_TYPE_TOO_LONG", "Must be 25 or fewer in length.")));
-    }
-    Ok(form)
+/// 200 with the thing, or why not.
+pub(super) fn respond(result: Result<Value, Refused>) -> Response {
+    result.map_or_else(refused, |value| ok(&value))
 }
 
-/// Embeds as Discord gives them back: with a type.
-fn embeds(mut embeds: Vec<Value>) -> Vec<Value> {
-    embeds.retain(Value::is_object);
-    for embed in &mut embeds {
-        embed["type"] = "rich".into();
-    }
-    embeds
-}
-
-fn id(text: &str, unknown: Refused) -> Result<Snowflake, Refused> {
-    text.parse().map(Snowflake).map_err(|_| unknown)
-}
-
-fn ids((channel, message): &(String, String)) -> Result<(Snowflake, Snowflake), Refused> {
-    Ok((id(channel, Refused::UnknownChannel)?, id(message, Refused::UnknownMessage)?))
+/// 204, or why not.
+pub(super) fn done(result: Result<(), Refused>) -> Response {
+    result.map_or_else(refused, |()| no_content())
 }

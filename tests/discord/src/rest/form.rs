@@ -1,46 +1,85 @@
 //! Bodies of messages: JSON, or a multipart form with `payload_json` and files.
 //!
-//! From: header and body. For: `rest/channels.rs`. Files are measured and named, not kept. Source: Discord,
+//! From: header and body. For: the routes that take one. Files are measured and named, not kept. Source: Discord,
 //! `developers/reference.mdx` "Uploading Files", and RFC 7578. Deliberately absent: streams; the body is bounded anyway.
 
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use axum::response::Response;
 use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::answer::{invalid_form, invalid_json};
+use crate::form_errors::{FormErrors, Object};
 
 /// Files that a message may have.
 const MOST_FILES: usize = 10;
 
 /// What a body says.
 #[derive(Debug)]
-pub struct Form<T> {
+pub struct Form {
     /// The JSON part.
-    pub payload: T,
+    pub payload: Object,
     /// The files, as attachments of a message.
     pub attachments: Vec<Value>,
 }
 
-/// Reads a body, or says what is wrong with it.
-pub fn read_form<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Form<T>, String> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+/// Why a body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unreadable {
+    /// It is of another type than those that Discord takes.
+    #[error("Expected \"Content-Type\" header to be one of {{'application/json', 'multipart/form-data'}}.")]
+    ContentType,
+    /// It says to be a form and does not say how its parts are told apart.
+    #[error("The form's Content-Type has no boundary.")]
+    NoBoundary,
+    /// It is a form that just ends.
+    #[error("The form does not end with its boundary.")]
+    NoEnd,
+    /// It is no JSON, or none of the kind that is wanted.
+    #[error("The request body contains invalid JSON.")]
+    Json,
+}
+
+impl Unreadable {
+    /// As Discord says it.
+    pub fn answer(self) -> Response {
+        match self {
+            Self::Json => invalid_json(&self.to_string()),
+            _ => invalid_form(&FormErrors::of("", "CONTENT_TYPE_INVALID", self.to_string())),
+        }
+    }
+}
+
+/// Reads a body that is any JSON, such as a list.
+fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
+    if !kind(headers).to_ascii_lowercase().starts_with("application/json") {
+        return Err(Unreadable::ContentType);
+    }
+    serde_json::from_slice(body).map_err(|_| Unreadable::Json)
+}
+
+/// Reads a body that is an object, with files or without.
+pub fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, Unreadable> {
+    let kind = kind(headers);
     let (payload, attachments) = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
-        let boundary = parameter(kind, "boundary").ok_or("The form's Content-Type has no boundary.")?;
-        let parts = split(body, &boundary).ok_or("The form does not end with its boundary.")?;
+        let boundary = parameter(kind, "boundary").ok_or(Unreadable::NoBoundary)?;
+        let parts = split(body, &boundary).ok_or(Unreadable::NoEnd)?;
         let payload =
             parts.iter().find(|part| part.name == "payload_json").map_or(&b"{}"[..], |part| part.content);
+        let payload = serde_json::from_slice(payload).map_err(|_| Unreadable::Json)?;
         let files = parts.iter().filter(|part| part.name.starts_with("files["));
         (payload, files.take(MOST_FILES).enumerate().map(attachment).collect())
-    } else if kind.to_ascii_lowercase().starts_with("application/json") {
-        (body, Vec::new())
     } else {
-        return Err(
-            "Expected \"Content-Type\" header to be one of application/json, multipart/form-data.".into()
-        );
+        (read_json(headers, body)?, Vec::new())
     };
-    // An object as such: serde would take an array's elements for the fields, too.
-    let payload = serde_json::from_slice(payload).ok().filter(Value::is_object);
-    let payload = payload.and_then(|payload| serde_json::from_value(payload).ok());
-    let payload = payload.ok_or("The request body contains invalid JSON.")?;
-    Ok(Form { payload, attachments })
+    match payload {
+        Value::Object(payload) => Ok(Form { payload, attachments }),
+        _ => Err(Unreadable::Json),
+    }
+}
+
+fn kind(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default()
 }
 
 struct Part<'a> {
@@ -105,7 +144,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn read(kind: &str, body: &str) -> Result<Form<Value>, String> {
+    fn read(kind: &str, body: &str) -> Result<Form, Unreadable> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
         read_form(&headers, body.as_bytes())
@@ -130,12 +169,18 @@ mod tests {
         let table = [
             ("text/plain", "{}", "Content-Type"),
             ("application/json", "{", "invalid JSON"),
+            ("application/json", "[]", "invalid JSON"),
+            (
+                "multipart/form-data; boundary=X",
+                "--X\r\nContent-Disposition: form-data; name=\"payload_json\"\r\n\r\n{\r\n--X--",
+                "invalid JSON",
+            ),
             ("multipart/form-data", "", "no boundary"),
             ("multipart/form-data; boundary=X", "--X\r\n", "does not end"),
             ("multipart/form-data; boundary=X", "", "does not end"),
         ];
         for (kind, body, expected) in table {
-            let error = read(kind, body).unwrap_err();
+            let error = read(kind, body).unwrap_err().to_string();
             assert!(error.contains(expected), "{kind} {body}: {error}");
         }
     }

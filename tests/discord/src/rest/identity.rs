@@ -1,21 +1,27 @@
-//! Routes about who the bot is and where it connects: gateway, user, application, guild.
+//! Routes about who the bot is and where it connects: gateway, user, application.
 //!
-//! From: the state and the world. For: a client's start. Source: Discord, `developers/events/gateway.mdx` "Get Gateway
-//! Bot", `developers/resources/{user,application,guild}.mdx`. Deliberately absent: lists of guilds, members, roles.
+//! From: the state. For: a client's start. Source: Discord, `developers/events/gateway.mdx` "Get Gateway Bot",
+//! `developers/resources/{user,application}.mdx`. Deliberately absent: images, and the endpoint URL of interactions; those
+//! come over the gateway only.
 
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde_json::json;
 
-use super::Caller;
-use super::answer::{error, ok, unauthorized};
+use super::answer::{invalid_form, ok, unauthorized};
+use super::draft::{Body, read_object};
+use super::gate::Caller;
 use crate::discord::Discord;
+use crate::form_errors::{FormErrors, present};
 use crate::snowflake::Snowflake;
 use crate::world::{self, objects};
+
+/// Characters that an application's description may have.
+const LONGEST_DESCRIPTION: usize = 400;
 
 /// `GET /gateway`.
 pub async fn gateway(State(discord): State<Arc<Discord>>, headers: HeaderMap) -> Response {
@@ -51,18 +57,41 @@ pub async fn application(
     State(discord): State<Arc<Discord>>,
     Extension(Caller(bot)): Extension<Caller>,
 ) -> Response {
+    application_of(&discord, bot, None)
+}
+
+/// `PATCH /applications/@me`.
+pub async fn edit_application(
+    State(discord): State<Arc<Discord>>,
+    Extension(Caller(bot)): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let change = match read_object(&headers, body) {
+        Ok(form) => form.payload,
+        Err(answer) => return *answer,
+    };
+    let mut errors = FormErrors::default();
+    let description = errors.text(&change, "description").map(str::to_owned);
+    errors.length("description", description.as_deref().unwrap_or_default(), 0..=LONGEST_DESCRIPTION);
+    if present(&change, "interactions_endpoint_url").is_some() {
+        let message = "The specified interactions endpoint url could not be verified.";
+        errors.add("interactions_endpoint_url", "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID", message);
+    }
+    match errors.result(description) {
+        Ok(description) => application_of(&discord, bot, description),
+        Err(errors) => invalid_form(&errors),
+    }
+}
+
+fn application_of(discord: &Discord, bot: Snowflake, change: Option<String>) -> Response {
+    let description = discord.description(bot, change);
     let Some(bot) = discord.bot(bot) else { return unauthorized() };
     let owner = world::somebody();
     let guilds = discord.world.guilds().len();
-    ok(&objects::application(&bot, &owner, guilds, discord.options.privileged_intents))
-}
-
-/// `GET /guilds/{guild}`.
-pub async fn guild(State(discord): State<Arc<Discord>>, Path(guild): Path<String>) -> Response {
-    match guild.parse().map(Snowflake) {
-        Ok(guild) if discord.world.has_guild(guild) => ok(&objects::guild(&discord.world, guild)),
-        _ => error(StatusCode::NOT_FOUND, 10004, "Unknown Guild"),
-    }
+    let mut object = objects::application(&bot, &owner, guilds, discord.options.privileged_intents);
+    object["description"] = json!(description);
+    ok(&object)
 }
 
 /// What the client called us, to send it back there.

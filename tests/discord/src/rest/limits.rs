@@ -1,10 +1,12 @@
-//! REST's rate limits: one window per bot, bucket and top-level resource, the global one, and their headers.
+//! REST's rate limits: one window per caller, bucket and top-level resource, those that all share, and the global one.
 //!
-//! From: calls of known routes. For: the documented headers on every answer and real 429s. Numbers are of the size that
-//! Discord uses; clients must read them, not know them. Deliberately absent: `shared` scope, emoji routes, bans by IP.
-//! Source: Discord, `developers/topics/rate-limits.mdx`.
+//! From: calls of known routes, at Discord's time. For: the documented headers on every answer and real 429s.
+//! Numbers are in `rest/buckets.rs`. Source: Discord, `developers/topics/rate-limits.mdx`.
+//! Deliberately absent: the count of invalid requests (`rest/invalid.rs`).
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -12,19 +14,31 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::answer::answer;
+use super::buckets::{self, resource};
 use crate::clock::Clock;
 use crate::rules::{Use, Window};
 use crate::snowflake::Snowflake;
 
-/// Calls per second of one bot over all routes.
+/// Calls per second of one caller over all routes.
 const GLOBAL: (u32, Duration) = (50, Duration::from_secs(1));
 /// Windows that are remembered before those that are over are forgotten.
 const MANY: usize = 10_000;
 
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// A bot with its token.
+    Bot(Snowflake),
+    /// Somebody without one.
+    Address(IpAddr),
+    /// The holder of the token in the path.
+    Holder,
+}
+
 /// A call, as far as limits look at it.
 pub struct Call<'a> {
-    /// The bot.
-    pub application: Snowflake,
+    /// The caller.
+    pub who: Who,
     /// Method.
     pub method: &'a Method,
     /// The route with names for its variable parts, without the base.
@@ -36,96 +50,122 @@ pub struct Call<'a> {
 /// All windows.
 #[derive(Default)]
 pub struct Limits {
-    global: HashMap<Snowflake, Window>,
-    windows: HashMap<(Snowflake, &'static str, String), Window>,
+    global: HashMap<Who, Window>,
+    windows: HashMap<(Who, &'static str, String), Window>,
+    shared: HashMap<String, Window>,
 }
 
 /// What the limits say to a call.
+#[derive(Clone, Copy, Debug)]
 pub struct Verdict {
-    bucket: &'static str,
-    usage: Use,
-    is_global: bool,
+    /// The route's bucket and its use, unless the global limit spoke first.
+    bucket: Option<(&'static str, Use)>,
+    refusal: Option<Refusal>,
+}
+
+/// Why a call is not let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Whose limit it is.
+    pub scope: &'static str,
+    /// When to come again, in Discord's time.
+    pub after: Duration,
+    /// Discord's error code, where the limit has one.
+    pub code: Option<u32>,
 }
 
 impl Limits {
     /// Counts a call, at `now` of Discord's time.
     pub fn take(&mut self, call: &Call<'_>, now: Duration) -> Verdict {
-        let global = self.global.entry(call.application);
-        let usage = global.or_insert_with(|| Window::new(GLOBAL.0, GLOBAL.1)).take(now);
-        let (bucket, limit, span) = limit_of(call.method, call.template);
+        let mut verdict = Verdict { bucket: None, refusal: None };
+        if buckets::is_global(call.template) {
+            let usage = window(&mut self.global, call.who, GLOBAL, now).take(now);
+            if !usage.allowed {
+                verdict.refusal = Some(Refusal { scope: "global", after: usage.reset_after, code: None });
+                return verdict;
+            }
+        }
+        let Some(bucket) = buckets::of(call.method, call.template) else { return verdict };
+        let resource = resource(call.path);
+        let key = (call.who, bucket.id, resource.clone());
+        let usage = window(&mut self.windows, key, (bucket.limit, bucket.span), now).take(now);
+        verdict.bucket = Some((bucket.id, usage));
         if !usage.allowed {
-            return Verdict { bucket, usage, is_global: true };
+            verdict.refusal = Some(Refusal { scope: "user", after: usage.reset_after, code: None });
+        } else if let Some(shared) = buckets::shared(call.method, call.template) {
+            let usage = window(&mut self.shared, resource, (shared.limit, shared.span), now).take(now);
+            if !usage.allowed {
+                let after = usage.reset_after;
+                verdict.refusal = Some(Refusal { scope: "shared", after, code: Some(shared.code) });
+            }
         }
-        if self.windows.len() > MANY {
-            self.windows.retain(|_, window| !window.is_over(now));
-        }
-        let key = (call.application, bucket, resource(call.path));
-        let window = self.windows.entry(key).or_insert_with(|| Window::new(limit, span));
-        Verdict { bucket, usage: window.take(now), is_global: false }
+        verdict
     }
 }
 
-/// Bucket, limit and span of a route.
-fn limit_of(method: &Method, template: &str) -> (&'static str, u32, Duration) {
-    let seconds = Duration::from_secs;
-    match (method.as_str(), template) {
-        (_, "/gateway/bot") => ("b9b93a0bd1c48b8b4ef2e2bd0d5d3c01", 2, seconds(5)),
-        ("POST", "/channels/{channel}/messages") => ("80c17d2f203122d936070c88c8d10f33", 5, seconds(5)),
-        ("PATCH", "/channels/{channel}/messages/{message}") => {
-            ("d3c1f5f2a7c5a0d9d7e2b8a9a4d8b5e2", 5, seconds(5))
+/// The window of a key. Clients choose what is in keys, so there are never many: rather a limit is forgotten.
+fn window<K: Eq + Hash>(
+    windows: &mut HashMap<K, Window>,
+    key: K,
+    (limit, span): (u32, Duration),
+    now: Duration,
+) -> &mut Window {
+    if windows.len() >= MANY {
+        windows.retain(|_, window| !window.is_over(now));
+        if windows.len() >= MANY {
+            windows.clear();
         }
-        ("DELETE", "/channels/{channel}/messages/{message}") => {
-            ("0f1d1f0d9c3f4dbb8a2f6e6ec5b7c9d4", 5, seconds(1))
-        }
-        ("POST", "/channels/{channel}/typing") => ("b1d0a6bfa3f8bd1c8d4ec5a6a4c2d1b7", 5, seconds(5)),
-        (_, template) if template.starts_with("/channels/") => {
-            ("5a4bb9e0e5e4b2e9c6c1d4c7a3f0b8d6", 10, seconds(5))
-        }
-        (_, template) if template.starts_with("/guilds/") => {
-            ("7c2e8a6dd1b3f5a09e4b6c8d0f2a4c6e", 10, seconds(5))
-        }
-        _ => ("e2a1c3b5d7f9081a2b3c4d5e6f708192", 30, seconds(30)),
     }
-}
-
-/// The top-level resource with its id, such as `channels/7`; empty where the route has none.
-fn resource(path: &str) -> String {
-    let path = path.strip_prefix(super::BASE).unwrap_or(path);
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    match (parts.next(), parts.next()) {
-        (Some(kind @ ("channels" | "guilds")), Some(id)) => format!("{kind}/{id}"),
-        _ => String::new(),
-    }
+    windows.entry(key).or_insert_with(|| Window::new(limit, span))
 }
 
 impl Verdict {
     /// The headers of an allowed call, or the 429.
     pub fn answer(&self, clock: &Clock) -> Result<HeaderMap, Box<Response>> {
-        let after = clock.real(self.usage.reset_after);
         let mut headers = HeaderMap::new();
-        if !self.is_global {
+        if let Some((bucket, usage)) = &self.bucket {
+            let after = clock.real(usage.reset_after);
             let reset = Duration::from_millis(clock.unix_ms()) + after;
-            put(&mut headers, "x-ratelimit-limit", &self.usage.limit.to_string());
-            put(&mut headers, "x-ratelimit-remaining", &self.usage.remaining.to_string());
+            put(&mut headers, "x-ratelimit-limit", &usage.limit.to_string());
+            put(&mut headers, "x-ratelimit-remaining", &usage.remaining.to_string());
             put(&mut headers, "x-ratelimit-reset", &format!("{:.3}", reset.as_secs_f64()));
             put(&mut headers, "x-ratelimit-reset-after", &format!("{:.3}", up_to_ms(after).as_secs_f64()));
-            put(&mut headers, "x-ratelimit-bucket", self.bucket);
+            put(&mut headers, "x-ratelimit-bucket", bucket);
         }
-        if self.usage.allowed {
-            return Ok(headers);
-        }
-        put(&mut headers, "x-ratelimit-scope", if self.is_global { "global" } else { "user" });
-        if self.is_global {
-            put(&mut headers, "x-ratelimit-global", "true");
-        }
-        put(&mut headers, "retry-after", &after.as_millis().div_ceil(1000).to_string());
-        let body = json!({
-            "message": "You are being rate limited.", "retry_after": up_to_ms(after).as_secs_f64(), "global": self.is_global,
-        });
-        let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &body);
+        let Some(refusal) = self.refusal else { return Ok(headers) };
+        let real = Refusal { after: clock.real(refusal.after), ..refusal };
+        let mut response = too_many(&real);
         response.headers_mut().extend(headers);
         Err(Box::new(response))
     }
+}
+
+/// A 429 without the headers of a bucket; `after` is real time here.
+pub fn too_many(refusal: &Refusal) -> Response {
+    let is_global = refusal.scope == "global";
+    let message = if refusal.scope == "shared" {
+        "The resource is being rate limited."
+    } else {
+        "You are being rate limited."
+    };
+    let retry_after = up_to_ms(refusal.after).as_secs_f64();
+    let mut body = json!({ "message": message, "retry_after": retry_after, "global": is_global });
+    if let Some(code) = refusal.code {
+        body["code"] = json!(code);
+    }
+    let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &body);
+    let headers = response.headers_mut();
+    put(headers, "x-ratelimit-scope", refusal.scope);
+    if is_global {
+        put(headers, "x-ratelimit-global", "true");
+    }
+    put(headers, "retry-after", &in_seconds(refusal.after));
+    response
+}
+
+/// Whole seconds, rounded up, as `Retry-After` has them.
+pub fn in_seconds(span: Duration) -> String {
+    span.as_millis().div_ceil(1000).to_string()
 }
 
 /// Rounded up, so that whoever waits exactly that long is not early.
@@ -133,7 +173,8 @@ fn up_to_ms(span: Duration) -> Duration {
     Duration::from_micros(u64::try_from(span.as_micros().div_ceil(1000) * 1000).unwrap_or(u64::MAX))
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+/// Sets a header.
+pub fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -144,34 +185,39 @@ mod tests {
     use super::*;
 
     const MESSAGES: &str = "/channels/{channel}/messages";
+    const BOT: Who = Who::Bot(Snowflake(1));
 
-    fn take(limits: &mut Limits, template: &str, path: &str, at: u64) -> Verdict {
-        let call = Call { application: Snowflake(1), method: &Method::POST, template, path };
+    fn take(limits: &mut Limits, who: Who, template: &str, path: &str, at: u64) -> Verdict {
+        let call = Call { who, method: &Method::POST, template, path };
         limits.take(&call, Duration::from_millis(at))
+    }
+
+    fn header(response: &Response, name: &str) -> String {
+        response.headers()[name].to_str().unwrap().to_owned()
     }
 
     #[test]
     fn a_channel_has_a_window_of_its_own_and_the_sixth_message_is_refused() {
         let mut limits = Limits::default();
-        for _ in 0..5 {
-            assert!(take(&mut limits, MESSAGES, "/api/v10/channels/7/messages", 0).usage.allowed);
-        }
-        let verdict = take(&mut limits, MESSAGES, "/api/v10/channels/7/messages", 3500);
         let clock = Clock::new(1.0);
-        let before = Duration::from_millis(clock.unix_ms()).as_secs_f64();
-        let refused = verdict.answer(&clock).unwrap_err();
+        let mut write = |path: &str, at| take(&mut limits, BOT, MESSAGES, path, at).answer(&clock);
+        for _ in 0..5 {
+            assert!(write("/api/v10/channels/7/messages", 0).is_ok());
+        }
+        let before = clock.unix_ms();
+        let refused = write("/api/v10/channels/7/messages", 3500).unwrap_err();
         assert_eq!(refused.status(), 429);
-        let header = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!(header("retry-after"), "2");
-        assert_eq!(header("x-ratelimit-scope"), "user");
-        assert_eq!(header("x-ratelimit-reset-after"), "1.500");
-        assert!(header("x-ratelimit-reset").parse::<f64>().unwrap() >= before + 1.5);
-        assert!(take(&mut limits, MESSAGES, "/api/v10/channels/8/messages", 3500).usage.allowed);
+        assert_eq!(header(&refused, "retry-after"), "2");
+        assert_eq!(header(&refused, "x-ratelimit-scope"), "user");
+        assert_eq!(header(&refused, "x-ratelimit-reset-after"), "1.500");
+        let reset: f64 = header(&refused, "x-ratelimit-reset").parse().unwrap();
+        assert!(reset + 0.001 >= Duration::from_millis(before + 1500).as_secs_f64());
+        assert!(write("/api/v10/channels/8/messages", 3500).is_ok());
     }
 
     #[test]
-    fn a_call_says_what_is_left_and_carries_no_scope() {
-        let verdict = take(&mut Limits::default(), MESSAGES, "/api/v10/channels/7/messages", 0);
+    fn a_call_says_what_is_left_in_real_time_and_carries_no_scope() {
+        let verdict = take(&mut Limits::default(), BOT, MESSAGES, "/api/v10/channels/7/messages", 0);
         let headers = verdict.answer(&Clock::new(10.0)).unwrap();
         assert_eq!(headers["x-ratelimit-remaining"], "4");
         assert_eq!(headers["x-ratelimit-reset-after"], "0.500");
@@ -179,19 +225,67 @@ mod tests {
     }
 
     #[test]
-    fn the_51st_call_in_a_second_is_refused_for_all_routes() {
+    fn the_51st_call_in_a_second_is_refused_for_all_routes_but_those_of_interactions() {
         let mut limits = Limits::default();
+        let clock = Clock::new(1.0);
         for channel in 0..50 {
-            assert!(
-                take(&mut limits, MESSAGES, &format!("/api/v10/channels/{channel}/messages"), 0)
-                    .usage
-                    .allowed
+            let path = format!("/api/v10/channels/{channel}/messages");
+            assert!(take(&mut limits, BOT, MESSAGES, &path, 0).answer(&clock).is_ok());
+        }
+        let path = "/api/v10/channels/99/messages";
+        let refused = take(&mut limits, BOT, MESSAGES, path, 10).answer(&clock).unwrap_err();
+        assert_eq!(header(&refused, "x-ratelimit-global"), "true");
+        assert_eq!(header(&refused, "x-ratelimit-scope"), "global");
+        let template = "/interactions/{interaction}/{token}/callback";
+        for number in 0..60 {
+            let path = format!("/api/v10/interactions/{number}/t/callback");
+            assert!(take(&mut limits, Who::Holder, template, &path, 10).answer(&clock).is_ok());
+        }
+    }
+
+    #[test]
+    fn writers_of_a_channel_share_a_limit_that_says_so() {
+        let mut limits = Limits::default();
+        let clock = Clock::new(1.0);
+        let mut write = |bot, at| {
+            take(&mut limits, Who::Bot(Snowflake(bot)), MESSAGES, "/api/v10/channels/7/messages", at)
+                .answer(&clock)
+        };
+        for bot in 0..4 {
+            assert!((0..5).all(|_| write(bot, 0).is_ok()));
+        }
+        let refused = write(9, 1000).unwrap_err();
+        assert_eq!(
+            (header(&refused, "x-ratelimit-scope"), header(&refused, "retry-after")),
+            ("shared".into(), "4".into())
+        );
+        assert_eq!(header(&refused, "x-ratelimit-remaining"), "4");
+    }
+
+    #[test]
+    fn callers_without_a_token_are_told_apart_by_their_address() {
+        let mut limits = Limits::default();
+        let clock = Clock::new(1.0);
+        let mut ask = |last: u8| {
+            let who = Who::Address(IpAddr::from([127, 0, 0, last]));
+            take(&mut limits, who, "/gateway", "/api/v10/gateway", 0).answer(&clock)
+        };
+        assert!((0..50).all(|_| ask(1).is_ok_and(|headers| headers.is_empty())));
+        assert!(ask(1).is_err() && ask(2).is_ok());
+    }
+
+    #[test]
+    fn invented_paths_do_not_fill_the_memory() {
+        let mut limits = Limits::default();
+        for channel in 0..(2 * MANY) {
+            take(
+                &mut limits,
+                Who::Bot(Snowflake(channel as u64)),
+                MESSAGES,
+                &format!("/channels/{channel}"),
+                0,
             );
         }
-        let refused = take(&mut limits, MESSAGES, "/api/v10/channels/99/messages", 10)
-            .answer(&Clock::new(1.0))
-            .unwrap_err();
-        assert_eq!(refused.headers()["x-ratelimit-global"], "true");
-        assert_eq!(refused.headers()["x-ratelimit-scope"], "global");
+        assert!(limits.windows.len() <= MANY && limits.global.len() <= MANY && limits.shared.len() <= MANY);
     }
 }

@@ -188,6 +188,19 @@ pub fn guild(world: &World, id: Snowflake) -> Value {
     guild
 }
 
+/// A guild as `GET users/@me/guilds` lists it.
+pub fn own_guild(world: &World, id: Snowflake, with_counts: bool) -> Value {
+    let mut guild = json!({
+        "id": id, "name": format!("Guild {}", id.0 % 100_000), "icon": null, "banner": null, "owner": false,
+        "permissions": PERMISSIONS, "features": [],
+    });
+    if with_counts {
+        guild["approximate_member_count"] = json!(world.members_of(id).len() + 1);
+        guild["approximate_presence_count"] = json!(0);
+    }
+    guild
+}
+
 /// A guild as GUILD_CREATE brings it: with its channel, and with its people where the session may see them.
 pub fn guild_create(world: &World, id: Snowflake, bot: &User, all_members: bool) -> Value {
     let mut guild = guild(world, id);
@@ -215,7 +228,8 @@ pub fn guild_create(world: &World, id: Snowflake, bot: &User, all_members: bool)
     guild
 }
 
-fn everyone(guild: Snowflake) -> Value {
+/// The role that every member of a guild has.
+pub fn everyone(guild: Snowflake) -> Value {
     json!({
         "id": guild, "name": "@everyone", "color": 0,
         "colors": { "primary_color": 0, "secondary_color": null, "tertiary_color": null }, "hoist": false, "icon": null,

@@ -210,6 +210,12 @@ pub async fn request(
     request.send().await.expect("the simulator answers")
 }
 
+/// twilight's REST client, pointed at the simulator.
+pub fn twilight(simulator: &Simulator) -> twilight_http::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    twilight_http::Client::builder().proxy(simulator.rest_proxy(), true).token(FAKE_TOKEN.to_owned()).build()
+}
+
 pub fn http() -> reqwest::Client {
     // reqwest is built without a crypto provider of its own.
     let _ = rustls::crypto::ring::default_provider().install_default();

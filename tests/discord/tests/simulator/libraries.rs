@@ -8,12 +8,7 @@ use tokio_util::sync::CancellationToken;
 use twilight_gateway::{ConfigBuilder, Event, EventTypeFlags, Intents, Shard, ShardId, StreamExt};
 use twilight_model::id::Id;
 
-use crate::client::{PATIENCE, options, start};
-
-fn rest(simulator: &Simulator) -> twilight_http::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    twilight_http::Client::builder().proxy(simulator.rest_proxy(), true).token(FAKE_TOKEN.to_owned()).build()
-}
+use crate::client::{PATIENCE, options, start, twilight};
 
 fn shard(simulator: &Simulator, id: u32, total: u32) -> Shard {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -25,7 +20,7 @@ fn shard(simulator: &Simulator, id: u32, total: u32) -> Shard {
 
 /// A bot that answers `!ping` in two steps, until it is told to stop.
 fn ping_bot(simulator: &Simulator, id: u32, total: u32, stop: CancellationToken) -> JoinHandle<()> {
-    let (mut shard, rest) = (shard(simulator, id, total), rest(simulator));
+    let (mut shard, rest) = (shard(simulator, id, total), twilight(simulator));
     tokio::spawn(async move {
         loop {
             let event = tokio::select! {
@@ -50,7 +45,7 @@ fn ping_bot(simulator: &Simulator, id: u32, total: u32, stop: CancellationToken)
 #[tokio::test]
 async fn twilight_reads_every_object_of_rest() {
     let simulator = start(options()).await;
-    let rest = rest(&simulator);
+    let rest = twilight(&simulator);
     let bot = rest.current_user().await.unwrap().model().await.unwrap();
     assert_eq!(bot.id.get(), 1_000_000_000_000_000_000);
     let application = rest.current_user_application().await.unwrap().model().await.unwrap();

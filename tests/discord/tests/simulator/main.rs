@@ -16,4 +16,6 @@ mod libraries;
 mod moments;
 mod remote;
 mod rest;
+mod rest_limits;
+mod rest_reads;
 mod sessions;

@@ -202,3 +202,17 @@ async fn while_rest_is_unavailable_every_call_is_a_503_and_control_still_answers
     assert_eq!(call(&simulator, "POST", "/control/settings", body).await.1["rest"], "normal");
     assert_eq!(call(&simulator, "GET", "/api/v10/users/@me", None).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_body_of_another_type_is_an_invalid_form() {
+    let simulator = start(options()).await;
+    let url = format!("http://{}{}", simulator.addr(), messages_of(&simulator, 0));
+    let request = http().post(url).header("Authorization", format!("Bot {}", discord_sim::FAKE_TOKEN));
+    let answer = request.header("Content-Type", "text/plain").body("{}").send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(
+        (&body["code"], &body["errors"]["_errors"][0]["code"]),
+        (&json!(50035), &json!("CONTENT_TYPE_INVALID"))
+    );
+}
