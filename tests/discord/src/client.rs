@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::control::connections::{DropConnections, Dropped};
+use crate::control::faults::{FaultFilter, FaultState, NewFault, Removed};
 use crate::control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
 use crate::control::messages::{MadeMessage, NewMessage, Reply, ReplyWait};
 use crate::control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
@@ -143,6 +144,21 @@ impl ControlClient {
     /// The bots' replies to a message.
     pub async fn replies(&self, message: Snowflake, wait: &ReplyWait) -> Result<Vec<Reply>, ClientError> {
         self.get(&format!("/control/messages/{message}/replies"), wait).await
+    }
+
+    /// From now on, these REST calls go wrong.
+    pub async fn add_fault(&self, fault: &NewFault) -> Result<FaultState, ClientError> {
+        self.post("/control/faults", fault).await
+    }
+
+    /// The faults in force.
+    pub async fn faults(&self) -> Result<Vec<FaultState>, ClientError> {
+        self.get("/control/faults", &()).await
+    }
+
+    /// Takes faults away.
+    pub async fn remove_faults(&self, filter: &FaultFilter) -> Result<Removed, ClientError> {
+        self.call(Method::DELETE, "/control/faults", |request| request.query(filter)).await
     }
 
     /// Drops connections.

@@ -5,6 +5,7 @@
 //! test's own network. Deliberately absent: the effects; those are in `discord/`.
 
 pub mod connections;
+pub mod faults;
 pub mod generator;
 pub mod guilds;
 pub mod http;

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat::Chat;
 use crate::clock::Clock;
+use crate::faults::Faults;
 use crate::generator::Generator;
 use crate::ledger::{Violation, ViolationKind};
 use crate::options::{Options, Token};
@@ -86,6 +87,7 @@ pub(crate) struct State {
     pub(crate) record: Record,
     /// Channels between one person and a bot, by channel.
     pub(crate) direct: HashMap<Snowflake, DirectChannel>,
+    pub(crate) faults: Faults,
 }
 
 /// A bot.
@@ -216,6 +218,7 @@ impl State {
             mint: Mint::default(),
             record: Record::new(options.ledger_events),
             direct: HashMap::new(),
+            faults: Faults::default(),
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Ledger {
     pub messages: MessageCounts,
     /// Uses of commands.
     pub interactions: InteractionCounts,
+    /// REST calls that a fault of control's hit, by its kind.
+    pub faults: BTreeMap<String, u64>,
     /// Events that users made: sent, answered, lost, doubled, reordered.
     pub events: EventCounts,
     /// Details of events, newest first: those that `?events=` asked for, at most `?limit=`.

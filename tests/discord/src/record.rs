@@ -55,6 +55,8 @@ pub struct Record {
     pub coverage: Coverage,
     /// Uses of commands.
     pub interactions: InteractionCounts,
+    /// Calls of REST that a fault hit, by its kind.
+    pub faults: BTreeMap<String, u64>,
     rest: RestCounts,
 }
 
@@ -109,6 +111,7 @@ impl Record {
             events: Events::new(events),
             coverage: Coverage::default(),
             interactions: InteractionCounts::default(),
+            faults: BTreeMap::new(),
             rest: RestCounts::new(),
         }
     }

@@ -7,6 +7,7 @@
 pub mod answer;
 mod buckets;
 mod channels;
+mod damage;
 mod draft;
 mod form;
 mod gate;
@@ -86,6 +87,11 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route_layer(middleware::from_fn_with_state(gate, pass))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(Arc::clone(discord))
+}
+
+/// Whether there is a route of this template.
+pub fn has_route(template: &str) -> bool {
+    routes().iter().any(|(known, _)| *known == template)
 }
 
 /// The answer to a path of the API that is none of the routes.

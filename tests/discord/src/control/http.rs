@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ControlError;
+use super::faults::FaultFilter;
 use super::messages::ReplyWait;
 use crate::discord::Discord;
 use crate::ledger::LedgerQuery;
@@ -43,6 +44,7 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/control/guilds", get(guilds))
         .route("/control/messages", post(post_message))
         .route("/control/messages/{message}/replies", get(replies))
+        .route("/control/faults", get(faults).post(add_fault).delete(remove_faults))
         .route("/control/settings", get(settings).post(change_settings))
         .route("/control/connections/drop", post(drop_connections))
         .route("/control/guilds/join", post(join_guilds))
@@ -101,6 +103,24 @@ async fn replies(
     };
     match wait {
         Ok(Query(wait)) => respond(discord.replies(id, &wait).await),
+        Err(error) => reject(&bad(error.body_text())),
+    }
+}
+
+async fn faults(State(discord): Discords) -> Response {
+    answer_with(&discord.faults())
+}
+
+async fn add_fault(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|fault| discord.add_fault(fault)))
+}
+
+async fn remove_faults(
+    State(discord): Discords,
+    filter: Result<Query<FaultFilter>, QueryRejection>,
+) -> Response {
+    match filter {
+        Ok(Query(filter)) => respond(discord.remove_faults(filter)),
         Err(error) => reject(&bad(error.body_text())),
     }
 }

@@ -92,6 +92,7 @@ impl Discord {
             last_ready_at_ms: record.last_ready_at_ms,
             messages: record.messages.clone(),
             interactions: record.interactions.clone(),
+            faults: record.faults.clone(),
             events: record.events.counts(query.lost_before(ms(now))),
             event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
             shards: record.coverage.shards(),

@@ -15,8 +15,9 @@ use axum::response::Response;
 use super::answer::{error, unauthorized};
 use super::invalid::{InvalidRequests, banned};
 use super::limits::{Call, Limits, Who};
-use super::{BASE, buckets, unknown_route};
+use super::{BASE, buckets, damage, unknown_route};
 use crate::discord::Discord;
+use crate::faults::{Damage, Fault};
 use crate::options::Token;
 use crate::snowflake::Snowflake;
 
@@ -66,7 +67,22 @@ impl Gate {
         if self.discord.rest_is_down() {
             return error(StatusCode::SERVICE_UNAVAILABLE, 0, "503: Service Unavailable");
         }
-        self.serve(way, request, next).await
+        let template = way.template.as_deref().unwrap_or_default();
+        let Some(fault) = self.discord.fault(request.method().as_str(), template) else {
+            return self.serve(way, request, next).await;
+        };
+        let bucket = buckets::of(request.method(), template);
+        let Fault { damage, executes, .. } = fault;
+        let right = match damage {
+            _ if executes => Some(self.serve(way, request, next).await),
+            Damage::Delay(span) => {
+                damage::wait(span, &self.discord.stop).await;
+                return self.serve(way, request, next).await;
+            }
+            _ => None,
+        };
+        let about = (bucket, self.discord.clock.unix_ms());
+        damage::answer(damage, right, about, &self.discord.stop).await
     }
 
     /// The right answer.

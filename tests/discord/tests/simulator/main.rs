@@ -11,6 +11,7 @@ mod control;
 mod delivery;
 mod entry;
 mod events;
+mod faults;
 mod guilds;
 mod libraries;
 mod moments;
