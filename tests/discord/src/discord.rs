@@ -6,6 +6,7 @@
 mod amend;
 mod bot_reactions;
 pub(crate) mod change;
+mod commands;
 mod delivery;
 mod departure;
 pub(crate) mod entry;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat::Chat;
 use crate::clock::Clock;
+use crate::commands::Commands;
 use crate::faults::Faults;
 use crate::generator::Generator;
 use crate::ledger::{Violation, ViolationKind};
@@ -87,6 +89,7 @@ pub(crate) struct State {
     pub(crate) record: Record,
     /// Channels between one person and a bot, by channel.
     pub(crate) direct: HashMap<Snowflake, DirectChannel>,
+    pub(crate) commands: Commands,
     pub(crate) faults: Faults,
 }
 
@@ -218,6 +221,7 @@ impl State {
             mint: Mint::default(),
             record: Record::new(options.ledger_events),
             direct: HashMap::new(),
+            commands: Commands::default(),
             faults: Faults::default(),
         }
     }

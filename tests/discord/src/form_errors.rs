@@ -138,6 +138,15 @@ impl FormErrors {
             self.add(field, "BASE_TYPE_BAD_LENGTH", format!("Must be between {least} and {most} in length."));
         }
     }
+
+    /// That a number is one of these.
+    pub fn choice(&mut self, field: &str, number: i64, choices: &[i64]) {
+        if !choices.contains(&number) {
+            let choices: Vec<_> = choices.iter().map(ToString::to_string).collect();
+            let message = format!("Value must be one of {{{}}}.", choices.join(", "));
+            self.add(field, "BASE_TYPE_CHOICES", message);
+        }
+    }
 }
 
 /// A field that is there and not null.

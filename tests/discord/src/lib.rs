@@ -10,6 +10,7 @@ pub mod arguments;
 mod chat;
 mod client;
 mod clock;
+mod commands;
 mod control;
 mod discord;
 mod faults;

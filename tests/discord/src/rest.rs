@@ -7,6 +7,7 @@
 pub mod answer;
 mod buckets;
 mod channels;
+mod commands;
 mod damage;
 mod draft;
 mod form;
@@ -37,10 +38,12 @@ pub const BASE: &str = "/api/v10";
 /// The longest body: Discord takes files of 10 MiB.
 const LONGEST_BODY: usize = 11 * 1024 * 1024;
 
-type Routes = [(&'static str, MethodRouter<Arc<Discord>>); 19];
+type Routes = [(&'static str, MethodRouter<Arc<Discord>>); 23];
 
 /// Every route by its template, without the base: the names by which faults and the ledger call it.
 fn routes() -> Routes {
+    let scope = commands::GLOBAL;
+    let guild_scope = commands::OF_GUILD;
     [
         ("/gateway", get(identity::gateway)),
         ("/gateway/bot", get(identity::gateway_bot)),
@@ -67,6 +70,10 @@ fn routes() -> Routes {
             "/channels/{channel}/messages/{message}/reactions/{emoji}/@me",
             put(reactions::add).delete(reactions::remove),
         ),
+        (scope.0, commands::of_scope()),
+        (scope.1, commands::of_command()),
+        (guild_scope.0, commands::of_scope()),
+        (guild_scope.1, commands::of_command()),
     ]
 }
 

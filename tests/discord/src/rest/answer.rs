@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use crate::commands::NotTaken;
 use crate::discord::talk::Refused;
 use crate::form_errors::FormErrors;
 
@@ -83,5 +84,26 @@ pub(crate) fn refused(why: Refused) -> Response {
         Refused::NotInDirectMessages => {
             error(StatusCode::FORBIDDEN, 50003, "Cannot execute action on a DM channel")
         }
+    }
+}
+
+/// Why a command was not taken, in Discord's codes; `retry_after` is the wait in real seconds.
+pub fn not_taken(why: NotTaken, retry_after: f64) -> Response {
+    match why {
+        NotTaken::TooMany(most) => {
+            let message = format!("Maximum number of application commands reached ({most}).");
+            error(StatusCode::BAD_REQUEST, 30032, &message)
+        }
+        NotTaken::TooManyToday(_) => {
+            let message = "Max number of daily application command creates has been reached (200)";
+            let body =
+                json!({ "message": message, "code": 30034, "retry_after": retry_after, "global": false });
+            answer(StatusCode::TOO_MANY_REQUESTS, &body)
+        }
+        NotTaken::NameTaken => {
+            let message = "Application command names must be unique";
+            invalid_form(&FormErrors::of("name", "APPLICATION_COMMANDS_DUPLICATE_NAME", message))
+        }
+        NotTaken::Unknown => error(StatusCode::NOT_FOUND, 10063, "Unknown application command"),
     }
 }

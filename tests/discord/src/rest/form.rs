@@ -51,7 +51,7 @@ impl Unreadable {
 }
 
 /// Reads a body that is any JSON, such as a list.
-fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
+pub fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
     if !kind(headers).to_ascii_lowercase().starts_with("application/json") {
         return Err(Unreadable::ContentType);
     }

@@ -17,6 +17,7 @@ mod libraries;
 mod moments;
 mod remote;
 mod rest;
+mod rest_commands;
 mod rest_limits;
 mod rest_reads;
 mod sessions;
