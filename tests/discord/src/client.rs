@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::control::connections::{DropConnections, Dropped};
 use crate::control::faults::{FaultFilter, FaultState, NewFault, Removed};
 use crate::control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
+use crate::control::interactions::{MadeInteraction, NewInteraction};
 use crate::control::messages::{MadeMessage, NewMessage, Reply, ReplyWait};
 use crate::control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
 use crate::control::tokens::{ChangeToken, ChangedToken};
@@ -144,6 +145,20 @@ impl ControlClient {
     /// The bots' replies to a message.
     pub async fn replies(&self, message: Snowflake, wait: &ReplyWait) -> Result<Vec<Reply>, ClientError> {
         self.get(&format!("/control/messages/{message}/replies"), wait).await
+    }
+
+    /// A user uses a slash command.
+    pub async fn post_interaction(&self, request: &NewInteraction) -> Result<MadeInteraction, ClientError> {
+        self.post("/control/interactions", request).await
+    }
+
+    /// The bots' answers to an interaction.
+    pub async fn interaction_replies(
+        &self,
+        interaction: Snowflake,
+        wait: &ReplyWait,
+    ) -> Result<Vec<Reply>, ClientError> {
+        self.get(&format!("/control/interactions/{interaction}/replies"), wait).await
     }
 
     /// From now on, these REST calls go wrong.

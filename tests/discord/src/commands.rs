@@ -4,6 +4,7 @@
 //! look a command up by its name. A name is there once per kind and scope; registering it again changes it.
 //! Source: Discord, `developers/interactions/application-commands.mdx`. Deliberately absent: permissions, entry points.
 
+pub mod call;
 pub mod choices;
 pub mod definition;
 
@@ -151,6 +152,53 @@ impl Commands {
         registered.commands.len() < before
     }
 
+    /// The command of that name that a user in a guild (or in none) sees, and whose it is: a guild's own before global ones.
+    pub fn find(
+        &self,
+        applications: &[Snowflake],
+        guild: Option<Snowflake>,
+        name: &str,
+    ) -> Option<(Snowflake, Option<Snowflake>, &Command)> {
+        let of_guild = guild.into_iter().map(Some);
+        let mut scopes = of_guild.chain([None]).flat_map(|of| applications.iter().map(move |bot| (*bot, of)));
+        scopes.find_map(|(bot, of)| {
+            let command = self.list((bot, of)).iter().find(|command| command.definition.name == name)?;
+            Some((bot, of, command))
+        })
+    }
+
+    /// Slash commands that can be used there without saying more, and whose they are.
+    pub fn simple(
+        &self,
+        applications: &[Snowflake],
+        guild: Option<Snowflake>,
+    ) -> Vec<(Snowflake, Option<Snowflake>, &Command)> {
+        let of_guild = guild.into_iter().map(Some);
+        let scopes = of_guild.chain([None]).flat_map(|of| applications.iter().map(move |bot| (*bot, of)));
+        let all = scopes.flat_map(|(bot, of)| self.list((bot, of)).iter().map(move |one| (bot, of, one)));
+        all.filter(|(_, _, command)| command.definition.is_simple()).collect()
+    }
+
+    /// Whether there is any such command, wherever.
+    pub fn has_simple(&self) -> bool {
+        self.scopes.values().flat_map(|scope| &scope.commands).any(|command| command.definition.is_simple())
+    }
+
+    /// Names of all commands that a user there sees, for a word of advice.
+    pub fn names(&self, applications: &[Snowflake], guild: Option<Snowflake>) -> Vec<String> {
+        let mut names: Vec<_> = applications
+            .iter()
+            .flat_map(|bot| {
+                let of_guild = guild.map(|guild| self.list((*bot, Some(guild)))).unwrap_or_default();
+                of_guild.iter().chain(self.list((*bot, None)))
+            })
+            .map(|command| command.definition.name.clone())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     fn scope(&mut self, scope: Scope) -> &mut Registered {
         let empty = || Registered { commands: Vec::new(), creates: Window::new(CREATES.0, CREATES.1) };
         self.scopes.entry(scope).or_insert_with(empty)
@@ -281,6 +329,20 @@ mod tests {
             commands.replace(GLOBAL, all, Duration::ZERO, &mut mint).unwrap().iter().map(|c| c.id).collect();
         assert_eq!(after[1], before[1]);
         assert!(!before.contains(&after[0]));
+    }
+
+    #[test]
+    fn a_guilds_own_command_is_found_before_the_global_one_and_only_there() {
+        let (mut commands, mut mint) = (Commands::default(), mint());
+        let guild = Some(Snowflake(7));
+        commands.upsert(GLOBAL, definition(1, "ping"), Duration::ZERO, &mut mint).unwrap();
+        commands.upsert((BOT, guild), definition(1, "ping"), Duration::ZERO, &mut mint).unwrap();
+        let scope = |guild| commands.find(&[BOT], guild, "ping").map(|(_, of, _)| of);
+        assert_eq!(
+            (scope(guild), scope(Some(Snowflake(8))), scope(None)),
+            (Some(guild), Some(None), Some(None))
+        );
+        assert_eq!(commands.names(&[BOT], guild), ["ping"]);
     }
 
     #[test]

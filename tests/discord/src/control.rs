@@ -9,6 +9,7 @@ pub mod faults;
 pub mod generator;
 pub mod guilds;
 pub mod http;
+pub mod interactions;
 pub mod messages;
 pub mod moments;
 pub mod tokens;

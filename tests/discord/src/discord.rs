@@ -14,11 +14,13 @@ mod faults;
 pub(crate) mod generate;
 mod guilds;
 mod history;
+pub(crate) mod interactions;
 mod outage;
 mod reactions;
 pub(crate) mod resume;
 mod snapshot;
 pub(crate) mod talk;
+pub(crate) mod webhooks;
 
 pub use delivery::Delivery;
 pub use departure::End;
@@ -38,6 +40,7 @@ use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::faults::Faults;
 use crate::generator::Generator;
+use crate::interactions::Interactions;
 use crate::ledger::{Violation, ViolationKind};
 use crate::options::{Options, Token};
 use crate::record::Record;
@@ -90,6 +93,7 @@ pub(crate) struct State {
     /// Channels between one person and a bot, by channel.
     pub(crate) direct: HashMap<Snowflake, DirectChannel>,
     pub(crate) commands: Commands,
+    pub(crate) interactions: Interactions,
     pub(crate) faults: Faults,
 }
 
@@ -222,6 +226,7 @@ impl State {
             record: Record::new(options.ledger_events),
             direct: HashMap::new(),
             commands: Commands::default(),
+            interactions: Interactions::default(),
             faults: Faults::default(),
         }
     }

@@ -14,11 +14,13 @@ mod form;
 mod gate;
 mod guilds;
 mod identity;
+mod interactions;
 mod invalid;
 mod limits;
 mod query;
 mod reactions;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub const BASE: &str = "/api/v10";
 /// The longest body: Discord takes files of 10 MiB.
 const LONGEST_BODY: usize = 11 * 1024 * 1024;
 
-type Routes = [(&'static str, MethodRouter<Arc<Discord>>); 23];
+type Routes = [(&'static str, MethodRouter<Arc<Discord>>); 26];
 
 /// Every route by its template, without the base: the names by which faults and the ledger call it.
 fn routes() -> Routes {
@@ -74,6 +76,12 @@ fn routes() -> Routes {
         (scope.1, commands::of_command()),
         (guild_scope.0, commands::of_scope()),
         (guild_scope.1, commands::of_command()),
+        ("/interactions/{interaction}/{token}/callback", post(interactions::callback)),
+        ("/webhooks/{webhook}/{token}", post(webhooks::follow_up)),
+        (
+            "/webhooks/{webhook}/{token}/messages/{message}",
+            get(webhooks::read).patch(webhooks::edit).delete(webhooks::delete),
+        ),
     ]
 }
 

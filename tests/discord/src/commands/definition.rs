@@ -59,6 +59,18 @@ pub struct Definition {
     pub members: Object,
 }
 
+impl Definition {
+    /// Whether it is a slash command that a user can send off as it is.
+    pub fn is_simple(&self) -> bool {
+        let options = self.members.get("options").and_then(Value::as_array);
+        let asks = |option: &Value| {
+            option["required"] == true
+                || option["type"].as_i64().is_some_and(|kind| kind <= SUB_COMMAND_GROUP)
+        };
+        self.kind == CHAT_INPUT && !options.is_some_and(|options| options.iter().any(asks))
+    }
+}
+
 /// Reads one command.
 pub fn read(value: &Value) -> Result<Definition, FormErrors> {
     let mut errors = FormErrors::default();

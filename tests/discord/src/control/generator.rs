@@ -45,8 +45,10 @@ impl Discord {
         if guilds.is_empty() {
             return Err(bad("shard: it has no guild; use a smaller total or start with more --guilds"));
         }
-        if request.interactions > 0 {
-            return Err(bad("interactions: no command is registered yet"));
+        if request.interactions > 0 && !self.has_simple_command() {
+            return Err(bad(
+                "interactions: no slash command without required options is registered; let a bot register one first",
+            ));
         }
         self.generator.start(Work::new(request, guilds, time, self.now()));
         Ok(self.generated())

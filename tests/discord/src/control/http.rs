@@ -44,6 +44,8 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/control/guilds", get(guilds))
         .route("/control/messages", post(post_message))
         .route("/control/messages/{message}/replies", get(replies))
+        .route("/control/interactions", post(post_interaction))
+        .route("/control/interactions/{interaction}/replies", get(interaction_replies))
         .route("/control/faults", get(faults).post(add_fault).delete(remove_faults))
         .route("/control/settings", get(settings).post(change_settings))
         .route("/control/connections/drop", post(drop_connections))
@@ -103,6 +105,25 @@ async fn replies(
     };
     match wait {
         Ok(Query(wait)) => respond(discord.replies(id, &wait).await),
+        Err(error) => reject(&bad(error.body_text())),
+    }
+}
+
+async fn post_interaction(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.post_interaction(request)))
+}
+
+async fn interaction_replies(
+    State(discord): Discords,
+    Path(interaction): Path<String>,
+    wait: Result<Query<ReplyWait>, QueryRejection>,
+) -> Response {
+    let Ok(id) = interaction.parse().map(Snowflake) else {
+        let text = "interaction: found something else in the path; use an interactionId";
+        return reject(&bad(text.to_owned()));
+    };
+    match wait {
+        Ok(Query(wait)) => respond(discord.interaction_replies(id, &wait).await),
         Err(error) => reject(&bad(error.body_text())),
     }
 }

@@ -105,16 +105,22 @@ impl Discord {
 
     /// The bots' replies to a message, as soon as there is what is waited for, or the time is over.
     pub async fn replies(&self, message: Snowflake, wait: &ReplyWait) -> Result<Vec<Reply>, ControlError> {
+        let unknown = || format!("message: {message} is not known; use an id of the last 20,000 messages");
+        self.replies_to(wait, || self.answers_to(message).ok_or_else(unknown)).await
+    }
+
+    /// What `look` finds, as soon as there is what is waited for, or the time is over.
+    pub(crate) async fn replies_to(
+        &self,
+        wait: &ReplyWait,
+        look: impl Fn() -> Result<Vec<Message>, String>,
+    ) -> Result<Vec<Reply>, ControlError> {
         let time = span("waitMs", wait.wait_ms, 0..=LONGEST_WAIT)?;
         let deadline = tokio::time::Instant::now() + time;
         let mut changes = self.changes();
         loop {
             changes.mark_unchanged();
-            let answers = self.answers_to(message).ok_or_else(|| {
-                ControlError::NotFound(format!(
-                    "message: {message} is not known; use an id of the last 20,000 messages"
-                ))
-            })?;
+            let answers = look().map_err(ControlError::NotFound)?;
             let is_wanted =
                 |message: &Message| wait.contains.as_ref().is_none_or(|text| message.content.contains(text));
             let is_over = tokio::time::Instant::now() >= deadline;

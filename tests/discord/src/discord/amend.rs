@@ -1,6 +1,6 @@
 //! Amendments: messages are edited and deleted, and that becomes events, too.
 //!
-//! From: REST. For: the chat and delivery. Source: Discord,
+//! From: REST (bots' messages and answers to interactions). For: the chat and delivery. Source: Discord,
 //! `developers/resources/message.mdx` "Edit Message", "Delete Message". Deliberately absent: what an edit does to a message
 //! (`chat/edit.rs`), bulk deletion.
 

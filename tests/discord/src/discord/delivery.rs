@@ -18,6 +18,7 @@ use crate::members::Members;
 use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::session::log::{Data, Event};
+use crate::settings::InteractionsTo;
 use crate::snowflake::Snowflake;
 use crate::world::{User, mix, objects};
 
@@ -58,18 +59,13 @@ pub(crate) struct Occasion {
 impl State {
     /// Sends the event to every session that gets it.
     pub(crate) fn publish(&mut self, occasion: Occasion) -> Vec<Delivery> {
-        let reached = self.sessions.reached_by(occasion.guild);
+        let reached = self.reached_by(&occasion);
         let mut deliveries = Vec::with_capacity(reached.len());
         if !reached.is_empty() {
             let whole = occasion.data.shared();
             let mut blank: Option<Arc<str>> = None;
             for id in reached {
                 let Some(session) = self.sessions.get(id) else { continue };
-                let is_meant =
-                    occasion.application.is_none_or(|application| application == session.application);
-                if !is_meant || (occasion.intent != 0 && session.intents & occasion.intent == 0) {
-                    continue;
-                }
                 deliveries.push(Delivery {
                     shard: session.shard,
                     total: session.total,
@@ -87,6 +83,29 @@ impl State {
         }
         self.record.events.routed(occasion.number, deliveries.len());
         deliveries
+    }
+
+    /// The sessions that get an event.
+    fn reached_by(&self, occasion: &Occasion) -> Vec<SessionId> {
+        let mut reached = self.sessions.reached_by(occasion.guild);
+        let gets_it = |session: &Session| {
+            let is_meant = occasion.application.is_none_or(|application| application == session.application);
+            is_meant && (occasion.intent == 0 || session.intents & occasion.intent != 0)
+        };
+        reached.retain(|id| self.sessions.get(*id).is_some_and(gets_it));
+        let to_one = self.settings.interactions_to == InteractionsTo::One;
+        if to_one && occasion.name == "INTERACTION_CREATE" && reached.len() > 1 {
+            let is_there =
+                |id: &SessionId| self.sessions.get(*id).is_some_and(|session| session.link.is_some());
+            if reached.iter().any(is_there) {
+                reached.retain(is_there);
+            }
+            // Now this one, now that one: a fleet must not lean on which.
+            let chance = mix(occasion.number.map_or(0, NonZeroU64::get));
+            let index = usize::try_from(chance >> 8).unwrap_or_default() % reached.len();
+            reached = vec![reached[index]];
+        }
+        reached
     }
 
     /// Sends an event of a guild to a session, at once or, where a skew is set, a little later.

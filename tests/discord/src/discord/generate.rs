@@ -78,6 +78,9 @@ impl Discord {
         let author = self.world.member_of(guild, chance >> 8);
         let [messages, reactions, interactions] = work.shares;
         let kind = mix(chance) % (messages + reactions + interactions).max(1);
+        if kind >= messages + reactions && self.make_interaction(state, guild, &author, chance) {
+            return;
+        }
         if let (true, Some((of, message))) = (kind >= messages, work.newest) {
             self.make_reaction(state, of, message, &author);
         } else {

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::delivery::{Delivery, Occasion};
 use super::{DirectChannel, Discord, State, ms};
 use crate::chat::objects::{message as message_object, message_event};
-use crate::chat::{Message, Place, mentioned};
+use crate::chat::{InteractionSource, Message, Place, mentioned};
 use crate::intents;
+use crate::interactions::Closed;
 use crate::ledger::EventKind;
 use crate::options::Token;
 use crate::record::events::Made;
@@ -52,6 +53,8 @@ pub(crate) struct BotMessage {
     pub(crate) enforce_nonce: bool,
     pub(crate) components: Vec<Value>,
     pub(crate) flags: u64,
+    /// The interaction it answers.
+    pub(crate) interaction: Option<InteractionSource>,
 }
 
 /// Why a bot's word was not taken.
@@ -65,6 +68,7 @@ pub(crate) enum Refused {
     TooManyReactions,
     NotTheAuthor,
     NotInDirectMessages,
+    Interaction(Closed),
 }
 
 impl Discord {
@@ -241,7 +245,7 @@ impl Discord {
             at: self.now(),
             edited: None,
             flags: of.flags,
-            interaction: None,
+            interaction: of.interaction.clone(),
             components: of.components.clone(),
             reactions: Vec::new(),
         };

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::commands::NotTaken;
 use crate::discord::talk::Refused;
 use crate::form_errors::FormErrors;
+use crate::interactions::Closed;
 
 /// A JSON body, `application/json` without a charset.
 pub fn answer(status: StatusCode, value: &Value) -> Response {
@@ -83,6 +84,14 @@ pub(crate) fn refused(why: Refused) -> Response {
         }
         Refused::NotInDirectMessages => {
             error(StatusCode::FORBIDDEN, 50003, "Cannot execute action on a DM channel")
+        }
+        Refused::Interaction(Closed::Unknown) => not_found(10062, "Unknown interaction"),
+        Refused::Interaction(Closed::NoWebhook) => not_found(10015, "Unknown Webhook"),
+        Refused::Interaction(Closed::BadToken) => {
+            error(StatusCode::UNAUTHORIZED, 50027, "Invalid Webhook Token")
+        }
+        Refused::Interaction(Closed::Acknowledged) => {
+            error(StatusCode::BAD_REQUEST, 40060, "Interaction has already been acknowledged.")
         }
     }
 }

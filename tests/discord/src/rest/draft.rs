@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::answer::{invalid_form, too_large};
 use super::form::{Form, Unreadable, read_form};
-use crate::chat::edit::Edit;
+use crate::chat::edit::{EPHEMERAL, Edit};
 use crate::discord::talk::BotMessage;
 use crate::form_errors::{FormErrors, Object, present};
 use crate::snowflake::Snowflake;
@@ -112,7 +112,15 @@ impl Draft {
             nonce: self.nonce,
             enforce_nonce: self.enforce_nonce,
             flags: self.flags.unwrap_or_default() & SETTABLE,
+            interaction: None,
         }
+    }
+
+    /// As an answer to an interaction, which may also be for its user only.
+    pub fn answer(self) -> BotMessage {
+        let ephemeral = self.flags.unwrap_or_default() & EPHEMERAL;
+        let message = self.message();
+        BotMessage { flags: message.flags | ephemeral, reference: None, ..message }
     }
 
     /// As an edit.
@@ -189,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_flags_of_bots_are_taken() {
+    fn only_the_flags_of_bots_are_taken_and_ephemeral_only_in_answers() {
         let draft = draft(&json!({ "content": "x", "flags": 64 | 4 | 1 })).unwrap();
-        assert_eq!(draft.message().flags, 4);
+        assert_eq!((draft.clone().message().flags, draft.answer().flags), (4, 68));
     }
 
     #[test]

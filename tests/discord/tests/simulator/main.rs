@@ -6,6 +6,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test's own functions fail like the test")]
 
+mod answers;
 mod client;
 mod control;
 mod delivery;
@@ -13,6 +14,7 @@ mod entry;
 mod events;
 mod faults;
 mod guilds;
+mod interactions;
 mod libraries;
 mod moments;
 mod remote;
