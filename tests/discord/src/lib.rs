@@ -6,6 +6,7 @@
 //! `ledger`, `record`, `discord` (the state behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`.
 //! Deliberately absent: webhooks but those of interactions, components, voice, threads, etf.
 
+mod accept;
 pub mod arguments;
 mod chat;
 mod client;

@@ -12,12 +12,12 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::accept;
 use crate::control::http as control_http;
 use crate::discord::{Discord, generate};
 use crate::gateway;
@@ -66,22 +66,11 @@ impl Simulator {
         let discord = Arc::new(Discord::new(options));
         let stop = discord.stop.clone();
         let router = router(&discord);
-        // Without this, small frames wait for the client's acknowledgements.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was not set");
-            }
-        });
-        // REST counts invalid requests by the peer's address.
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = accept::accept(listener, router, stop.clone());
         let (sweeper, courier) = (sweep(Arc::clone(&discord)), deliver(Arc::clone(&discord)));
         let generator = generate::run(Arc::clone(&discord));
         let server = tokio::spawn(async move {
-            let (served, (), (), ()) = tokio::join!(serving, sweeper, courier, generator);
-            if let Err(error) = served {
-                tracing::error!(%error, "serving ended");
-            }
+            tokio::join!(serving, sweeper, courier, generator);
         });
         Ok(Self { discord, address, stop, server: Some(server) })
     }
