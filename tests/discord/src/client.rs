@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::control::connections::{DropConnections, Dropped};
+use crate::control::connections::{
+    AskHeartbeats, Asked, DropConnections, Dropped, FreezeConnections, Frozen,
+};
 use crate::control::faults::{FaultFilter, FaultState, NewFault, Removed};
 use crate::control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
 use crate::control::interactions::{MadeInteraction, NewInteraction};
@@ -179,6 +181,16 @@ impl ControlClient {
     /// Drops connections.
     pub async fn drop_connections(&self, request: &DropConnections) -> Result<Dropped, ClientError> {
         self.post("/control/connections/drop", request).await
+    }
+
+    /// Freezes connections.
+    pub async fn freeze_connections(&self, request: &FreezeConnections) -> Result<Frozen, ClientError> {
+        self.post("/control/connections/freeze", request).await
+    }
+
+    /// Asks for heartbeats out of turn.
+    pub async fn ask_heartbeats(&self, request: &AskHeartbeats) -> Result<Asked, ClientError> {
+        self.post("/control/connections/heartbeat", request).await
     }
 
     /// Starts the generator.

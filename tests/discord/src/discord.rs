@@ -7,6 +7,7 @@ mod amend;
 mod bot_reactions;
 pub(crate) mod change;
 mod commands;
+mod connections;
 mod delivery;
 mod departure;
 pub(crate) mod entry;

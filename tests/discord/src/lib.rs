@@ -4,7 +4,7 @@
 //! demo (as a pod), and people who write bots (the binary `discord-sim`). Files, in the direction of imports:
 //! `snowflake`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`, `interactions`, `faults`,
 //! `ledger`, `record`, `discord` (the state behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`.
-//! Deliberately absent: webhooks but those of interactions, components, voice, threads, etf.
+//! Deliberately absent: webhooks but those of interactions, components, voice, threads, ETF.
 
 mod accept;
 pub mod arguments;
@@ -35,7 +35,9 @@ mod world;
 
 pub use client::{ClientError, ControlClient};
 pub use control::ControlError;
-pub use control::connections::{DropConnections, Dropped, How};
+pub use control::connections::{
+    AskHeartbeats, Asked, DropConnections, Dropped, FreezeConnections, Frozen, How,
+};
 pub use control::faults::{FaultFilter, FaultKind, FaultState, NewFault, Removed};
 pub use control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
 pub use control::interactions::{MadeInteraction, NewInteraction};

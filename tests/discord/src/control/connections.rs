@@ -1,7 +1,9 @@
 //! Connections that are chosen, and what is done to them.
 //!
 //! From: `POST /control/connections/...`. For: faults on single connections. Chosen are the connections of a shard, of a
-//! session, or all that have a session. Deliberately absent: the effects (`discord/change.rs`).
+//! session, or all that have a session. Deliberately absent: the effects (`discord/change.rs`, `discord/connections.rs`).
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,9 @@ use crate::discord::Discord;
 use crate::discord::change::{Chosen, Drop};
 use crate::session::id::SessionId;
 use crate::snowflake::ShardOf;
+
+/// The longest freeze.
+const LONGEST_FREEZE: Duration = Duration::from_secs(60 * 60);
 
 /// Connections to be dropped.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -54,6 +59,52 @@ pub struct Dropped {
     pub dropped: usize,
 }
 
+/// Connections to be frozen: TCP stays open, and nothing is read or written until the time is over.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FreezeConnections {
+    /// Of this shard; with `total`. Without shard, total and session, all connections that have a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
+    /// Of this total.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// Of this session; without `shard` and `total`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// For so long in real time: 1 to 3,600,000.
+    pub for_ms: u64,
+}
+
+/// How many connections were frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// So many.
+    pub frozen: usize,
+}
+
+/// Connections over which the server asks for a heartbeat, with op 1.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AskHeartbeats {
+    /// Of this shard; with `total`. Without shard, total and session, all connections that have a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
+    /// Of this total.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// Of this session; without `shard` and `total`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+/// How many connections were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// So many.
+    pub asked: usize,
+}
+
 impl DropConnections {
     /// All connections that have a session.
     pub fn all(how: How) -> Self {
@@ -85,6 +136,23 @@ impl Discord {
             }
         };
         Ok(Dropped { dropped: self.drop_connections(chosen, how) })
+    }
+
+    /// Freezes connections.
+    pub fn freeze_connections(&self, request: FreezeConnections) -> Result<Frozen, ControlError> {
+        let chosen = chosen(request.shard, request.total, request.session_id)?;
+        let span = Duration::from_millis(request.for_ms);
+        if span.is_zero() || span > LONGEST_FREEZE {
+            let (found, most) = (request.for_ms, LONGEST_FREEZE.as_millis());
+            return Err(bad(format!("forMs: found {found}; use 1 to {most}")));
+        }
+        Ok(Frozen { frozen: self.freeze(chosen, span) })
+    }
+
+    /// Asks for heartbeats out of turn.
+    pub fn ask_heartbeats(&self, request: AskHeartbeats) -> Result<Asked, ControlError> {
+        let chosen = chosen(request.shard, request.total, request.session_id)?;
+        Ok(Asked { asked: self.ask_for_heartbeats(chosen) })
     }
 }
 

@@ -49,6 +49,8 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/control/faults", get(faults).post(add_fault).delete(remove_faults))
         .route("/control/settings", get(settings).post(change_settings))
         .route("/control/connections/drop", post(drop_connections))
+        .route("/control/connections/freeze", post(freeze_connections))
+        .route("/control/connections/heartbeat", post(ask_heartbeats))
         .route("/control/guilds/join", post(join_guilds))
         .route("/control/guilds/leave", post(leave_guilds))
         .route("/control/guilds/outage", post(guild_outage))
@@ -156,6 +158,14 @@ async fn change_settings(State(discord): Discords, body: Body) -> Response {
 
 async fn drop_connections(State(discord): Discords, body: Body) -> Response {
     respond(read(body).and_then(|request| discord.drop_connection(request)))
+}
+
+async fn freeze_connections(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.freeze_connections(request)))
+}
+
+async fn ask_heartbeats(State(discord): Discords, body: Body) -> Response {
+    respond(read(body).and_then(|request| discord.ask_heartbeats(request)))
 }
 
 async fn join_guilds(State(discord): Discords, body: Body) -> Response {
