@@ -58,7 +58,6 @@ identifies left, time factor {factor}
               ConfigBuilder::new(token, intents).proxy_url(\"ws://{at}\".to_owned())
   discord.py  discord.http.Route.BASE = \"http://{at}/api/v10\"
               discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(\"ws://{at}/\")
-              (without the package zstandard: zstd-stream is not simulated)
   hikari      hikari.GatewayBot(token, rest_url=\"http://{at}/api/v10\")
   discord.js  new Client({{ intents, rest: {{ api: \"http://{at}/api\" }} }})
 

@@ -170,10 +170,9 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
         .to_owned();
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => upgrade
-            .max_message_size(gateway::LONGEST_MESSAGE)
-            .max_frame_size(gateway::LONGEST_MESSAGE)
-            .on_upgrade(move |socket| gateway::serve(socket, query, host, discord)),
+        Ok(upgrade) => {
+            gateway::bounded(upgrade).on_upgrade(move |socket| gateway::serve(socket, query, host, discord))
+        }
         Err(rejection) => rejection.into_response(),
     }
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 /// Longer than anything takes, even with all cores busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,10 +38,19 @@ pub enum Heard {
 
 pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    inflate: Option<Decompress>,
+    stream: Stream,
     /// Sequence number of the last dispatch.
     pub sequence: u64,
     pub session: String,
+    /// Reason of the close, once there was one.
+    pub reason: String,
+}
+
+/// What the connection's messages are compressed as, with the one context that they all need.
+enum Stream {
+    Plain,
+    Zlib(Decompress),
+    Zstd(DCtx<'static>),
 }
 
 impl Client {
@@ -53,8 +63,14 @@ impl Client {
     pub async fn connect_with(simulator: &Simulator, path_and_query: &str) -> Self {
         let url = format!("{}{path_and_query}", simulator.gateway_url());
         let (socket, _) = connect_async(url).await.expect("the gateway takes connections");
-        let inflate = path_and_query.contains("zlib-stream").then(|| Decompress::new(true));
-        Self { socket, inflate, sequence: 0, session: String::new() }
+        let stream = if path_and_query.contains("zlib-stream") {
+            Stream::Zlib(Decompress::new(true))
+        } else if path_and_query.contains("zstd-stream") {
+            Stream::Zstd(DCtx::create())
+        } else {
+            Stream::Plain
+        };
+        Self { socket, stream, sequence: 0, session: String::new(), reason: String::new() }
     }
 
     pub async fn greeted(mut self) -> Self {
@@ -88,8 +104,22 @@ impl Client {
             .await;
     }
 
+    /// Sends a heartbeat and takes its answer, so that what was sent before is known to be done.
+    pub async fn beat(&mut self) {
+        self.send(&json!({ "op": 1, "d": self.sequence })).await;
+        assert_eq!(self.frame().await["op"], 11);
+    }
+
     pub async fn send(&mut self, frame: &Value) {
         self.send_raw(Message::text(frame.to_string())).await;
+    }
+
+    /// Sends it so many times at once.
+    pub async fn burst(&mut self, frame: &Value, count: usize) {
+        for _ in 0..count {
+            let _ = self.socket.feed(Message::text(frame.to_string())).await;
+        }
+        let _ = self.socket.flush().await;
     }
 
     /// Sends; that the connection is already gone is for the reading side to notice.
@@ -110,8 +140,9 @@ impl Client {
                 tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the gateway says something");
             let text = match message {
                 Some(Ok(Message::Text(text))) => text.to_string(),
-                Some(Ok(Message::Binary(bytes))) => self.inflated(&bytes),
+                Some(Ok(Message::Binary(bytes))) => self.stream.read(&bytes),
                 Some(Ok(Message::Close(frame))) => {
+                    self.reason = frame.as_ref().map(|frame| frame.reason.to_string()).unwrap_or_default();
                     return Heard::Closed(frame.map(|frame| frame.code.into()));
                 }
                 Some(Ok(_)) => continue,
@@ -171,14 +202,27 @@ impl Client {
             }
         }
     }
+}
 
-    fn inflated(&mut self, bytes: &[u8]) -> String {
-        assert!(bytes.ends_with(&[0, 0, 0xFF, 0xFF]), "each message is flushed");
-        let context = self.inflate.as_mut().expect("binary only with compression");
-        let mut text = Vec::with_capacity(64 * 1024);
-        context
-            .decompress_vec(bytes, &mut text, FlushDecompress::Sync)
-            .expect("one stream for the connection");
+impl Stream {
+    fn read(&mut self, bytes: &[u8]) -> String {
+        let mut text = Vec::with_capacity(256 * 1024);
+        match self {
+            Self::Plain => panic!("binary only with compression"),
+            Self::Zlib(context) => {
+                assert!(bytes.ends_with(&[0, 0, 0xFF, 0xFF]), "each message is flushed");
+                context
+                    .decompress_vec(bytes, &mut text, FlushDecompress::Sync)
+                    .expect("one stream for the connection");
+            }
+            Self::Zstd(context) => {
+                let (mut input, mut output) = (InBuffer::around(bytes), OutBuffer::around(&mut text));
+                while input.pos() < bytes.len() {
+                    let left = context.decompress_stream(&mut output, &mut input).expect("one stream");
+                    assert_ne!(left, 0, "the frame never ends");
+                }
+            }
+        }
         String::from_utf8(text).expect("UTF-8")
     }
 }

@@ -23,3 +23,4 @@ mod rest_commands;
 mod rest_limits;
 mod rest_reads;
 mod sessions;
+mod transport;

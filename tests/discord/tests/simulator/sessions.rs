@@ -135,22 +135,6 @@ async fn a_resume_takes_the_session_from_a_connection_that_is_still_open_or_not_
 }
 
 #[tokio::test]
-async fn zlib_stream_is_one_stream_for_the_whole_connection() {
-    let simulator = start(options()).await;
-    let mut client =
-        Client::connect_with(&simulator, "/?v=10&encoding=json&compress=zlib-stream").await.greeted().await;
-    client.identify(0, 1, INTENTS).await;
-    client.dispatch("READY").await;
-    for _ in 0..40 {
-        client.dispatch("GUILD_CREATE").await;
-    }
-    client.send(&json!({ "op": 1, "d": 41 })).await;
-    assert_eq!(client.frame().await["op"], 11);
-    write(&simulator, "compressed");
-    assert_eq!(client.dispatch("MESSAGE_CREATE").await["content"], "compressed");
-}
-
-#[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_and_memory_stays_bounded() {
     let simulator = start(Options { guilds: 1, replay_events: 50, ..options() }).await;
     let _client = Client::ready(&simulator, 0, 1).await;
