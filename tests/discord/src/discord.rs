@@ -6,6 +6,7 @@
 mod amend;
 mod bot_reactions;
 pub(crate) mod change;
+pub(crate) mod chunks;
 mod commands;
 mod connections;
 mod delivery;
@@ -53,6 +54,7 @@ use crate::session::wire::{Order, Wire};
 use crate::settings::{InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings};
 use crate::snowflake::{Mint, Snowflake};
 use crate::world::{User, World, mix};
+use chunks::MemberRequests;
 
 /// Messages that are kept.
 const MESSAGES: usize = 20_000;
@@ -106,6 +108,7 @@ pub(crate) struct Application {
     pub(crate) description: String,
     pub(crate) budget: Budget,
     pub(crate) identifies: IdentifyLimit,
+    pub(crate) member_requests: MemberRequests,
 }
 
 /// A channel between one person and a bot.
@@ -194,6 +197,7 @@ impl State {
                 description: "A bot in a simulated Discord.".to_owned(),
                 budget: Budget::new(total, remaining, rules::BUDGET_SPAN),
                 identifies: IdentifyLimit::new(rules::IDENTIFY_SPAN),
+                member_requests: MemberRequests::new(chunks::MEMBERS_SPAN),
             };
             (id, application)
         });

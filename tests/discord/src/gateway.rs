@@ -7,6 +7,7 @@
 //! that never identify: they must heartbeat like all others, else 4009.
 
 mod encoder;
+mod fields;
 mod frames;
 mod reader;
 mod writer;
@@ -101,9 +102,13 @@ async fn patience(wire: &Wire) {
 /// Reads on until the client has answered the close. To drop the connection with something unread would take the close
 /// from a client that has not read it yet.
 async fn farewell(stream: &mut SplitStream<WebSocket>) {
-    while let Some(Ok(message)) = stream.next().await
-        && !matches!(message, Message::Close(_))
-    {}
+    let mut pings = 0;
+    while let Some(Ok(message)) = stream.next().await {
+        pings += usize::from(matches!(message, Message::Ping(_)));
+        if matches!(message, Message::Close(_)) || pings > reader::PINGS {
+            return;
+        }
+    }
 }
 
 impl Query {

@@ -145,6 +145,8 @@ pub enum ViolationKind {
     NotAuthenticated,
     /// IDENTIFY or RESUME after IDENTIFY: 4005.
     AlreadyAuthenticated,
+    /// All members of a guild asked for again within 30 s, or without GUILD_MEMBERS: `RATE_LIMITED`, or no answer.
+    MemberRequest,
     /// A RESUME with a sequence that was never sent: 4007.
     Sequence,
     /// A shard that cannot be: 4010.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Discord, State};
 use crate::chat::objects::without_content;
@@ -20,7 +19,7 @@ use crate::session::id::SessionId;
 use crate::session::log::{Data, Event};
 use crate::settings::InteractionsTo;
 use crate::snowflake::Snowflake;
-use crate::world::{User, mix, objects};
+use crate::world::mix;
 
 /// A session that got an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,42 +149,6 @@ impl Discord {
             }
         }
         state.transit.next_due()
-    }
-
-    /// Answers op 8 with one GUILD_MEMBERS_CHUNK, for that session alone; a guild of another shard is not answered.
-    pub(crate) fn send_members(
-        &self,
-        session: SessionId,
-        guild: Snowflake,
-        (query, limit): (Option<&str>, usize),
-        users: &[Snowflake],
-        nonce: Option<&str>,
-    ) {
-        let mut state = self.change();
-        let Some(of) = state.sessions.get_mut(session) else { return };
-        if !self.world.has_guild(guild) || guild.shard(of.total) != of.shard {
-            return;
-        }
-        let application = of.application;
-        let mut people = self.world.members_of(guild);
-        people.extend(state.applications.get(&application).map(|application| application.user.clone()));
-        let wanted = |user: &&User| match query {
-            Some(beginning) => user.name.starts_with(beginning),
-            None => users.contains(&user.id),
-        };
-        let limit = if limit == 0 { people.len() } else { limit };
-        let members: Vec<_> =
-            people.iter().filter(wanted).take(limit).map(|user| objects::member(guild, user)).collect();
-        let missing: Vec<_> = users.iter().filter(|id| people.iter().all(|user| user.id != **id)).collect();
-        let mut data = json!({
-            "guild_id": guild, "members": members, "chunk_index": 0, "chunk_count": 1, "not_found": missing,
-        });
-        if let Some(nonce) = nonce {
-            data["nonce"] = json!(nonce);
-        }
-        let data = Data::Members(Members::from(data).shared());
-        let event = Event { name: "GUILD_MEMBERS_CHUNK", data, number: None };
-        state.send(self.now(), session, Some(guild), event);
     }
 }
 

@@ -1,90 +1,85 @@
-//! Frames: what a client sends, read and checked, and the server's fixed answers.
+//! Frames: what a client sends, read and checked to the last field, and the server's fixed answers.
 //!
 //! From: a text message. For: the reader, which only has to act. What cannot be read is a close code right here.
-//! Source: Discord, `developers/topics/opcodes-and-status-codes.mdx` and `developers/events/gateway-events.mdx`.
-//! Deliberately absent: dispatches (`discord/snapshot.rs` writes those out).
+//! Source: Discord, `developers/topics/opcodes-and-status-codes.mdx` and `developers/events/gateway-events.mdx`; where
+//! those say less than clients need, what discord.py, hikari, discord.js and twilight send is taken. Fields that are not
+//! known are not looked at. Deliberately absent: dispatches (`discord/snapshot.rs` writes those out).
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::fields::{Fields, integer, optional, payload, required, snowflake, snowflakes};
+use crate::discord::chunks::{MembersRequest, Wanted};
 use crate::discord::entry::IdentifyRequest;
 use crate::discord::resume::ResumeRequest;
+use crate::ledger::ViolationKind;
 use crate::options::Token;
-use crate::snowflake::Snowflake;
 
 /// The longest payload that a client may send, in bytes.
 const LONGEST_PAYLOAD: usize = 4096;
+/// The longest nonce that is given back, in bytes.
+const LONGEST_NONCE: usize = 32;
+/// What a presence may be.
+const STATUSES: [&str; 5] = ["online", "dnd", "idle", "invisible", "offline"];
 
 /// Op 11.
 pub const HEARTBEAT_ACK: &str = r#"{"t":null,"s":null,"op":11,"d":null}"#;
 /// Op 9, not to be resumed.
 pub const INVALID_SESSION: &str = r#"{"t":null,"s":null,"op":9,"d":false}"#;
 
+/// A message that is not text.
+pub const BINARY: Unreadable = Unreadable::Payload(payload!("binary, but the encoding is json"));
+/// A message that cannot be text.
+pub const NOT_UTF8: Unreadable = Unreadable::Payload(payload!("not UTF-8"));
+/// A message that is not even read to its end.
+pub const TOO_LONG: Unreadable = Unreadable::Payload(payload!("longer than 4096 bytes, by far"));
+
 /// A client's frame.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Op 1.
-    Heartbeat,
+    /// Op 1, with the last sequence that the client has had.
+    Heartbeat(Option<u64>),
     /// Op 2.
     Identify(IdentifyRequest),
     /// Op 6.
     Resume(ResumeRequest),
     /// Op 8.
     RequestMembers(MembersRequest),
-    /// Ops 3, 4, 31: taken and without effect, since presences, voice and sounds are not simulated.
+    /// Ops 3, 4, 31, 43: taken and without effect, since presences, voice and sounds are not simulated.
     Other,
-}
-
-/// Op 8: some of a guild's members.
-#[derive(Debug, Deserialize)]
-pub struct MembersRequest {
-    /// The guild.
-    pub guild_id: Snowflake,
-    /// Beginning of the names wanted; empty for all.
-    pub query: Option<String>,
-    /// At most so many; 0 for all.
-    #[serde(default)]
-    pub limit: usize,
-    /// The users wanted, one or several.
-    #[serde(default)]
-    user_ids: Value,
-    /// Given back as it came.
-    pub nonce: Option<String>,
 }
 
 /// What is wrong with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
+    /// 1002: not WebSocket (RFC 6455), so no frame at all.
+    Protocol,
     /// 4001.
     UnknownOpcode,
-    /// 4002.
+    /// 4002, with the reason.
     Payload(&'static str),
+    /// 4007, as it stands in the RESUME.
+    Sequence,
     /// 4010, as it stands in the IDENTIFY.
     Shard,
 }
 
-#[derive(Deserialize)]
-struct Frame {
-    op: u64,
-    #[serde(default)]
-    d: Value,
+impl Unreadable {
+    /// The code and reason that the client hears, and the rule that it broke.
+    pub fn close(self) -> (u16, &'static str, ViolationKind) {
+        match self {
+            Self::Protocol => (1002, "Not WebSocket as in RFC 6455.", ViolationKind::Payload),
+            Self::UnknownOpcode => (4001, "Unknown opcode.", ViolationKind::Opcode),
+            Self::Payload(reason) => (4002, reason, ViolationKind::Payload),
+            Self::Sequence => (4007, "Invalid seq.", ViolationKind::Sequence),
+            Self::Shard => (4010, "Invalid shard.", ViolationKind::Shard),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-struct IdentifyData {
-    token: String,
-    #[serde(default)]
-    shard: Option<Value>,
-    #[serde(default)]
-    intents: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct ResumeData {
-    token: String,
-    session_id: String,
-    seq: u64,
+impl From<&'static str> for Unreadable {
+    fn from(reason: &'static str) -> Self {
+        Self::Payload(reason)
+    }
 }
 
 /// Op 10.
@@ -96,84 +91,126 @@ pub fn hello(interval_ms: u64) -> String {
 /// Reads a frame; `again` is whether the connection has a session.
 pub fn read(text: &str, again: bool) -> Result<Incoming, Unreadable> {
     if text.len() > LONGEST_PAYLOAD {
-        return Err(Unreadable::Payload("longer than 4096 bytes"));
+        return Err(Unreadable::Payload(payload!("longer than 4096 bytes")));
     }
-    let frame: Option<Frame> = serde_json::from_str(text).ok().and_then(object);
-    let frame = frame.ok_or(Unreadable::Payload("not a JSON object with op"))?;
-    match frame.op {
-        1 if frame.d.is_null() || frame.d.is_u64() => Ok(Incoming::Heartbeat),
-        1 => Err(Unreadable::Payload("a heartbeat's d is a sequence or null")),
-        2 => identify(frame.d, again).map(Incoming::Identify),
-        3 | 4 | 31 if frame.d.is_object() => Ok(Incoming::Other),
-        3 | 4 | 31 => Err(Unreadable::Payload("d is not an object")),
-        6 => {
-            let data: ResumeData =
-                object(frame.d).ok_or(Unreadable::Payload("RESUME needs token, session_id, seq"))?;
-            let token = Token::new(&data.token);
-            Ok(Incoming::Resume(ResumeRequest { token, session_id: data.session_id, sequence: data.seq }))
+    let frame: Option<Value> = serde_json::from_str(text).ok();
+    let frame = frame.as_ref().and_then(Value::as_object).ok_or(payload!("not a JSON object"))?;
+    let op = required(frame, "op", integer, payload!("op is not an integer"))?;
+    let data = || required(frame, "d", Value::as_object, payload!("d is not an object"));
+    match op {
+        1 => {
+            let sequence = optional(frame, "d", Value::as_u64, payload!("d is neither a sequence nor null"))?;
+            Ok(Incoming::Heartbeat(sequence))
         }
-        8 => object(frame.d)
-            .map(Incoming::RequestMembers)
-            .ok_or(Unreadable::Payload("a request of members needs guild_id")),
+        2 => identify(data()?, again).map(Incoming::Identify),
+        3 => Ok(presence(data()?).map(|()| Incoming::Other)?),
+        4 => Ok(voice_state(data()?).map(|()| Incoming::Other)?),
+        6 => resume(data()?).map(Incoming::Resume),
+        8 => Ok(members(data()?).map(Incoming::RequestMembers)?),
+        31 => {
+            required(data()?, "guild_ids", snowflakes, payload!("guild_ids is not an array of snowflakes"))?;
+            Ok(Incoming::Other)
+        }
+        43 => Ok(channel_info(data()?).map(|()| Incoming::Other)?),
         _ => Err(Unreadable::UnknownOpcode),
     }
 }
 
-fn identify(data: Value, again: bool) -> Result<IdentifyRequest, Unreadable> {
-    let data: IdentifyData = object(data).ok_or(Unreadable::Payload("IDENTIFY needs token and intents"))?;
-    let shard = match data.shard {
-        None | Some(Value::Null) => (0, 1),
-        Some(shard) => serde_json::from_value(shard).map_err(|_| Unreadable::Shard)?,
-    };
-    Ok(IdentifyRequest { token: Token::new(&data.token), shard, intents: data.intents, again })
-}
-
-/// Reads an object as such: serde would take an array's elements for the fields, too.
-fn object<T: DeserializeOwned>(value: Value) -> Option<T> {
-    value.is_object().then(|| serde_json::from_value(value).ok()).flatten()
-}
-
-impl MembersRequest {
-    /// The users wanted by id; empty where the request goes by name.
-    pub fn users(&self) -> Vec<Snowflake> {
-        let one = serde_json::from_value(self.user_ids.clone()).map(|id| vec![id]);
-        one.or_else(|_| serde_json::from_value(self.user_ids.clone())).unwrap_or_default()
+fn identify(data: &Fields, again: bool) -> Result<IdentifyRequest, Unreadable> {
+    let token = required(data, "token", Value::as_str, payload!("token is not a string"))?;
+    required(data, "properties", Value::as_object, payload!("properties is not an object"))?;
+    optional(data, "compress", Value::as_bool, payload!("compress is not a boolean"))?;
+    let threshold = |value: &Value| value.as_u64().filter(|members| (50..=250).contains(members));
+    let problem = payload!("large_threshold is not an integer from 50 to 250");
+    optional(data, "large_threshold", threshold, problem)?;
+    if let Some(of) = optional(data, "presence", Value::as_object, payload!("presence is not an object"))? {
+        presence(of)?;
     }
+    let intents = optional(data, "intents", integer, payload!("intents is not an integer"))?;
+    let shard = optional(data, "shard", two_integers, payload!("shard is not [id, total], two integers"))?;
+    let (id, total) = shard.unwrap_or((0, 1));
+    let (Ok(id), Ok(total)) = (u32::try_from(id), u32::try_from(total)) else {
+        return Err(Unreadable::Shard);
+    };
+    Ok(IdentifyRequest {
+        token: Token::new(token),
+        shard: (id, total),
+        // What is below zero or beyond 64 bits has bits that do not exist.
+        intents: intents.map(|bits| u64::try_from(bits).unwrap_or(u64::MAX)),
+        again,
+    })
+}
+
+fn two_integers(value: &Value) -> Option<(i128, i128)> {
+    match value.as_array()?.as_slice() {
+        [id, total] => Some((integer(id)?, integer(total)?)),
+        _ => None,
+    }
+}
+
+/// Fields may be missing: discord.py leaves `activities` out and writes `since` as a fraction.
+fn presence(data: &Fields) -> Result<(), &'static str> {
+    let status = |value: &Value| STATUSES.contains(&value.as_str()?).then_some(());
+    let activity = |value: &Value| Some(value.get("name")?.is_string() && value.get("type")?.is_u64());
+    let activities =
+        |value: &Value| value.as_array()?.iter().all(|one| activity(one) == Some(true)).then_some(());
+    optional(data, "status", status, payload!("status is not online, dnd, idle, invisible or offline"))?;
+    let problem = payload!("activities is not an array of objects with name and type");
+    optional(data, "activities", activities, problem)?;
+    optional(data, "since", Value::as_f64, payload!("since is neither a number nor null"))?;
+    optional(data, "afk", Value::as_bool, payload!("afk is not a boolean"))?;
+    Ok(())
+}
+
+fn voice_state(data: &Fields) -> Result<(), &'static str> {
+    required(data, "guild_id", snowflake, payload!("guild_id is not a snowflake"))?;
+    optional(data, "channel_id", snowflake, payload!("channel_id is neither a snowflake nor null"))?;
+    optional(data, "self_mute", Value::as_bool, payload!("self_mute is not a boolean"))?;
+    optional(data, "self_deaf", Value::as_bool, payload!("self_deaf is not a boolean"))?;
+    Ok(())
+}
+
+fn channel_info(data: &Fields) -> Result<(), &'static str> {
+    required(data, "guild_id", snowflake, payload!("guild_id is not a snowflake"))?;
+    let names = |value: &Value| value.as_array()?.iter().all(Value::is_string).then_some(());
+    required(data, "fields", names, payload!("fields is not an array of strings"))
+}
+
+fn resume(data: &Fields) -> Result<ResumeRequest, Unreadable> {
+    let token = required(data, "token", Value::as_str, payload!("token is not a string"))?;
+    let session = required(data, "session_id", Value::as_str, payload!("session_id is not a string"))?;
+    let sequence = required(data, "seq", integer, payload!("seq is not an integer"))?;
+    let sequence = u64::try_from(sequence).map_err(|_| Unreadable::Sequence)?;
+    Ok(ResumeRequest { token: Token::new(token), session_id: session.to_owned(), sequence })
+}
+
+/// `user_ids` wins over `query`: hikari always sends an empty `query` along.
+fn members(data: &Fields) -> Result<MembersRequest, &'static str> {
+    let guild = required(data, "guild_id", snowflake, payload!("guild_id is not a snowflake"))?;
+    let query = optional(data, "query", Value::as_str, payload!("query is not a string"))?;
+    let limit = optional(data, "limit", Value::as_u64, payload!("limit is not an integer from 0 on"))?;
+    let presences = optional(data, "presences", Value::as_bool, payload!("presences is not a boolean"))?;
+    let one_or_more = |value: &_| snowflakes(value).or_else(|| Some(vec![snowflake(value)?]));
+    let users =
+        optional(data, "user_ids", one_or_more, payload!("user_ids is neither a snowflake nor an array"))?;
+    let wanted = match (users, query, limit) {
+        (Some(users), ..) => Wanted::Users(users),
+        (None, Some(beginning), Some(limit)) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Wanted::Named { beginning: beginning.to_owned(), limit }
+        }
+        (None, Some(_), None) => return Err(payload!("query needs a limit")),
+        (None, None, _) => return Err(payload!("one of query and user_ids is needed")),
+    };
+    // "If you send an invalid nonce it will be ignored".
+    let nonce = data.get("nonce").and_then(Value::as_str).filter(|nonce| nonce.len() <= LONGEST_NONCE);
+    Ok(MembersRequest {
+        guild,
+        wanted,
+        presences: presences.unwrap_or_default(),
+        nonce: nonce.map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_bad_frame_gets_its_code() {
-        let long = format!(r#"{{"op":1,"d":null,"x":"{}"}}"#, "x".repeat(4096));
-        let table = [
-            ("{", "Payload"),
-            ("[]", "Payload"),
-            ("[1,null]", "Payload"),
-            (r#"{"op":2,"d":["x",[0,1],1]}"#, "Payload"),
-            (r#"{"d":1}"#, "Payload"),
-            (r#"{"op":1,"d":"x"}"#, "Payload"),
-            (&long, "Payload"),
-            (r#"{"op":2,"d":{}}"#, "Payload"),
-            (r#"{"op":2,"d":{"token":"x","shard":[0]}}"#, "Shard"),
-            (r#"{"op":2,"d":{"token":"x","shard":[-1,2]}}"#, "Shard"),
-            (r#"{"op":6,"d":{"token":"x"}}"#, "Payload"),
-            (r#"{"op":0,"d":null}"#, "UnknownOpcode"),
-            (r#"{"op":99,"d":null}"#, "UnknownOpcode"),
-        ];
-        for (text, expected) in table {
-            let error = read(text, false).unwrap_err();
-            assert!(format!("{error:?}").starts_with(expected), "{text}: {error:?}");
-        }
-    }
-
-    #[test]
-    fn an_identify_without_a_shard_is_the_only_shard() {
-        let incoming = read(r#"{"op":2,"d":{"token":"Bot x","intents":1}}"#, false).unwrap();
-        let Incoming::Identify(identify) = incoming else { panic!("{incoming:?}") };
-        assert_eq!((identify.shard, identify.intents), ((0, 1), Some(1)));
-        assert_eq!(identify.token, Token::new("x"));
-    }
-}
+mod tests;

@@ -4,11 +4,14 @@
 //! sends. Deliberately absent: rules of entry (`discord/entry.rs`) and the shapes of frames (`gateway/frames.rs`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use futures::StreamExt;
 use futures::stream::SplitStream;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::frames::{self, Incoming, Unreadable};
 use super::{farewell, lost};
@@ -19,6 +22,9 @@ use crate::rules::{SEND_SPAN, SendLimit};
 use crate::session::id::SessionId;
 use crate::session::wire::{Order, Wire};
 
+/// WebSocket pings between two heartbeats. Discord names no limit; this one bounds the pongs that wait for a client.
+pub const PINGS: usize = 1000;
+
 /// One connection's reader.
 pub struct Reader {
     discord: Arc<Discord>,
@@ -26,16 +32,17 @@ pub struct Reader {
     host: String,
     session: Option<SessionId>,
     sends: SendLimit,
-    deadline: Instant,
+    pings: usize,
+    heard_at: Instant,
+    frozen_before: Duration,
 }
 
 impl Reader {
     /// A reader that has heard nothing yet.
     pub fn new(discord: Arc<Discord>, wire: Arc<Wire>, host: String) -> Self {
         let sends = SendLimit::new(SEND_SPAN);
-        let mut reader = Self { discord, wire, host, session: None, sends, deadline: Instant::now() };
-        reader.alive();
-        reader
+        let (pings, heard_at, frozen_before) = (0, Instant::now(), Duration::ZERO);
+        Self { discord, wire, host, session: None, sends, pings, heard_at, frozen_before }
     }
 
     /// The session that this connection has.
@@ -50,25 +57,30 @@ impl Reader {
                 farewell(&mut stream).await;
                 return End::Client(None);
             }
-            let Ok(message) = tokio::time::timeout_at(self.deadline, stream.next()).await else {
-                self.close((4009, "Session timed out: no heartbeat came."), None);
-                continue;
-            };
+            let heard = tokio::time::timeout_at(self.deadline(), stream.next()).await;
+            self.wire.thawed().await;
             // A close ordered from outside meanwhile: what came is not acted on any more.
             if self.wire.is_closing() {
                 continue;
             }
-            match message {
-                Some(Ok(Message::Text(text))) => self.act(&text),
-                Some(Ok(Message::Binary(_))) => {
-                    self.unreadable(Unreadable::Payload("binary, but the encoding is json"));
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(frame))) => return End::Client(frame.map(|frame| frame.code)),
-                Some(Err(error)) if error.to_string().contains("too long") => {
-                    self.unreadable(Unreadable::Payload("longer than 4096 bytes, by far"));
-                }
-                Some(Err(_)) | None => return lost(&self.wire),
+            match heard {
+                // It was frozen meanwhile, which is not the client's fault.
+                Err(_) if Instant::now() < self.deadline() => {}
+                Err(_) => self.close((4009, "Session timed out: no heartbeat came."), None),
+                Ok(Some(Ok(Message::Text(text)))) => self.act(&text),
+                Ok(Some(Ok(Message::Binary(_)))) => self.unreadable(frames::BINARY),
+                Ok(Some(Ok(Message::Ping(_)))) => self.count_ping(),
+                Ok(Some(Ok(Message::Pong(_)))) => {}
+                Ok(Some(Ok(Message::Close(frame)))) => return End::Client(frame.map(|frame| frame.code)),
+                Ok(Some(Err(error))) => match fault(error) {
+                    // Nothing more can be read; the end comes once the close was written and the client had its time.
+                    Some(unreadable) => {
+                        self.unreadable(unreadable);
+                        return std::future::pending().await;
+                    }
+                    None => return lost(&self.wire),
+                },
+                Ok(None) => return lost(&self.wire),
             }
         }
     }
@@ -78,45 +90,36 @@ impl Reader {
             let text = format!("{}: more than 120 sends in 60 s", self.name());
             return self.close((4008, "Rate limited."), Some((ViolationKind::SendRate, text)));
         }
-        match frames::read(text, self.session.is_some()) {
-            Ok(Incoming::Heartbeat) => {
+        match (frames::read(text, self.session.is_some()), self.session) {
+            (Err(unreadable), _) => self.unreadable(unreadable),
+            (Ok(Incoming::Heartbeat(sequence)), session) => {
                 self.alive();
+                if let (Some(session), Some(sequence)) = (session, sequence) {
+                    self.discord.acknowledge(session, sequence);
+                }
                 self.wire.order(Order::Frame(frames::HEARTBEAT_ACK.to_owned()));
             }
-            Ok(Incoming::Identify(request)) => {
+            (Ok(Incoming::Identify(request)), _) => {
                 let entry = self.discord.identify(&request, &self.wire, &self.host);
                 self.enter(&entry);
             }
-            Ok(Incoming::Resume(_)) if self.session.is_some() => {
-                let text = format!("{}: RESUME on a connection that has a session", self.name());
-                self.close(
-                    (4005, "Already authenticated."),
-                    Some((ViolationKind::AlreadyAuthenticated, text)),
-                );
-            }
-            Ok(Incoming::Resume(request)) => {
+            (Ok(Incoming::Resume(request)), None) => {
                 let entry = self.discord.resume(&request, &self.wire);
                 self.enter(&entry);
             }
-            Ok(Incoming::RequestMembers(_) | Incoming::Other) if self.session.is_none() => {
+            (Ok(Incoming::Resume(_)), Some(_)) => {
+                let text = format!("{}: RESUME on a connection that has a session", self.name());
+                let broken = (ViolationKind::AlreadyAuthenticated, text);
+                self.close((4005, "Already authenticated."), Some(broken));
+            }
+            (Ok(Incoming::RequestMembers(_) | Incoming::Other), None) => {
                 let text = "a frame other than heartbeat, IDENTIFY or RESUME before IDENTIFY".to_owned();
                 self.close((4003, "Not authenticated."), Some((ViolationKind::NotAuthenticated, text)));
             }
-            Ok(Incoming::RequestMembers(request)) => {
-                if let Some(session) = self.session {
-                    let users = request.users();
-                    let names = (request.query.as_deref(), request.limit);
-                    self.discord.send_members(
-                        session,
-                        request.guild_id,
-                        names,
-                        &users,
-                        request.nonce.as_deref(),
-                    );
-                }
+            (Ok(Incoming::RequestMembers(request)), Some(session)) => {
+                self.discord.send_members(session, &request);
             }
-            Ok(Incoming::Other) => {}
-            Err(unreadable) => self.unreadable(unreadable),
+            (Ok(Incoming::Other), Some(_)) => {}
         }
     }
 
@@ -124,32 +127,53 @@ impl Reader {
         match entry {
             Entry::Entered(session) => self.session = Some(*session),
             Entry::InvalidSession => self.wire.order(Order::Frame(frames::INVALID_SESSION.to_owned())),
-            Entry::Close(code, reason) => self.close((*code, reason), None),
+            Entry::Close(code, reason) => self.close((*code, *reason), None),
         }
     }
 
     fn unreadable(&self, unreadable: Unreadable) {
-        let (code, reason, kind, text) = match unreadable {
-            Unreadable::UnknownOpcode => (4001, "Unknown opcode.", ViolationKind::Opcode, "unknown opcode"),
-            Unreadable::Payload(text) => {
-                (4002, "Error while decoding payload.", ViolationKind::Payload, text)
-            }
-            Unreadable::Shard => (4010, "Invalid shard.", ViolationKind::Shard, "shard is not [id, total]"),
-        };
-        self.close((code, reason), Some((kind, format!("{}: {text}", self.name()))));
+        let (code, reason, kind) = unreadable.close();
+        self.close((code, reason), Some((kind, format!("{}: {reason}", self.name()))));
     }
 
     fn close(&self, close: (u16, &'static str), broken: Option<(ViolationKind, String)>) {
         self.discord.close_for(&self.wire, self.session(), close, broken);
     }
 
+    /// A close could not be sent to a client that sends pings and reads no pongs, so it is cut off.
+    fn count_ping(&mut self) {
+        self.pings += 1;
+        if self.pings > PINGS {
+            let text = format!("{}: more than {PINGS} pings since its last heartbeat", self.name());
+            self.discord.record_violation(ViolationKind::SendRate, text);
+            self.wire.cut_off();
+        }
+    }
+
     fn alive(&mut self) {
-        self.deadline = Instant::now() + self.discord.options.heartbeat_interval.mul_f64(1.5);
+        (self.heard_at, self.frozen_before, self.pings) = (Instant::now(), self.wire.time_frozen(), 0);
+    }
+
+    /// When the client will have been silent for too long; time in which it could not be heard does not count.
+    fn deadline(&self) -> Instant {
+        let frozen = self.wire.time_frozen().saturating_sub(self.frozen_before);
+        self.heard_at + self.discord.options.heartbeat_interval.mul_f64(1.5) + frozen
     }
 
     fn name(&self) -> String {
         self.session
             .as_ref()
             .map_or_else(|| "a connection without a session".to_owned(), |id| format!("session {id}"))
+    }
+}
+
+/// What the client did wrong, where the connection ended by that and not by itself.
+fn fault(error: axum::Error) -> Option<Unreadable> {
+    match *error.into_inner().downcast::<tungstenite::Error>().ok()? {
+        tungstenite::Error::Capacity(_) => Some(frames::TOO_LONG),
+        tungstenite::Error::Utf8(_) => Some(frames::NOT_UTF8),
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some(Unreadable::Protocol),
+        _ => None,
     }
 }
