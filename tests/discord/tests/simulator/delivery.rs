@@ -103,15 +103,3 @@ async fn a_direct_message_goes_to_shard_0_with_its_content_and_can_be_answered()
     assert_eq!(crate::client::call(&simulator, "POST", &format!("{path}/messages"), Some(body)).await.0, 200);
     assert_eq!(simulator.ledger().messages.replies, 1);
 }
-
-#[tokio::test]
-async fn members_that_are_asked_for_come_in_a_chunk() {
-    let simulator = start(options()).await;
-    let mut client = Client::ready_with(&simulator, 0, 1, MESSAGES_ONLY).await;
-    let guild = simulator.control().world.guilds()[5];
-    client.send(&json!({ "op": 8, "d": { "guild_id": guild, "query": "", "limit": 0, "nonce": "n" } })).await;
-    let chunk = client.dispatch("GUILD_MEMBERS_CHUNK").await;
-    assert_eq!((chunk["members"].as_array().unwrap().len(), &chunk["nonce"]), (5, &json!("n")));
-    client.send(&json!({ "op": 8, "d": { "guild_id": guild, "user_ids": "7" } })).await;
-    assert_eq!(client.dispatch("GUILD_MEMBERS_CHUNK").await["not_found"], json!(["7"]));
-}

@@ -1,86 +1,12 @@
 //! IDENTIFY: every rule that Discord has for it, and the frames around it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use discord_sim::Options;
 use discord_sim::ledger::ViolationKind;
-use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use serde_json::json;
 
-use crate::client::{Client, Heard, INTENTS, PATIENCE, call, identify, options, start};
-
-#[tokio::test]
-async fn hello_names_the_interval_and_heartbeats_are_answered_before_identify() {
-    let simulator = start(options()).await;
-    let mut client = Client::connect_with(&simulator, "//?v=10").await;
-    assert_eq!(client.frame().await["d"]["heartbeat_interval"], 41_250);
-    client.send(&json!({ "op": 1, "d": null })).await;
-    let ack = client.frame().await;
-    assert_eq!((&ack["op"], &ack["s"], &ack["t"]), (&json!(11), &Value::Null, &Value::Null));
-}
-
-#[tokio::test]
-async fn every_mistake_gets_its_close_code() {
-    let simulator = start(Options { privileged_intents: 0, ..options() }).await;
-    let presence =
-        json!({ "op": 3, "d": { "since": null, "activities": [], "status": "idle", "afk": false } });
-    let text = |value: &Value| Message::text(value.to_string());
-    let no_token = json!({ "op": 2, "d": { "token": "MTAw.no.pe", "intents": 1, "shard": [0, 1] } });
-    let resume = json!({ "op": 6, "d": { "token": "MTAw.no.pe", "session_id": "x", "seq": 1 } });
-    let no_intents = json!({ "op": 2, "d": { "token": discord_sim::FAKE_TOKEN, "shard": [0, 1] } });
-    let table: Vec<(&str, Vec<Message>, u16)> = vec![
-        ("an unknown opcode", vec![text(&json!({ "op": 99, "d": null }))], 4001),
-        ("no JSON", vec![Message::text("{")], 4002),
-        (
-            "a payload of more than 4096 bytes",
-            vec![Message::text(format!("{{\"op\":1,\"d\":null,\"x\":\"{}\"}}", "x".repeat(4096)))],
-            4002,
-        ),
-        ("a payload of more than anyone reads", vec![Message::text("x".repeat(100_000))], 4002),
-        ("binary", vec![Message::binary(vec![131, 116])], 4002),
-        ("a presence before IDENTIFY", vec![text(&presence)], 4003),
-        ("an unknown token", vec![text(&no_token)], 4004),
-        ("an unknown token in RESUME", vec![text(&resume)], 4004),
-        ("IDENTIFY twice", vec![text(&identify(1, 8, 1)), text(&identify(2, 8, 1))], 4005),
-        (
-            "RESUME after IDENTIFY",
-            vec![
-                text(&identify(3, 8, 1)),
-                text(&json!({ "op": 6, "d": { "token": "x", "session_id": "x", "seq": 1 } })),
-            ],
-            4005,
-        ),
-        ("a shard that is not there", vec![text(&identify(8, 8, 1))], 4010),
-        ("a total of none", vec![text(&identify(0, 0, 1))], 4010),
-        ("an intent that does not exist", vec![text(&identify(0, 8, 1 << 22))], 4013),
-        ("no intents", vec![text(&no_intents)], 4013),
-        ("an intent that is not allowed", vec![text(&identify(0, 8, 1 << 15))], 4014),
-    ];
-    for (name, messages, code) in table {
-        let mut client = Client::connect(&simulator).await;
-        for message in messages {
-            client.send_raw(message).await;
-        }
-        assert_eq!(client.closed().await, Some(code), "{name}");
-    }
-}
-
-#[tokio::test]
-async fn other_versions_encodings_and_compressions_are_refused_with_a_reason() {
-    let simulator = start(options()).await;
-    let table = [
-        ("/?v=9&encoding=json", 4012),
-        ("/", 4012),
-        ("/?v=10&encoding=etf", 4002),
-        ("/?v=10&compress=gzip", 4002),
-    ];
-    for (query, code) in table {
-        assert_eq!(Client::connect_with(&simulator, query).await.closed().await, Some(code), "{query}");
-    }
-    let reasons: Vec<_> = simulator.ledger().close_log.into_iter().filter_map(|close| close.reason).collect();
-    assert!(reasons.iter().any(|reason| reason.contains("zlib-stream")), "{reasons:?}");
-}
+use crate::client::{Client, INTENTS, call, identify, options, start};
 
 #[tokio::test]
 async fn guilds_arrive_unavailable_in_ready_and_then_whole_on_the_shard_that_the_formula_names() {
@@ -167,39 +93,6 @@ async fn the_identify_after_the_days_last_costs_the_token_and_every_session() {
 }
 
 #[tokio::test]
-async fn a_shard_has_at_most_2500_guilds() {
-    let simulator = start(Options { guilds: 2501, ..options() }).await;
-    assert_eq!(simulator.ledger().recommended_shards, 3);
-    let mut client = Client::connect(&simulator).await;
-    client
-        .send(&json!({ "op": 2, "d": { "token": format!("Bot {}", discord_sim::FAKE_TOKEN), "intents": 0 } }))
-        .await;
-    assert_eq!(client.closed().await, Some(4011));
-    Client::ready(&simulator, 1, 2).await;
-}
-
-#[tokio::test]
-async fn the_121st_send_in_a_minute_is_one_too_many_heartbeats_included() {
-    let simulator = start(options()).await;
-    let mut client = Client::connect(&simulator).await;
-    for _ in 0..120 {
-        client.send(&json!({ "op": 1, "d": null })).await;
-        assert_eq!(client.frame().await["op"], 11);
-    }
-    client.send(&json!({ "op": 1, "d": null })).await;
-    assert_eq!(client.hear().await, Heard::Closed(Some(4008)));
-}
-
-#[tokio::test]
-async fn who_does_not_heartbeat_is_closed_and_has_to_start_a_new_session() {
-    let simulator = start(Options { heartbeat_interval: Duration::from_millis(150), ..options() }).await;
-    let mut client = Client::ready(&simulator, 0, 1).await;
-    assert_eq!(client.closed().await, Some(4009));
-    let ledger = simulator.wait_for(PATIENCE, |ledger| ledger.sessions.is_empty()).await.unwrap();
-    assert_eq!(ledger.server_closes["4009"], 1);
-}
-
-#[tokio::test]
 async fn tokens_with_the_same_first_part_are_one_bot_and_others_have_their_own_buckets_and_budget() {
     let tokens = [discord_sim::FAKE_TOKEN, "MTAwMDAwMDAwMDAwMDAwMDAwMA.new.token", "MTAw.other.bot"];
     let tokens = tokens.map(discord_sim::Token::new).to_vec();
@@ -207,7 +100,9 @@ async fn tokens_with_the_same_first_part_are_one_bot_and_others_have_their_own_b
     let mut expected = vec!["READY", "", "READY"];
     for token in [discord_sim::FAKE_TOKEN, "MTAwMDAwMDAwMDAwMDAwMDAwMA.new.token", "MTAw.other.bot"] {
         let mut client = Client::connect(&simulator).await;
-        client.send(&json!({ "op": 2, "d": { "token": token, "intents": 1, "shard": [0, 1] } })).await;
+        let mut identify = identify(0, 1, 1);
+        identify["d"]["token"] = json!(token);
+        client.send(&identify).await;
         assert_eq!(client.frame().await["t"].as_str().unwrap_or_default(), expected.remove(0));
     }
     let remaining: Vec<_> = simulator.ledger().budgets.iter().map(|budget| budget.remaining).collect();
