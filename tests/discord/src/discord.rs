@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) sessions: Registry,
     pub(crate) transit: Transit,
     pub(crate) outages: Outages,
+    /// Connections that were told to reconnect.
+    pub(crate) leaving: Vec<change::Leaving>,
     /// Whether the recommendation follows the number of guilds.
     pub(crate) recommends_by_guilds: bool,
     pub(crate) chat: Chat,
@@ -225,6 +227,7 @@ impl State {
             sessions: Registry::default(),
             transit: Transit::default(),
             outages: Outages::new(stop),
+            leaving: Vec::new(),
             recommends_by_guilds: options.shards.is_none(),
             chat: Chat::new(MESSAGES),
             mint: Mint::default(),

@@ -1,15 +1,52 @@
 //! A Discord that bites: REST `/api/v10`, gateway v10, the rules of sharding, and a ledger of all that happened.
 //!
-//! From: Discord's documentation, never from what our own bot happens to do. For: tests (in-process, see [`Simulator`]), the
-//! demo (as a pod), and people who write bots (the binary `discord-sim`). Files, in the direction of imports:
-//! `snowflake`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`, `interactions`, `faults`,
-//! `ledger`, `record`, `discord` (the state behind one lock), then its edges `gateway`, `rest`, `control`, then `simulator`.
-//! Deliberately absent: webhooks but those of interactions, components, voice, threads, ETF.
+//! From: Discord's documentation, never from what our own bot happens to do. For: tests (in-process, see [`Simulator`]; from
+//! outside, see [`ControlClient`]), the demo (as a pod), and people who write bots (the binary `discord-sim`). Deliberately
+//! absent: voice, threads, components, autocomplete, menus of users and messages, HTTP endpoints for interactions, ETF.
+//!
+//! # For people who write bots
+//!
+//! `cargo discord -- --guilds 5000 --shards 4` starts one on your laptop and prints how twilight, discord.py, hikari and
+//! discord.js are pointed at it; `--help` has every option. Then, with `curl` or the client:
+//!
+//! | call | does |
+//! | --- | --- |
+//! | `GET /` | the page: shards, budget, rules broken, live |
+//! | `GET /ledger` | everything that happened; the filters are [`LedgerQuery`], the answer is [`Ledger`], its short form [`Verdict`] |
+//! | `GET`, `POST /control/settings` | recommendation, buckets, budget, refused tokens, skew, and what only Discord could confirm: [`Settings`] |
+//! | `POST /control/messages`, `GET /control/messages/{id}/replies` | a user types; what the bot answered: [`NewMessage`], [`ReplyWait`] |
+//! | `POST /control/interactions`, `GET /control/interactions/{id}/replies` | a user uses a slash command: [`NewInteraction`] |
+//! | `GET`, `POST`, `DELETE /control/generator` | messages, reactions and interactions at a rate or in a burst: [`Generate`] |
+//! | `GET /control/guilds`, `POST /control/guilds/join`, `/leave`, `/outage` | guilds come, go and fail: [`JoinGuilds`], [`LeaveGuilds`], [`GuildOutage`] |
+//! | `POST /control/connections/drop`, `/freeze`, `/heartbeat` | chosen connections are cut, told to reconnect, invalidated, closed, frozen, asked for a heartbeat: [`DropConnections`] |
+//! | `GET`, `POST`, `DELETE /control/faults` | chosen REST routes are slow, refused, broken: [`NewFault`] |
+//! | `POST /control/outage` | Discord is gone for a while: [`Outage`] |
+//! | `GET`, `POST /control/time` | Discord's time passes faster, or is moved: [`MoveTime`] |
+//! | `POST /control/tokens` | a token is refused, another is taken: [`ChangeToken`] |
+//!
+//! Bodies are JSON objects with the fields of these types in camelCase; what is wrong comes back as 400 and
+//! `{"error": "field: found; remedy"}`. Control has no authentication: loopback or a test's own network only.
+//!
+//! # What is judged, and how
+//!
+//! Rules keep Discord's numbers and Discord's time, which `--time-factor` makes faster. A broken rule gets Discord's answer and
+//! stands in the ledger; an IDENTIFY beyond the daily budget also sets `tokenResets`, which nobody may ever see above 0. Each
+//! event that a user makes is followed: to which session it was sent at which sequence, and which bot answered it. An event that
+//! asks for an answer (an interaction, or a message that begins with `!`) and gets none within ten seconds is lost; a second
+//! answer is a double; an answer after one to a newer event of the same guild is reordered. The same world, guild for guild,
+//! and the same generated events come from the same seed. How real libraries behave is in [`clients`].
+//!
+//! # In which direction the files import
+//!
+//! `snowflake`, `members`, `clock`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`,
+//! `interactions`, `faults`, `generator`, `ledger`, `record`, then `discord` (the state behind one lock), then its edges
+//! `gateway`, `rest`, `control`, then `simulator`, `client`, `arguments`.
 
 mod accept;
 pub mod arguments;
 mod chat;
 mod client;
+pub mod clients;
 mod clock;
 mod commands;
 mod control;

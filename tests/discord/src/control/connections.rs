@@ -42,11 +42,11 @@ pub struct DropConnections {
 pub enum How {
     /// TCP ends without a word; the session can be resumed.
     Tcp,
-    /// Op 7 and close 4000; the session can be resumed.
+    /// Op 7, and close 4000 three seconds (of Discord's time) later; the session can be resumed.
     Reconnect,
-    /// Op 9 with true and close 4000; the session can be resumed.
+    /// Op 9 with true; the session can be resumed, over this connection, which stays open, or another.
     InvalidResumable,
-    /// Op 9 with false and close 4000; the session is gone.
+    /// Op 9 with false; the session is gone, the connection stays open.
     Invalid,
     /// A close with the code that is given. After 4007, 4009 and the fatal ones the session is gone.
     Close,

@@ -3,23 +3,35 @@
 //! From: control. For: faults and answers of Discord that a fleet has to live with.
 //! Deliberately absent: the shapes of requests (`settings.rs`, `control.rs`).
 
-use super::{Discord, State};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Discord, State, ms};
 use crate::options::Token;
 use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::session::wire::{Order, Wire};
 use crate::settings::{Settings, SettingsChange};
 
+/// How long a client has for its reconnect after op 7, in Discord's time ("some seconds").
+const GRACE: Duration = Duration::from_secs(3);
+const RECONNECT: &str = r#"{"op":7,"d":null,"s":null,"t":null}"#;
+const INVALID_RESUMABLE: &str = r#"{"op":9,"d":true,"s":null,"t":null}"#;
+const INVALID: &str = r#"{"op":9,"d":false,"s":null,"t":null}"#;
+
+/// A connection that was told to reconnect: when it is closed, its session, itself.
+pub(crate) type Leaving = (Duration, SessionId, Arc<Wire>);
+
 /// How a connection is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drop {
     /// TCP ends without a word; the session lives on.
     Tcp,
-    /// Op 7, then close 4000; the session lives on.
+    /// Op 7, and some seconds later close 4000; the session lives on.
     Reconnect,
-    /// Op 9 with true, then close 4000; the session lives on.
+    /// Op 9 with true; the session lives on, without the connection, which stays open.
     InvalidResumable,
-    /// Op 9 with false, then close 4000; the session is gone.
+    /// Op 9 with false; the session is gone, the connection stays open.
     Invalid,
     /// A close with this code; after some, the session is gone.
     Close(u16),
@@ -73,27 +85,55 @@ impl Discord {
             else {
                 continue;
             };
-            let word = match how {
-                Drop::Tcp => {
-                    wire.cut_off();
-                    continue;
+            match how {
+                Drop::Tcp => wire.cut_off(),
+                Drop::Close(code) => self.close_with(&mut state, &wire, id, code),
+                Drop::Reconnect => {
+                    wire.order(Order::Frame(RECONNECT.to_owned()));
+                    let due = self.now() + self.clock.real(GRACE);
+                    state.leaving.push((due, id, wire));
                 }
-                Drop::Reconnect => r#"{"op":7,"d":null,"s":null,"t":null}"#,
-                Drop::InvalidResumable => r#"{"op":9,"d":true,"s":null,"t":null}"#,
-                Drop::Invalid => r#"{"op":9,"d":false,"s":null,"t":null}"#,
-                Drop::Close(code) => {
-                    self.close_with(&mut state, &wire, id, code);
-                    continue;
+                Drop::InvalidResumable => {
+                    wire.order(Order::Frame(INVALID_RESUMABLE.to_owned()));
+                    self.detach(&mut state, id);
                 }
-            };
-            wire.order(Order::Frame(word.to_owned()));
-            if how == Drop::Invalid {
-                self.end_session(&mut state, id, 4000, "The session was invalidated.");
-            } else {
-                self.close(&mut state, &wire, 4000, "Reconnect.", Some(id));
+                Drop::Invalid => {
+                    wire.order(Order::Frame(INVALID.to_owned()));
+                    self.detach(&mut state, id);
+                    state.sessions.remove(id);
+                }
             }
         }
         ids.len()
+    }
+
+    /// Closes the connections that were told to reconnect and are still there when their time is over.
+    pub(crate) fn close_leaving(&self) {
+        let now = self.now();
+        if self.read().leaving.iter().all(|(due, ..)| *due > now) {
+            return;
+        }
+        let mut state = self.change();
+        let (due, later) = std::mem::take(&mut state.leaving).into_iter().partition(|(due, ..)| *due <= now);
+        state.leaving = later;
+        let due: Vec<Leaving> = due;
+        for (_, id, wire) in due {
+            let is_there = state.sessions.get(id).is_some_and(|session| session.is_linked_to(&wire));
+            if is_there {
+                self.close(&mut state, &wire, 4000, "Reconnect.", Some(id));
+            }
+        }
+    }
+
+    /// Takes a session from its connection, which stays open: the client may RESUME or IDENTIFY over it, or another.
+    fn detach(&self, state: &mut State, id: SessionId) {
+        let now = self.now();
+        let Some(session) = state.sessions.get_mut(id) else { return };
+        if session.link.take().is_some() {
+            session.left_at = Some(now);
+            let place = (session.application, session.total, session.shard);
+            state.record.coverage.uncovered(place, ms(now));
+        }
     }
 
     fn close_with(&self, state: &mut State, wire: &Wire, id: SessionId, code: u16) {

@@ -49,6 +49,11 @@ impl Discord {
         }
     }
 
+    /// Whether the connection still has the session that it was given.
+    pub fn holds(&self, wire: &Wire, session: SessionId) -> bool {
+        self.read().sessions.get(session).is_some_and(|session| session.is_linked_to(wire))
+    }
+
     /// Closes a connection with a code, and the rule that was broken, if one was.
     pub fn close_for(
         &self,
@@ -69,8 +74,9 @@ impl Discord {
         }
     }
 
-    /// Forgets the sessions whose time without a connection is over.
+    /// Forgets the sessions whose time without a connection is over, and closes connections that should have left.
     pub fn sweep(&self) {
+        self.close_leaving();
         let (now, life) = (self.now(), self.options.session_life);
         if !self.read().sessions.all().any(|session| session.is_over(now, life)) {
             return;

@@ -27,7 +27,7 @@ pub const HEARTBEAT_ACK: &str = r#"{"t":null,"s":null,"op":11,"d":null}"#;
 pub const INVALID_SESSION: &str = r#"{"t":null,"s":null,"op":9,"d":false}"#;
 
 /// A message that is not text.
-pub const BINARY: Unreadable = Unreadable::Payload(payload!("binary, but the encoding is json"));
+pub const BINARY: Unreadable = Unreadable::Payload(payload!("neither text nor UTF-8"));
 /// A message that cannot be text.
 pub const NOT_UTF8: Unreadable = Unreadable::Payload(payload!("not UTF-8"));
 /// A message that is not even read to its end.

@@ -45,9 +45,9 @@ impl Reader {
         Self { discord, wire, host, session: None, sends, pings, heard_at, frozen_before }
     }
 
-    /// The session that this connection has.
+    /// The session that this connection has; an op 9 may have taken it away.
     pub fn session(&self) -> Option<SessionId> {
-        self.session
+        self.session.filter(|session| self.discord.holds(&self.wire, *session))
     }
 
     /// Reads to the end of the connection.
@@ -68,7 +68,11 @@ impl Reader {
                 Err(_) if Instant::now() < self.deadline() => {}
                 Err(_) => self.close((4009, "Session timed out: no heartbeat came."), None),
                 Ok(Some(Ok(Message::Text(text)))) => self.act(&text),
-                Ok(Some(Ok(Message::Binary(_)))) => self.unreadable(frames::BINARY),
+                // hikari sends its JSON so, and Discord takes it.
+                Ok(Some(Ok(Message::Binary(bytes)))) => match std::str::from_utf8(&bytes) {
+                    Ok(text) => self.act(text),
+                    Err(_) => self.unreadable(frames::BINARY),
+                },
                 Ok(Some(Ok(Message::Ping(_)))) => self.count_ping(),
                 Ok(Some(Ok(Message::Pong(_)))) => {}
                 Ok(Some(Ok(Message::Close(frame)))) => return End::Client(frame.map(|frame| frame.code)),
@@ -90,7 +94,8 @@ impl Reader {
             let text = format!("{}: more than 120 sends in 60 s", self.name());
             return self.close((4008, "Rate limited."), Some((ViolationKind::SendRate, text)));
         }
-        match (frames::read(text, self.session.is_some()), self.session) {
+        let session = self.session();
+        match (frames::read(text, session.is_some()), session) {
             (Err(unreadable), _) => self.unreadable(unreadable),
             (Ok(Incoming::Heartbeat(sequence)), session) => {
                 self.alive();

@@ -1,4 +1,5 @@
-//! Answers: JSON with exactly the content type that discord.py compares with, and Discord's errors.
+//! Answers: JSON with exactly the content type that discord.py compares with, and Discord's errors. As at Discord they came
+//! `Via` a proxy: where a 429 does not say so, discord.py takes it for a ban.
 //!
 //! From: the routes. For: clients. Source: Discord, `developers/topics/opcodes-and-status-codes.mdx` "JSON".
 //! Deliberately absent: rate-limit headers (`rest/limits.rs`), answers that are damaged on purpose (`rest/damage.rs`).
@@ -18,7 +19,7 @@ pub fn answer(status: StatusCode, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    via(response)
 }
 
 /// 200 with a JSON body.
@@ -30,6 +31,11 @@ pub fn ok(value: &Value) -> Response {
 pub fn no_content() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    via(response)
+}
+
+fn via(mut response: Response) -> Response {
+    response.headers_mut().insert(header::VIA, HeaderValue::from_static("1.1 google"));
     response
 }
 

@@ -76,7 +76,8 @@ async fn close_4002_answers_what_cannot_be_read_and_names_the_field() {
     let table = [
         (Message::text("{"), "not a JSON object"),
         (Message::text("[1,null]"), "not a JSON object"),
-        (Message::binary(vec![131, 116]), "binary"),
+        (Message::binary(vec![131, 116]), "neither text nor UTF-8"),
+        (Message::binary(&b"{"[..]), "not a JSON object"),
         (text(&json!({ "d": null })), "op is not"),
         (text(&json!({ "op": 1, "d": "41" })), "d is neither"),
         (text(&json!({ "op": 2, "d": [] })), "d is not an object"),

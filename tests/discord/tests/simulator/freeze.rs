@@ -62,7 +62,7 @@ async fn a_frozen_connection_that_is_closed_does_not_stay_for_ever() {
     let simulator = start(options()).await;
     let mut client = Client::ready_with(&simulator, 0, 1, MESSAGES).await;
     freeze(&simulator, None, FOR_EVER);
-    let drop = DropConnections::all(How::Invalid);
+    let drop = DropConnections { code: Some(4000), ..DropConnections::all(How::Close) };
     simulator.control().drop_connection(drop).unwrap();
     assert_eq!(client.hear().await, Heard::Closed(None), "it ends without the word it could not get out");
 }

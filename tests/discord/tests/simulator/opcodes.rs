@@ -4,7 +4,7 @@
 //! cases is in `sessions.rs`, IDENTIFY's rules are in `entry.rs`. Deliberately absent: what closes (`codes.rs`).
 
 use discord_sim::ledger::ViolationKind;
-use discord_sim::{AskHeartbeats, DropConnections, How, NewMessage, Options, Simulator, Snowflake};
+use discord_sim::{AskHeartbeats, DropConnections, How, MoveTime, NewMessage, Options, Simulator, Snowflake};
 use serde_json::{Value, json};
 
 use crate::client::{Client, INTENTS, PATIENCE, identify, options, start};
@@ -224,7 +224,7 @@ async fn op_9_with_true_keeps_the_session_and_with_false_ends_it() {
         let mut client = Client::ready_with(&simulator, 0, 1, MEMBERS).await;
         drop_all(&simulator, how);
         assert_eq!(client.frame().await, json!({ "op": 9, "d": resumable, "s": null, "t": null }));
-        assert_eq!(client.closed().await, Some(4000));
+        client.beat().await;
         let mut again = Client::connect(&simulator).await;
         again.resume(&client.session, client.sequence).await;
         let answer = again.frame().await;
@@ -232,6 +232,25 @@ async fn op_9_with_true_keeps_the_session_and_with_false_ends_it() {
         let lives = |ledger: &discord_sim::Ledger| ledger.sessions.len() == usize::from(resumable);
         simulator.wait_for(PATIENCE, lives).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn op_9_leaves_the_connection_open_for_a_resume_or_an_identify() {
+    let simulator = start(Options { time_factor: 1000.0, ..options() }).await;
+    let mut client = Client::ready_with(&simulator, 0, 1, MEMBERS).await;
+    drop_all(&simulator, How::InvalidResumable);
+    assert_eq!(client.frame().await["op"], 9);
+    let (session, sequence) = (client.session.clone(), client.sequence);
+    client.resume(&session, sequence).await;
+    client.until("RESUMED").await;
+    drop_all(&simulator, How::Invalid);
+    assert_eq!(client.frame().await["op"], 9);
+    simulator.control().move_time(MoveTime { advance_ms: Some(5000), ..MoveTime::default() }).unwrap();
+    client.identify(0, 1, MEMBERS).await;
+    client.until("READY").await;
+    assert_ne!(client.session, session);
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.identifies, ledger.resumes, ledger.violations), (2, 1, 0));
 }
 
 #[tokio::test]
