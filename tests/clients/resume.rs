@@ -1,0 +1,75 @@
+//! Coming back: whatever ends a connection, the session goes on and nothing is lost or doubled, unless Discord ended it.
+//!
+//! From: connections that the simulator ends in each of its ways. For: RESUME and replay, op 7, op 9 with true and false.
+//! Users ask while the bot is away. Spans are ten times shorter than Discord's, for no library waits five seconds after op 9
+//! but discord.py (`breaches.rs` has what follows from that). Deliberately absent: sessions that are too old.
+
+use anyhow::{Result, ensure};
+use discord_sim::{How, Ledger, Options, ShardOf};
+
+use crate::bot::Script;
+use crate::library::Library;
+use crate::stage::{Stage, play};
+
+/// The only shard.
+pub const ALL: ShardOf = ShardOf { id: 0, total: 1 };
+
+pub async fn dropped_connection(library: Library) -> Result<()> {
+    resumes(library, How::Tcp).await
+}
+
+pub async fn told_to_reconnect(library: Library) -> Result<()> {
+    resumes(library, How::Reconnect).await
+}
+
+pub async fn invalid_session_that_lives(library: Library) -> Result<()> {
+    resumes(library, How::InvalidResumable).await
+}
+
+pub async fn invalid_session_that_is_gone(library: Library) -> Result<()> {
+    play(options(), &[Script::of(library)], async |stage: &Stage| {
+        stage.is_up(1).await?;
+        let guild = stage.guilds_of(0, 1)[0];
+        stage.drop_connection(ALL, How::Invalid)?;
+        let is_new = |ledger: &Ledger| ledger.identifies_accepted == 2 && ledger.sessions.len() == 1;
+        let ledger = stage.ledger_when("there is a new session", is_new).await?;
+        let sessions = (ledger.identifies, ledger.resumes, ledger.resumes_failed);
+        ensure!(sessions == (2, 0, 0), "IDENTIFYs, RESUMEs, failed ones: {sessions:?}");
+        stage.answers(guild).await
+    })
+    .await
+}
+
+async fn resumes(library: Library, how: How) -> Result<()> {
+    play(options(), &[Script::of(library)], async |stage: &Stage| {
+        stage.is_up(1).await?;
+        let guilds = stage.guilds_of(0, 1);
+        stage.answers(guilds[0]).await?;
+        stage.drop_connection(ALL, how)?;
+        if how == How::Tcp {
+            // The other ways have said their last word already.
+            let is_gone = |ledger: &Ledger| ledger.sessions.iter().all(|session| !session.connected);
+            stage.ledger_when("the connection is gone", is_gone).await?;
+        }
+        // Nothing moves on the wire before the next `await`, so the bot is surely away.
+        let missed =
+            guilds[1..].iter().map(|guild| stage.ask(*guild, "!ping")).collect::<Result<Vec<_>>>()?;
+        let is_back = |ledger: &Ledger| ledger.identifies + ledger.resumes + ledger.resumes_failed > 1;
+        let ledger = stage.ledger_when("the bot is back", is_back).await?;
+        let sessions = (ledger.identifies, ledger.resumes, ledger.resumes_failed);
+        ensure!(sessions == (1, 1, 0), "IDENTIFYs, RESUMEs, failed ones: {sessions:?}");
+        let replayed = ledger.resume_log[0].replayed;
+        ensure!(replayed >= missed.len() as u64, "{replayed} events were replayed");
+        for made in &missed {
+            stage.is_answered(made, "pong").await?;
+        }
+        // Asked last, answered last: by now a second answer to the others would be there.
+        stage.answers(guilds[0]).await
+    })
+    .await
+}
+
+fn options() -> Options {
+    // Without skew, what is asked while the bot is away is also Discord's while it is away.
+    Options { guilds: 4, time_factor: 10.0, skew_ms: 0, ..Options::default() }
+}
