@@ -5,6 +5,7 @@
 //! Deliberately absent: behaviour. These are shapes with names, in camelCase.
 
 mod events;
+mod grid;
 mod query;
 mod shards;
 mod verdict;
@@ -12,6 +13,7 @@ mod verdict;
 use std::collections::BTreeMap;
 
 pub use events::{Act, EventCounts, EventKind, EventRecord, Sent};
+pub use grid::Grid;
 pub use query::{EventFilter, LedgerQuery};
 pub use shards::{ShardCoverage, TotalProgress};
 pub use verdict::Verdict;
@@ -99,6 +101,9 @@ pub struct Ledger {
     pub shards: Vec<ShardCoverage>,
     /// Time to ready of every total that was ever begun.
     pub totals: Vec<TotalProgress>,
+    /// The state of every shard in one letter, where `?grid=true` asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grids: Vec<Grid>,
 }
 
 /// A bot's daily budget.

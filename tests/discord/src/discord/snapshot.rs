@@ -97,6 +97,7 @@ impl Discord {
             event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
             shards: record.coverage.shards(),
             totals: record.coverage.totals(),
+            grids: Vec::new(),
         };
         drop(state);
         query.filter(&mut ledger);

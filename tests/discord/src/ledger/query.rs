@@ -5,13 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventRecord, Ledger};
+use super::{EventRecord, Ledger, grid};
 use crate::snowflake::Snowflake;
 
 /// Events given where no `limit` is.
 const USUAL_EVENTS: usize = 100;
 /// The most events in one answer.
 pub const MOST_EVENTS: usize = 10_000;
+/// Shards with the longest pauses that stand beside a grid where no `last` is.
+const USUAL_PAUSES: usize = 20;
 /// When an event without an answer counts as lost, where that is not said.
 const LOST_AFTER_MS: u64 = 10_000;
 
@@ -34,6 +36,13 @@ pub struct LedgerQuery {
     /// `false` leaves all lists out: only counters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<bool>,
+    /// `true` gives `grids` in place of sessions and totals, and of `shards` only those with the longest pauses (`last`,
+    /// by default 20): small enough to be asked for often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid: Option<bool>,
+    /// At most so many entries of each log, the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<usize>,
     /// Details of which events are wanted; without it, of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<EventFilter>,
@@ -111,6 +120,19 @@ impl LedgerQuery {
         ledger.resume_log.retain(|one| of(None, one.total, one.shard) && since(one.at_ms));
         ledger.close_log.retain(|one| of(None, one.total, one.shard) && since(one.at_ms));
         ledger.violation_details.retain(|one| since(one.at_ms));
+        if self.grid == Some(true) {
+            ledger.grids = grid::grids(ledger);
+            ledger.shards = grid::longest_pauses(ledger, self.last.unwrap_or(USUAL_PAUSES));
+            ledger.sessions.clear();
+            ledger.totals.clear();
+        }
+        if let Some(last) = self.last {
+            keep_last(&mut ledger.identify_log, last);
+            keep_last(&mut ledger.resume_log, last);
+            keep_last(&mut ledger.close_log, last);
+            keep_last(&mut ledger.violation_details, last);
+            keep_last(&mut ledger.unknown_route_details, last);
+        }
         if self.details == Some(false) {
             ledger.sessions.clear();
             ledger.shards.clear();
@@ -121,4 +143,8 @@ impl LedgerQuery {
             ledger.unknown_route_details.clear();
         }
     }
+}
+
+fn keep_last<T>(log: &mut Vec<T>, most: usize) {
+    log.drain(..log.len().saturating_sub(most));
 }
