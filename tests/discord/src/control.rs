@@ -12,6 +12,7 @@ pub mod http;
 pub mod interactions;
 pub mod messages;
 pub mod moments;
+pub mod page;
 pub mod tokens;
 
 use thiserror::Error;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept;
 use crate::control::http as control_http;
+use crate::control::page;
 use crate::discord::{Discord, generate};
 use crate::gateway;
 use crate::ledger::Ledger;
@@ -141,7 +142,7 @@ impl Drop for Simulator {
 
 fn router(discord: &Arc<Discord>) -> Router {
     let others = Router::new().fallback(others).with_state(Arc::clone(discord));
-    rest::router(discord).merge(control_http::router(discord)).merge(others)
+    rest::router(discord).merge(control_http::router(discord)).merge(page::router()).merge(others)
 }
 
 /// The gateway at any number of slashes, the page for people, and what does not exist.
@@ -156,7 +157,7 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
             .into_response();
     }
     if !request.headers().contains_key(header::UPGRADE) {
-        return control_http::page().into_response();
+        return page::page();
     }
     if discord.gateway_is_down() {
         return (StatusCode::SERVICE_UNAVAILABLE, "The gateway is down.\n").into_response();

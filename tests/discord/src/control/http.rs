@@ -1,8 +1,8 @@
-//! Control over HTTP: `/control/...`, `/ledger`, `/healthz`, and the page for people.
+//! Control over HTTP: `/control/...`, `/ledger` and `/healthz`.
 //!
 //! From: requests without authentication (loopback or a test's namespace only). For: demos, scripts, `kubectl exec`.
 //! Bodies are bounded; bad input gets 400 and `{"error": "field, found, remedy"}`. Deliberately absent: anything that the
-//! typed methods cannot do.
+//! typed methods cannot do, and the page for people (`page.rs`).
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{Html, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,9 +29,6 @@ use crate::snowflake::Snowflake;
 const LONGEST_BODY: usize = 64 * 1024;
 /// Guilds in one answer.
 const MOST_GUILDS: usize = 1000;
-
-/// The page for people; it reads `/ledger` by itself.
-pub const PAGE: &str = include_str!("../page.html");
 
 type Body = Result<Bytes, BytesRejection>;
 type Discords = State<Arc<Discord>>;
@@ -60,11 +57,6 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/control/tokens", post(change_token))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(Arc::clone(discord))
-}
-
-/// The page.
-pub fn page() -> Html<&'static str> {
-    Html(PAGE)
 }
 
 #[derive(Debug, Deserialize)]
