@@ -40,7 +40,7 @@
 //!
 //! `snowflake`, `members`, `clock`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`,
 //! `interactions`, `faults`, `generator`, `ledger`, `record`, then `discord` (the state behind one lock), then its edges
-//! `gateway`, `rest`, `control`, then `simulator`, `client`, `arguments`.
+//! `gateway`, `rest`, `control`, then `simulator`, `client`, `arguments`, `welcome`.
 
 mod accept;
 pub mod arguments;
@@ -68,6 +68,7 @@ mod session;
 mod settings;
 mod simulator;
 mod snowflake;
+mod welcome;
 mod world;
 
 pub use client::{ClientError, ControlClient};
@@ -92,3 +93,4 @@ pub use settings::{
 };
 pub use simulator::{Simulator, StartError};
 pub use snowflake::{ShardOf, Snowflake};
+pub use welcome::welcome;

@@ -3,6 +3,7 @@
 //! From: options. For: tests in-process and the binary. It stops when it is dropped.
 //! Deliberately absent: TLS; every client is pointed at `http://` and `ws://` (see `main.rs` for how).
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The address cannot be listened at.
-    #[error("cannot listen at {address}; choose another with --listen, port 0 for a free one")]
+    #[error("--listen: cannot listen at {address}; {}", remedy(source.kind()))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -43,6 +44,22 @@ pub enum StartError {
     /// There is no token.
     #[error("no token is known; give at least one")]
     NoToken,
+}
+
+/// What to do where an address cannot be listened at.
+fn remedy(why: ErrorKind) -> &'static str {
+    match why {
+        ErrorKind::AddrInUse => {
+            "something else listens there, perhaps another simulator: end it, or choose another port (0 takes a free one)"
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for root: choose one from 1024 on, or 0 for a free one"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: use 127.0.0.1 for this machine alone, 0.0.0.0 for every network"
+        }
+        _ => "choose another address or port (0 takes a free one)",
+    }
 }
 
 /// A running simulator.
