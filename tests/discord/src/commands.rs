@@ -7,6 +7,7 @@
 pub mod call;
 pub mod choices;
 pub mod definition;
+mod fields;
 
 use std::collections::HashMap;
 use std::time::Duration;

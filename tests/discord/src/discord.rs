@@ -9,6 +9,7 @@ pub(crate) mod change;
 pub(crate) mod chunks;
 mod commands;
 mod connections;
+mod content;
 mod delivery;
 mod departure;
 pub(crate) mod entry;
@@ -97,6 +98,8 @@ pub(crate) struct State {
     pub(crate) record: Record,
     /// Channels between one person and a bot, by channel.
     pub(crate) direct: HashMap<Snowflake, DirectChannel>,
+    /// The same channels, by bot and person.
+    pub(crate) direct_of: HashMap<(Snowflake, Snowflake), Snowflake>,
     pub(crate) commands: Commands,
     pub(crate) interactions: Interactions,
     pub(crate) faults: Faults,
@@ -233,6 +236,7 @@ impl State {
             mint: Mint::default(),
             record: Record::new(options.ledger_events),
             direct: HashMap::new(),
+            direct_of: HashMap::new(),
             commands: Commands::default(),
             interactions: Interactions::default(),
             faults: Faults::default(),

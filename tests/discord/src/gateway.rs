@@ -68,12 +68,12 @@ pub fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<Discord>) {
     let (wire, orders) = discord.connect();
     let wire = Arc::new(wire);
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     let transport = match query.transport() {
         Ok(transport) => transport,
         Err((code, reason)) => {
             let broken =
-                (code == 4012).then(|| (ViolationKind::Version, format!("gateway version {:?}", query.v)));
+                (code == 4012).then(|| (ViolationKind::Version, format!("gateway version {:?}", query.version())));
             discord.close_for(&wire, None, (code, reason), broken);
             Transport::Plain
         }
@@ -83,13 +83,23 @@ pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<D
         wire.order(Order::Frame(frames::hello(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))));
     }
     let mut reader = reader::Reader::new(Arc::clone(&discord), Arc::clone(&wire), host);
+    let writing = async {
+        writer::write(sink, orders, transport, &discord, &wire).await;
+        // Nothing can be written any more, but a close may lie unread: its code decides what becomes of the session.
+        tokio::time::sleep(FAREWELL).await;
+    };
     let end = tokio::select! {
-        end = reader.read(stream) => end,
-        () = writer::write(sink, orders, transport, &discord, &wire) => End::Client(None),
+        biased;
         () = wire.is_cut() => End::Cut,
+        end = reader.read(&mut stream) => end,
+        () = writing => End::Client(None),
         () = patience(&wire) => End::Cut,
     };
     discord.leave(&wire, reader.session(), end);
+    if matches!(end, End::Client(Some(_))) {
+        // Reading on sends the answer to the client's close, for which it may be waiting.
+        let _ = tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+    }
 }
 
 /// Ends some time after a close was ordered, whatever the client does or leaves undone, also where the close could not
@@ -112,6 +122,11 @@ async fn farewell(stream: &mut SplitStream<WebSocket>) {
 }
 
 impl Query {
+    /// The beginning of the version that was asked for.
+    fn version(&self) -> Option<String> {
+        self.v.as_ref().map(|version| version.chars().take(20).collect())
+    }
+
     fn transport(&self) -> Result<Transport, (u16, &'static str)> {
         if self.v.as_deref() != Some("10") {
             return Err((4012, "Invalid API version: the simulator speaks v=10."));

@@ -8,6 +8,7 @@ pub mod callback;
 pub mod objects;
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use crate::chat::Place;
@@ -21,8 +22,8 @@ pub const LIFE: Duration = Duration::from_secs(15 * 60);
 /// Interactions that are remembered.
 const MOST: usize = 20_000;
 
-/// A use of a command by a user.
-#[derive(Clone, Debug)]
+/// A use of a command by a user. It shows its token to nobody.
+#[derive(Clone)]
 pub struct Interaction {
     /// Its id.
     pub id: Snowflake,
@@ -69,7 +70,7 @@ pub enum Closed {
 }
 
 /// The interactions that are remembered.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Interactions {
     by_id: HashMap<Snowflake, Interaction>,
     by_token: HashMap<String, Snowflake>,
@@ -138,6 +139,21 @@ impl Interactions {
     }
 }
 
+impl fmt::Debug for Interaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Interaction");
+        shown.field("id", &self.id).field("application", &self.application).field("place", &self.place);
+        shown.field("user", &self.user).field("command", &self.command).field("at", &self.at);
+        shown.field("answer", &self.answer).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Interactions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_id.keys()).finish()
+    }
+}
+
 impl Answer {
     /// The message that `@original` means.
     pub fn original(self) -> Option<Snowflake> {
@@ -201,6 +217,15 @@ mod tests {
         assert_eq!(webhook(&interactions, BOT, "t5", 900_001), Err(Closed::BadToken));
         assert_eq!(webhook(&interactions, Snowflake(2), "t5", 100), Err(Closed::NoWebhook));
         assert_eq!(webhook(&interactions, BOT, "other", 100), Err(Closed::BadToken));
+    }
+
+    #[test]
+    fn an_interaction_does_not_show_its_token() {
+        let mut interactions = Interactions::default();
+        let secret = Interaction { token: "s3cret".into(), ..interaction(5) };
+        assert!(format!("{secret:?}").contains("ping") && !format!("{secret:?}").contains("s3cret"));
+        interactions.add(secret);
+        assert!(!format!("{interactions:?}").contains("s3cret"));
     }
 
     #[test]

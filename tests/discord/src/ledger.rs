@@ -60,6 +60,8 @@ pub struct Ledger {
     pub violation_details: Vec<Violation>,
     /// Tokens that Discord would have reset because the budget was passed. Never to be seen above 0.
     pub token_resets: u64,
+    /// IDENTIFYs and RESUMEs with a token that is unknown or not good any more: 4004, and no other entry.
+    pub bad_tokens: u64,
     /// Connections that ended from the client's side, by its close code, or `none` where there was none.
     pub closes: BTreeMap<String, u64>,
     /// Connections that the simulator closed, by its code, or `none` where it cut them.

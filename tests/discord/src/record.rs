@@ -39,6 +39,8 @@ pub struct Record {
     pub cut_off: u64,
     /// Tokens reset.
     pub token_resets: u64,
+    /// IDENTIFYs and RESUMEs with a token that is not good.
+    pub bad_tokens: u64,
     /// Calls of routes that do not exist.
     pub unknown_routes: Log<String>,
     /// REST calls that count as invalid.
@@ -103,6 +105,7 @@ impl Record {
             server_closes: BTreeMap::new(),
             cut_off: 0,
             token_resets: 0,
+            bad_tokens: 0,
             unknown_routes: Log::new(100),
             invalid_requests: 0,
             first_identify_at_ms: None,

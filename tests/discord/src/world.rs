@@ -82,9 +82,18 @@ impl World {
         self.read().ids.binary_search(&guild).is_ok()
     }
 
-    /// Whether Discord can serve the guild now.
+    /// Whether the guild exists and Discord can serve it now.
     pub fn is_up(&self, guild: Snowflake) -> bool {
-        !self.read().down.contains(&guild)
+        let guilds = self.read();
+        guilds.ids.binary_search(&guild).is_ok() && !guilds.down.contains(&guild)
+    }
+
+    /// One of these guilds that exists and is up, by chance; none if there is no such one.
+    pub fn one_up(&self, guilds: &[Snowflake], chance: u64) -> Option<Snowflake> {
+        let now = self.read();
+        let first = usize::try_from(chance >> 20).unwrap_or_default() % guilds.len().max(1);
+        let mut tries = guilds[first.min(guilds.len())..].iter().chain(&guilds[..first.min(guilds.len())]);
+        tries.find(|guild| now.ids.binary_search(guild).is_ok() && !now.down.contains(guild)).copied()
     }
 
     /// The guild that a text channel is in.
@@ -116,15 +125,14 @@ impl World {
         new.into_iter().collect()
     }
 
-    /// Removes a guild; false where there was none.
-    pub fn leave(&self, guild: Snowflake) -> bool {
+    /// Removes guilds; those that there were.
+    pub fn leave(&self, left: &[Snowflake]) -> Vec<Snowflake> {
         let mut guilds = self.write();
-        let mut ids = guilds.ids.to_vec();
-        let Ok(index) = ids.binary_search(&guild) else { return false };
-        ids.remove(index);
-        guilds.down.remove(&guild);
+        let left: BTreeSet<_> = left.iter().copied().filter(|guild| guilds.ids.binary_search(guild).is_ok()).collect();
+        let ids = guilds.ids.iter().copied().filter(|guild| !left.contains(guild)).collect();
+        guilds.down.retain(|guild| !left.contains(guild));
         guilds.replace(ids);
-        true
+        left.into_iter().collect()
     }
 
     /// Says whether Discord can serve a guild; false where that changes nothing.
@@ -223,7 +231,7 @@ mod tests {
         assert_eq!(world.guilds_of(0, 1).len(), 50);
         let new = world.join(10);
         assert_eq!((new.len(), world.guilds().len(), world.guilds_of(0, 1).len()), (10, 60, 60));
-        assert!(world.leave(new[3]) && !world.leave(new[3]));
+        assert_eq!((world.leave(&[new[3]]), world.leave(&[new[3]])), (vec![new[3]], Vec::new()));
         assert!(!world.has_guild(new[3]) && !world.guilds_of(0, 1).contains(&new[3]));
         assert_eq!(World::new(60, 1).guilds().len(), 60);
         assert!(world.set_up(new[0], false) && !world.set_up(new[0], false) && !world.is_up(new[0]));

@@ -15,14 +15,23 @@ use crate::world::objects::{MemberObject, UserObject, time};
 /// The members of a message that hide with its content.
 const HIDDEN: [&str; 3] = ["attachments", "embeds", "components"];
 
+/// What hides its content: a message itself, and the message that it answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Hides {
+    /// The message.
+    pub own: bool,
+    /// The one that it answers.
+    pub asked: bool,
+}
+
 /// As `POST channels/{id}/messages` answers; `asked` is the message it answers, where it is still known.
-pub fn message(of: &Message, asked: Option<&Message>) -> Value {
-    members(of, asked).to_value()
+pub fn message(of: &Message, asked: Option<&Message>, hides: Hides) -> Value {
+    members(of, asked, hides).to_value()
 }
 
 /// As an event brings it: with the guild and, in one, the author's membership.
-pub fn message_event(of: &Message, asked: Option<&Message>) -> Members {
-    let mut members = members(of, asked);
+pub fn message_event(of: &Message, asked: Option<&Message>, hides: Hides) -> Members {
+    let mut members = members(of, asked, hides);
     if let Some(guild) = of.place.guild {
         members.add("guild_id", &guild);
         members.add("member", &MemberObject::partial(guild));
@@ -30,7 +39,7 @@ pub fn message_event(of: &Message, asked: Option<&Message>) -> Members {
     members
 }
 
-/// The same event for a session without MESSAGE_CONTENT that it does not concern.
+/// The same event of a message that answers none, for a session without MESSAGE_CONTENT that it does not concern.
 pub fn without_content(event: &str) -> Arc<str> {
     let mut text = String::with_capacity(event.len() + 2);
     write_members(&mut text, event, 0);
@@ -42,32 +51,30 @@ fn blank(mut message: Value) -> Value {
     for hidden in HIDDEN {
         message[hidden] = json!([]);
     }
-    if message.get("referenced_message").is_some_and(Value::is_object) {
-        message["referenced_message"] = blank(message["referenced_message"].take());
-    }
     message
 }
 
-fn members(of: &Message, asked: Option<&Message>) -> Members {
-    let mut members = plain(of, if of.reference.is_some() { 19 } else { of.kind() });
+fn members(of: &Message, asked: Option<&Message>, hides: Hides) -> Members {
+    let mut members = plain(of, if of.reference.is_some() { 19 } else { of.kind() }, hides.own);
     if let Some(id) = of.reference {
         let mut reference = json!({ "type": 0, "message_id": id, "channel_id": of.place.channel });
         if let Some(guild) = of.place.guild {
             reference["guild_id"] = json!(guild);
         }
         members.add("message_reference", &reference);
-        members.add("referenced_message", &asked.map(|asked| plain(asked, asked.kind()).to_value()));
+        members.add("referenced_message", &asked.map(|asked| plain(asked, asked.kind(), hides.asked).to_value()));
     }
     members
 }
 
-fn plain(of: &Message, kind: u8) -> Members {
+fn plain(of: &Message, kind: u8, is_hidden: bool) -> Members {
+    let shown = |list| if is_hidden { &[] } else { Vec::as_slice(list) };
     let mentions: Vec<_> = of.mentions.iter().map(UserObject::from).collect();
     let mut members = Members::new()
         .with("id", &of.id)
         .with("channel_id", &of.place.channel)
         .with("type", &kind)
-        .with("content", &of.content)
+        .with("content", if is_hidden { "" } else { of.content.as_str() })
         .with("author", &UserObject::from(&of.author))
         .with("timestamp", &time(of.id.time_ms()))
         .with("edited_timestamp", &of.edited.map(|(_, unix_ms)| time(unix_ms)))
@@ -75,9 +82,9 @@ fn plain(of: &Message, kind: u8) -> Members {
         .with("mention_everyone", &false)
         .with("mentions", &mentions)
         .with("mention_roles", &[(); 0])
-        .with("attachments", &of.attachments)
-        .with("embeds", &of.embeds)
-        .with("components", &of.components)
+        .with("attachments", shown(&of.attachments))
+        .with("embeds", shown(&of.embeds))
+        .with("components", shown(&of.components))
         .with("pinned", &false)
         .with("flags", &of.flags);
     if let Some(nonce) = &of.nonce {

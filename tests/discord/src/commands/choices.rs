@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::definition::check_translations;
 use crate::form_errors::{FormErrors, Object, present};
 
 /// STRING as an option's type.
@@ -19,6 +20,8 @@ const CHANNEL: i64 = 7;
 
 /// Choices of an option.
 const MOST_CHOICES: usize = 25;
+/// Types of files, or of channels, that an option may name.
+const MOST_TYPES: usize = 25;
 /// The longest text that a STRING may have.
 const LONGEST_TEXT: i64 = 6000;
 
@@ -49,6 +52,7 @@ pub fn check(errors: &mut FormErrors, of: &Object, kind: i64) {
             errors.add(bound, "NUMBER_TYPE_RANGE", message);
         }
     }
+    check_types(errors, of);
     if kind != CHANNEL && present(of, "channel_types").is_some_and(|list| list != &Value::Array(Vec::new())) {
         wrong_type(errors, "channel_types");
     }
@@ -61,6 +65,25 @@ pub fn fits(kind: i64, value: &Value) -> bool {
         INTEGER => value.is_i64() || value.is_u64(),
         NUMBER => value.is_number(),
         _ => false,
+    }
+}
+
+fn check_types(errors: &mut FormErrors, of: &Object) {
+    for (field, is_number) in [("channel_types", true), ("file_types", false)] {
+        let types = errors.list(of, field, MOST_TYPES).unwrap_or_default();
+        errors.within(field, |errors| {
+            for (index, value) in types.iter().enumerate() {
+                let index = index.to_string();
+                match value.as_str() {
+                    _ if is_number && value.is_i64() => {}
+                    _ if is_number => errors.add(&index, "NUMBER_TYPE_COERCE", "Value is not int."),
+                    Some(text) => errors.length(&index, text, 1..=100),
+                    None => {
+                        errors.add(&index, "STRING_TYPE_CONVERT", "Could not interpret the value as string.");
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -84,6 +107,7 @@ fn check_choices(errors: &mut FormErrors, of: &Object, kind: i64) {
                     }
                     names.push(name);
                 }
+                check_translations(errors, choice, false);
                 let Some(value) = errors.required(choice, "value") else { return };
                 if !fits(kind, value) {
                     errors.add("value", "STRING_TYPE_CONVERT", "Value is not of the option's type.");

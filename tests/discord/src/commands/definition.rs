@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::choices;
+use super::{choices, fields};
 use crate::form_errors::{FormErrors, Object, present};
 
 /// The kind of slash commands.
@@ -15,6 +15,8 @@ pub const CHAT_INPUT: u8 = 1;
 pub const MOST_OPTIONS: usize = 25;
 /// Characters of all names, descriptions and values of a command.
 const LARGEST: usize = 8000;
+/// Bytes of JSON of a command; more than those characters in a few languages take.
+const LARGEST_JSON: usize = 64 * 1024;
 
 /// SUB_COMMAND as an option's type.
 pub const SUB_COMMAND: i64 = 1;
@@ -22,24 +24,6 @@ pub const SUB_COMMAND: i64 = 1;
 pub const SUB_COMMAND_GROUP: i64 = 2;
 /// All types of options.
 const OPTION_TYPES: [i64; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-
-const OPTION_FIELDS: [&str; 15] = [
-    "type",
-    "name",
-    "name_localizations",
-    "description",
-    "description_localizations",
-    "required",
-    "choices",
-    "options",
-    "channel_types",
-    "min_value",
-    "max_value",
-    "min_length",
-    "max_length",
-    "autocomplete",
-    "file_types",
-];
 
 /// Languages that Discord has.
 const LOCALES: [&str; 33] = [
@@ -148,6 +132,9 @@ fn check(errors: &mut FormErrors, value: &Value) -> Option<Definition> {
         errors.add("", "APPLICATION_COMMAND_TOO_LARGE", format!("Command exceeds maximum size ({LARGEST})"));
     }
     let members = members(of, (kind, name, description), options, permissions.as_deref());
+    if serde_json::to_string(&members).map_or(true, |json| json.len() > LARGEST_JSON) {
+        errors.add("", "APPLICATION_COMMAND_TOO_LARGE", format!("Command exceeds maximum size ({LARGEST_JSON})"));
+    }
     Some(Definition { kind: u8::try_from(kind).unwrap_or_default(), name: name.to_owned(), members })
 }
 
@@ -171,20 +158,9 @@ fn members(
     members.insert("contexts".into(), or("contexts", Value::Null));
     members.insert("integration_types".into(), or("integration_types", json!([0])));
     if !options.is_empty() {
-        members.insert("options".into(), options.iter().map(known_option_fields).collect());
+        members.insert("options".into(), options.iter().map(fields::of_option).collect());
     }
     members
-}
-
-fn known_option_fields(option: &Value) -> Value {
-    let fields = OPTION_FIELDS.iter().filter_map(|field| {
-        let value = present(option.as_object()?, field)?;
-        let nested = value.as_array().filter(|_| *field == "options");
-        let value =
-            nested.map_or_else(|| value.clone(), |list| list.iter().map(known_option_fields).collect());
-        Some(((*field).to_owned(), value))
-    });
-    fields.collect::<Object>().into()
 }
 
 /// `^[-_'\p{L}\p{N}\p{sc=Deva}\p{sc=Thai}]{1,32}$` in lower case for slash commands and options; any 1 to 32 else.
@@ -199,7 +175,7 @@ fn check_name(errors: &mut FormErrors, field: &str, name: &str, is_slash: bool) 
     }
 }
 
-fn check_translations(errors: &mut FormErrors, of: &Object, is_slash: bool) {
+pub(super) fn check_translations(errors: &mut FormErrors, of: &Object, is_slash: bool) {
     for field in ["name_localizations", "description_localizations"] {
         let Some(translations) = present(of, field) else { continue };
         let Some(translations) = translations.as_object() else {
@@ -211,8 +187,10 @@ fn check_translations(errors: &mut FormErrors, of: &Object, is_slash: bool) {
                 errors.add(field, "BASE_TYPE_CHOICES", "Keys must be locales that Discord has.");
                 continue;
             };
-            let Some(text) = text.as_str() else { continue };
             errors.within(field, |errors| {
+                let Some(text) = text.as_str() else {
+                    return errors.add(locale, "STRING_TYPE_CONVERT", "Could not interpret the value as string.");
+                };
                 if field == "name_localizations" {
                     check_name(errors, locale, text, is_slash);
                 } else {
@@ -402,7 +380,29 @@ mod tests {
                 "name_localizations",
                 "BASE_TYPE_CHOICES",
             ),
+            (
+                json!({ "name": "n", "description": "d", "description_localizations": { "de": [1] } }),
+                "description_localizations.de",
+                "STRING_TYPE_CONVERT",
+            ),
             (with_options(&json!(many)), "options", "BASE_TYPE_MAX_LENGTH"),
+            (
+                with_options(&json!([{ "type": 11, "name": "f", "description": "d", "file_types": [1] }])),
+                "options.0.file_types.0",
+                "STRING_TYPE_CONVERT",
+            ),
+            (
+                with_options(&json!([{ "type": 7, "name": "c", "description": "d", "channel_types": [[]] }])),
+                "options.0.channel_types.0",
+                "NUMBER_TYPE_COERCE",
+            ),
+            (
+                with_options(&json!([{ "type": 3, "name": "t", "description": "d", "choices": [
+                    { "name": "a", "value": "a", "name_localizations": { "de": 1 } },
+                ] }])),
+                "options.0.choices.0.name_localizations.de",
+                "STRING_TYPE_CONVERT",
+            ),
             (with_options(&json!({ "0": 1 })), "options", "LIST_TYPE_CONVERT"),
             (with_options(&json!(["x"])), "options.0", "MODEL_TYPE_CONVERT"),
             (with_options(&json!([option(12, "a")])), "options.0.type", "BASE_TYPE_CHOICES"),
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_may_not_be_larger_than_8000_characters() {
+    fn a_command_may_not_be_larger_than_8000_characters_or_64_kib_in_all_languages() {
         let options: Vec<_> = (0..25)
             .map(|number| {
                 let choices: Vec<_> =
@@ -440,6 +440,15 @@ mod tests {
             .collect();
         let (path, code) = first_error(&with_options(&json!(options))).unwrap();
         assert_eq!((path.as_str(), code.as_str()), ("", "APPLICATION_COMMAND_TOO_LARGE"));
+        let translated: Object = LOCALES.iter().map(|locale| ((*locale).to_owned(), json!("d".repeat(100)))).collect();
+        let options: Vec<_> = (0..20)
+            .map(|number| {
+                let name = format!("o{number}");
+                json!({ "type": 3, "name": name, "description": "d", "description_localizations": translated })
+            })
+            .collect();
+        assert_eq!(first_error(&with_options(&json!(options))).unwrap().1, "APPLICATION_COMMAND_TOO_LARGE");
+        assert_eq!(first_error(&with_options(&json!(options[..10]))), None);
     }
 
     #[test]

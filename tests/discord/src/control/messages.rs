@@ -139,20 +139,21 @@ impl Discord {
         shard: Option<ShardOf>,
     ) -> Result<Snowflake, ControlError> {
         if let Some(guild) = guild {
-            let known = self.world.has_guild(guild);
-            return known
+            if !self.world.has_guild(guild) {
+                return Err(bad(format!("guildId: {guild} does not exist; see GET /control/guilds")));
+            }
+            let is_up = self.world.is_up(guild);
+            return is_up
                 .then_some(guild)
-                .ok_or_else(|| bad(format!("guildId: {guild} does not exist; see GET /control/guilds")));
+                .ok_or_else(|| bad(format!("guildId: {guild} is unavailable; end its outage first")));
         }
         let ShardOf { id, total } = shard.unwrap_or(ShardOf { id: 0, total: 1 }).checked().map_err(bad)?;
-        let guilds = self.world.guilds_of(id, total);
-        if guilds.is_empty() {
-            return Err(bad(format!(
-                "shard: {id} of {total} has no guild; use a smaller total or start with more --guilds"
-            )));
-        }
-        let chance = usize::try_from(self.chance() >> 8).unwrap_or_default();
-        Ok(guilds[chance % guilds.len()])
+        let guild = self.world.one_up(&self.world.guilds_of(id, total), self.chance());
+        guild.ok_or_else(|| {
+            bad(format!(
+                "shard: {id} of {total} has no guild that is up; use a smaller total or start with more --guilds"
+            ))
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! From: `POST /control/tokens`. For: tests of rotation and of a token that was taken away. Tokens are never shown: a request
 //! may name one, an answer never does. Deliberately absent: new bots; those exist from the start.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ControlError, bad};
@@ -11,13 +13,20 @@ use crate::options::Token;
 use crate::snowflake::Snowflake;
 
 /// A token's new state.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangeToken {
     /// The token; its first part must name a bot that the simulator was started with. One that is not known becomes known.
     pub token: String,
     /// Whether it is refused from now on: REST 401, gateway 4004. The bot's sessions are closed with 4004.
     pub refused: bool,
+}
+
+impl fmt::Debug for ChangeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = Token::new(&self.token);
+        f.debug_struct("ChangeToken").field("token", &token).field("refused", &self.refused).finish()
+    }
 }
 
 /// What became of it.

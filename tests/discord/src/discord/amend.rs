@@ -47,7 +47,7 @@ impl Discord {
         *message = edited.clone();
         state.record.messages.edits += 1;
         state.announce("MESSAGE_UPDATE", &edited, None);
-        Ok(state.object(&edited))
+        Ok(self.object(state, edited.author.id, &edited))
     }
 
     /// A bot deletes a message: its own, or in a guild anyone's.
@@ -87,7 +87,7 @@ impl State {
             name: "MESSAGE_DELETE",
             at,
             guild,
-            application: self.direct.get(&channel).map(|direct| direct.application),
+            application: self.only_bot(message.place),
             intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
             data: data.into(),
             concerns: None,

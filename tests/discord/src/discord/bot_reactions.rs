@@ -104,7 +104,7 @@ impl Discord {
             name,
             at: self.now(),
             guild: place.guild,
-            application: state.direct.get(&place.channel).map(|direct| direct.application),
+            application: state.only_bot(place),
             intent: if of_guild {
                 intents::GUILD_MESSAGE_REACTIONS
             } else {

@@ -71,6 +71,9 @@ impl Discord {
                 self.end_session(&mut state, id, 4004, "Authentication failed.");
             }
         }
+        if (settings.skew_ms, settings.same_order) != (state.settings.skew_ms, state.settings.same_order) {
+            state.hasten();
+        }
         state.settings = settings;
         Ok(self.settings_of(&mut state))
     }

@@ -115,11 +115,24 @@ impl State {
         } else {
             match self.transit.send(at + lag, id, event) {
                 Ok(()) => return,
-                Err(event) => event,
+                Err(event) => {
+                    // What was on its way before it must not come after it.
+                    self.hasten();
+                    event
+                }
             }
         };
         if let Some(session) = self.sessions.get_mut(id) {
             session.push(event);
+        }
+    }
+
+    /// Lets everything that is on its way arrive now, in its order.
+    pub(crate) fn hasten(&mut self) {
+        while let Some((id, event)) = self.transit.arrived(Duration::MAX) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.push(event);
+            }
         }
     }
 
@@ -130,8 +143,9 @@ impl State {
         if most == 0 {
             return Duration::ZERO;
         }
+        let variation = self.sessions.get(id).map_or(0, |session| session.variation);
         let guild = guild.filter(|_| !self.settings.same_order).map_or(0, |guild| guild.0);
-        Duration::from_micros(mix(id.low() ^ mix(guild)) % (u64::from(most) * 1000 + 1))
+        Duration::from_micros(mix(variation ^ mix(guild)) % (u64::from(most) * 1000 + 1))
     }
 }
 

@@ -64,7 +64,10 @@ impl Discord {
     pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str) -> Entry {
         let now = self.now();
         let mut state = self.change();
-        let Some(application) = state.application_of(&request.token) else { return BAD_TOKEN };
+        let Some(application) = state.application_of(&request.token) else {
+            state.record.bad_tokens += 1;
+            return BAD_TOKEN;
+        };
         let (shard, total) = request.shard;
         let bucket = shard % state.settings.max_concurrency;
         state.record.coverage.identified((application, total, shard), ms(now));
@@ -109,7 +112,7 @@ impl Discord {
         let (now, (shard, total)) = (self.clock.rules(), request.shard);
         if !state.applications.get_mut(&application).is_some_and(|application| application.budget.spend(now))
         {
-            self.reset_token(state, application, &request.token);
+            self.reset_token(state, application);
             return refuse(
                 ViolationKind::Budget,
                 "the day's IDENTIFYs were used up; the token is reset",
@@ -194,6 +197,7 @@ impl Discord {
             intents,
             guilds: u32::try_from(guilds.len()).unwrap_or(u32::MAX),
             ready_at: self.now(),
+            variation: self.chance(),
             log,
             sent: 0,
             acknowledged: 0,
@@ -216,9 +220,11 @@ impl Discord {
         })
     }
 
-    fn reset_token(&self, state: &mut State, application: Snowflake, token: &Token) {
+    fn reset_token(&self, state: &mut State, application: Snowflake) {
         state.record.token_resets += 1;
-        state.tokens.insert(token.clone(), false);
+        for (token, is_good) in &mut state.tokens {
+            *is_good &= token.application() != application;
+        }
         for id in state.sessions.ids_where(|session| session.application == application) {
             self.end_session(state, id, 4004, "The bot's token was reset.");
         }

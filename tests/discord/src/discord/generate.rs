@@ -61,6 +61,9 @@ impl Discord {
             let mut state = self.change();
             for _ in 0..open {
                 self.make(work, &mut state);
+                if work.is_over {
+                    return Next::Rest;
+                }
                 work.made += 1;
             }
         }
@@ -74,7 +77,11 @@ impl Discord {
 
     fn make(&self, work: &mut Work, state: &mut State) {
         let chance = mix(self.options.seed ^ mix(work.made));
-        let guild = work.guilds[usize::try_from(chance >> 20).unwrap_or_default() % work.guilds.len()];
+        let Some(guild) = self.world.one_up(&work.guilds, chance) else {
+            // Every guild of the run has gone or is down.
+            work.is_over = true;
+            return;
+        };
         let author = self.world.member_of(guild, chance >> 8);
         let [messages, reactions, interactions] = work.shares;
         let kind = mix(chance) % (messages + reactions + interactions).max(1);

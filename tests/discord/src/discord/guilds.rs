@@ -38,7 +38,7 @@ impl Discord {
     /// Removes the bots from guilds; those that they were in.
     pub(crate) fn guilds_leave(&self, guilds: &[Snowflake]) -> Vec<Snowflake> {
         let mut state = self.change();
-        let left: Vec<_> = guilds.iter().copied().filter(|guild| self.world.leave(*guild)).collect();
+        let left = self.world.leave(guilds);
         for guild in &left {
             self.delete(&mut state, *guild, false);
         }

@@ -26,7 +26,7 @@ impl Discord {
             range(messages.len(), page, |id| messages.partition_point(|message| message.id < id));
         let object = |id| -> Result<Value, Refused> {
             let message = state.seen(channel, id)?;
-            let mut value = state.object(message);
+            let mut value = self.object(&state, bot, message);
             if !message.reactions.is_empty() {
                 value["reactions"] = json!(message.reactions_for(bot));
             }
@@ -53,7 +53,7 @@ impl Discord {
             return None;
         }
         let person = world::person(person);
-        let place = self.change().direct_place(bot, &person)?;
+        let place = self.change().direct_place(bot, &person, self.clock.unix_ms())?;
         Some(objects::direct_channel(place.channel, &person))
     }
 

@@ -56,7 +56,7 @@ impl Discord {
             (place, user.unwrap_or_else(world::somebody))
         } else {
             let user = user.unwrap_or_else(world::somebody);
-            let place = state.direct_place(application, &user);
+            let place = state.direct_place(application, &user, self.clock.unix_ms());
             (place.ok_or("userId: there are too many direct channels; use fewer users")?, user)
         };
         self.resolve(&state, place, &named, &mut data);
@@ -91,6 +91,11 @@ impl Discord {
         self.read().commands.has_simple()
     }
 
+    /// Whether a first answer is taken, to be asked before anything of a body is read.
+    pub(crate) fn may_acknowledge(&self, id: Snowflake, token: &str) -> Result<(), Refused> {
+        self.opened(&mut self.change(), id, token).map(|_| ())
+    }
+
     /// A bot answers first; as a callback `with_response` is answered.
     pub(crate) fn bot_acknowledges(
         &self,
@@ -98,17 +103,8 @@ impl Discord {
         token: &str,
         answer: FirstAnswer,
     ) -> Result<Value, Refused> {
-        let now = self.clock.rules();
         let mut state = self.change();
-        let mut interaction = match state.interactions.open(id, token, now) {
-            Ok(interaction) => interaction.clone(),
-            Err(closed) => {
-                let counts = &mut state.record.interactions;
-                counts.acknowledged_again += u64::from(closed == Closed::Acknowledged);
-                counts.unknown_or_late += u64::from(closed == Closed::Unknown);
-                return Err(Refused::Interaction(closed));
-            }
-        };
+        let mut interaction = self.opened(&mut state, id, token)?;
         let (kind, message) = match answer {
             FirstAnswer::Message(message) => (MESSAGE, Some(*message)),
             FirstAnswer::Deferred { is_ephemeral } => {
@@ -127,7 +123,8 @@ impl Discord {
         state.record.interactions.acknowledged += 1;
         state.record.events.answered(id, interaction.application, ms(self.now()));
         let is_ephemeral = message.as_ref().is_some_and(Message::is_ephemeral);
-        let object = message.filter(|_| kind == MESSAGE).map(|message| state.object(&message));
+        let object = message.filter(|_| kind == MESSAGE)
+            .map(|message| self.object(&state, interaction.application, &message));
         Ok(objects::callback(&interaction, kind, is_ephemeral, object))
     }
 
@@ -152,6 +149,16 @@ impl Discord {
         state.announce("MESSAGE_CREATE", &message, None);
         state.record.messages.by_bots += 1;
         message
+    }
+
+    fn opened(&self, state: &mut State, id: Snowflake, token: &str) -> Result<Interaction, Refused> {
+        let opened = state.interactions.open(id, token, self.clock.rules()).cloned();
+        opened.map_err(|closed| {
+            let counts = &mut state.record.interactions;
+            counts.acknowledged_again += u64::from(closed == Closed::Acknowledged);
+            counts.unknown_or_late += u64::from(closed == Closed::Unknown);
+            Refused::Interaction(closed)
+        })
     }
 
     fn new_interaction(

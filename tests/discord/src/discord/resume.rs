@@ -32,7 +32,10 @@ impl Discord {
     pub fn resume(&self, request: &ResumeRequest, wire: &Arc<Wire>) -> Entry {
         let now = self.now();
         let mut state = self.change();
-        let Some(application) = state.application_of(&request.token) else { return BAD_TOKEN };
+        let Some(application) = state.application_of(&request.token) else {
+            state.record.bad_tokens += 1;
+            return BAD_TOKEN;
+        };
         let mut resume = Resume {
             at_ms: ms(now),
             session_id: request.session_id.chars().take(64).collect(),
@@ -65,6 +68,10 @@ impl Discord {
             return Entry::InvalidSession;
         };
         (resume.shard, resume.total) = (Some(session.shard), Some(session.total));
+        if session.link.is_some() && policy == ResumeWhileConnected::Refuse {
+            resume.outcome = "its old connection is open".into();
+            return Entry::InvalidSession;
+        }
         if session.is_over(now, self.options.session_life) {
             resume.outcome = "the session's time is over".into();
         } else if request.sequence > session.log.last() {
@@ -73,9 +80,6 @@ impl Discord {
             resume.outcome = "events after that sequence are not kept any more".into();
         } else if forgets && request.sequence < session.acknowledged {
             resume.outcome = "a heartbeat has named a later sequence".into();
-        } else if session.link.is_some() && policy == ResumeWhileConnected::Refuse {
-            resume.outcome = "its old connection is open".into();
-            return Entry::InvalidSession;
         } else {
             (resume.accepted, resume.outcome) = (true, "resumed".into());
             resume.replayed = session.log.last() - request.sequence;

@@ -77,6 +77,7 @@ impl Discord {
             violations: record.violations.count,
             violation_details: record.violations.last(),
             token_resets: record.token_resets,
+            bad_tokens: record.bad_tokens,
             closes: record.client_closes.clone(),
             server_closes: record.server_closes.clone(),
             close_log: record.closes.last(),
@@ -158,9 +159,10 @@ impl Discord {
             }
         }
         let all_members = of.intents & intents::GUILD_PRESENCES != 0;
+        let variation = of.variation;
         let bot = state.applications.get(&of.application).map(|application| application.user.clone());
         // Sessions differ in the order of keys, and it is never the one in which they were written down.
-        let order = u32::try_from(session.low() >> 33).unwrap_or_default() | 1;
+        let order = u32::try_from(variation >> 33).unwrap_or_default() | 1;
         Some(Batch { events, bot, all_members, order })
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::delivery::{Delivery, Occasion};
 use super::{DirectChannel, Discord, State, ms};
-use crate::chat::objects::{message as message_object, message_event};
+use crate::chat::objects::{Hides, message_event};
 use crate::chat::{InteractionSource, Message, Place, mentioned};
 use crate::intents;
 use crate::interactions::Closed;
@@ -137,12 +137,12 @@ impl Discord {
         if let (true, Some(nonce)) = (request.enforce_nonce, &request.nonce) {
             let since = self.now().saturating_sub(NONCE_LIFE);
             if let Some(message) = state.chat.with_nonce(bot, channel, nonce, since) {
-                return Ok(state.object(message));
+                return Ok(self.object(&state, bot, message));
             }
         }
         let mut request = request.clone();
         if let Some((asked, must_exist)) = request.reference {
-            let is_here = state.chat.get(asked).is_some_and(|message| message.place.channel == channel);
+            let is_here = state.seen(channel, asked).is_ok();
             if !is_here && must_exist {
                 return Err(Refused::UnknownReference);
             }
@@ -158,7 +158,7 @@ impl Discord {
         if let Some((asked, _)) = request.reference {
             state.record.events.answered(asked, bot, ms(message.at));
         }
-        Ok(state.object(&message))
+        Ok(self.object(&state, bot, &message))
     }
 
     /// A bot types.
@@ -167,7 +167,7 @@ impl Discord {
         let place = self.place(&state, bot, channel)?;
         let mut data =
             json!({ "channel_id": channel, "user_id": bot, "timestamp": self.clock.unix_ms() / 1000 });
-        let application = state.direct.get(&channel).map(|direct| direct.application);
+        let application = state.only_bot(place);
         let mut intent = intents::DIRECT_MESSAGE_TYPING;
         if let Some(guild) = place.guild {
             data["guild_id"] = json!(guild);
@@ -210,7 +210,8 @@ impl Discord {
     /// The channel between a person and the first bot.
     fn direct_place(&self, state: &mut State, person: &User) -> Result<Place, String> {
         let first_bot = self.options.tokens.first().map(Token::application);
-        first_bot.and_then(|bot| state.direct_place(bot, person)).ok_or_else(|| {
+        let unix_ms = self.clock.unix_ms();
+        first_bot.and_then(|bot| state.direct_place(bot, person, unix_ms)).ok_or_else(|| {
             format!("authorId: found one more than {DIRECT_CHANNELS} authors of direct messages; use fewer")
         })
     }
@@ -265,18 +266,25 @@ impl State {
     }
 
     /// The channel between a person and a bot; none if there are too many.
-    pub(crate) fn direct_place(&mut self, bot: Snowflake, person: &User) -> Option<Place> {
-        let index = self.applications.keys().position(|id| *id == bot)?;
-        let channel = Snowflake(person.id.0.wrapping_add((1 << 21) + index as u64));
-        if self.direct.len() >= DIRECT_CHANNELS && !self.direct.contains_key(&channel) {
+    pub(crate) fn direct_place(&mut self, bot: Snowflake, person: &User, unix_ms: u64) -> Option<Place> {
+        let pair = (bot, person.id);
+        let channel = if let Some(channel) = self.direct_of.get(&pair) {
+            *channel
+        } else if self.direct.len() < DIRECT_CHANNELS && self.applications.contains_key(&bot) {
+            let channel = self.mint.next(unix_ms);
+            self.direct.insert(channel, DirectChannel { person: person.clone(), application: bot });
+            self.direct_of.insert(pair, channel);
+            channel
+        } else {
             return None;
-        }
-        self.direct.insert(channel, DirectChannel { person: person.clone(), application: bot });
+        };
         Some(Place { channel, guild: None })
     }
 
-    pub(crate) fn object(&self, message: &Message) -> Value {
-        message_object(message, message.reference.and_then(|asked| self.chat.get(asked)))
+    /// The only bot that a place concerns; none in a guild.
+    pub(crate) fn only_bot(&self, place: Place) -> Option<Snowflake> {
+        let direct = self.direct.get(&place.channel).filter(|_| place.guild.is_none());
+        direct.map(|direct| direct.application)
     }
 
     pub(crate) fn announce(
@@ -289,15 +297,18 @@ impl State {
             return Vec::new();
         }
         let guild = message.place.guild;
-        let direct = self.direct.get(&message.place.channel).map(|direct| direct.application);
+        if let (Some(guild), Some(asked)) = (guild, message.reference.and_then(|asked| self.chat.get(asked))) {
+            let asked = asked.clone();
+            return self.announce_reply((name, number), guild, message, &asked);
+        }
         let asked = message.reference.and_then(|asked| self.chat.get(asked));
-        let data = message_event(message, asked);
+        let data = message_event(message, asked, Hides::default());
         let concerned = message.mentions.iter().map(|user| user.id).chain([message.author.id]).collect();
         self.publish(Occasion {
             name,
             at: message.edited.map_or(message.at, |(at, _)| at),
             guild,
-            application: direct.filter(|_| guild.is_none()),
+            application: self.only_bot(message.place),
             intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
             data,
             concerns: guild.is_some().then_some(concerned),

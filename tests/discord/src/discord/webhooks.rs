@@ -16,6 +16,11 @@ use crate::snowflake::Snowflake;
 pub(crate) type Webhook<'a> = (Snowflake, &'a str);
 
 impl Discord {
+    /// Whether the webhook is open, to be asked before anything of a body is read.
+    pub(crate) fn may_follow_up(&self, webhook: Webhook<'_>) -> Result<(), Refused> {
+        self.webhook(&self.read(), webhook).map(|_| ())
+    }
+
     /// A follow-up.
     pub(crate) fn bot_follows_up(&self, webhook: Webhook<'_>, message: BotMessage) -> Result<Value, Refused> {
         let mut state = self.change();
@@ -32,7 +37,7 @@ impl Discord {
         }
         let message = self.answer_with(&mut state, &interaction, message);
         state.record.interactions.followups += 1;
-        Ok(state.object(&message))
+        Ok(self.object(&state, webhook.0, &message))
     }
 
     /// One of the webhook's messages; without an id, the first answer's.
@@ -44,7 +49,7 @@ impl Discord {
         let state = self.read();
         let interaction = self.webhook(&state, webhook)?;
         let id = state.message_of(&interaction, id)?;
-        state.chat.get(id).map(|message| state.object(message)).ok_or(Refused::UnknownMessage)
+        state.chat.get(id).map(|message| self.object(&state, webhook.0, message)).ok_or(Refused::UnknownMessage)
     }
 
     /// Edits one of the webhook's messages; a deferred answer is completed by it.

@@ -51,10 +51,10 @@ impl Reader {
     }
 
     /// Reads to the end of the connection.
-    pub async fn read(&mut self, mut stream: SplitStream<WebSocket>) -> End {
+    pub async fn read(&mut self, stream: &mut SplitStream<WebSocket>) -> End {
         loop {
             if self.wire.is_closing() {
-                farewell(&mut stream).await;
+                farewell(stream).await;
                 return End::Client(None);
             }
             let heard = tokio::time::timeout_at(self.deadline(), stream.next()).await;

@@ -23,6 +23,10 @@ const LONGEST_CONTENT: usize = 2000;
 const MOST_EMBEDS: usize = 10;
 /// Components that a message may have, if they are of the second kind.
 const MOST_COMPONENTS: usize = 40;
+/// Characters that all embeds of a message may have.
+const LARGEST_EMBEDS: usize = 6000;
+/// Bytes of JSON that an embed, or all components, may have.
+const LARGEST_JSON: usize = 64 * 1024;
 /// Attachments that a message may have.
 const MOST_ATTACHMENTS: usize = 10;
 /// Characters that a nonce may have.
@@ -71,6 +75,7 @@ pub fn of(errors: &mut FormErrors, of: &Object, files: Vec<Value>) -> Draft {
         errors.add("flags", "NUMBER_TYPE_MIN", "int value should be greater than or equal to 0.");
     }
     let mut embeds = objects(errors, of, "embeds", MOST_EMBEDS);
+    check_embeds(errors, embeds.as_deref().unwrap_or_default());
     for embed in embeds.iter_mut().flatten() {
         // As Discord gives them back: with a type.
         embed["type"] = "rich".into();
@@ -80,10 +85,14 @@ pub fn of(errors: &mut FormErrors, of: &Object, files: Vec<Value>) -> Draft {
         errors.add("attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.");
     }
     let id = |attachment: &Value| serde_json::from_value(attachment["id"].clone()).ok();
+    let components = objects(errors, of, "components", MOST_COMPONENTS);
+    if components.iter().flatten().map(json_bytes).sum::<usize>() > LARGEST_JSON {
+        errors.add("components", "BASE_TYPE_MAX_LENGTH", format!("Must be {LARGEST_JSON} or fewer in length."));
+    }
     Draft {
         content,
         embeds,
-        components: objects(errors, of, "components", MOST_COMPONENTS),
+        components,
         attachments: attachments.map(|attachments| attachments.iter().filter_map(id).collect()),
         files,
         flags: flags.and_then(|flags| u64::try_from(flags).ok()),
@@ -150,6 +159,26 @@ fn objects(errors: &mut FormErrors, of: &Object, field: &str, most: usize) -> Op
     Some(list.iter().filter(|value| value.is_object()).cloned().collect())
 }
 
+/// Embeds are bounded together, in characters that are shown, and each in what has to be kept of it.
+fn check_embeds(errors: &mut FormErrors, embeds: &[Value]) {
+    let shown: usize = embeds.iter().map(shown_characters).sum();
+    if shown > LARGEST_EMBEDS || embeds.iter().any(|embed| json_bytes(embed) > LARGEST_JSON) {
+        let message = format!("Embed size exceeds maximum size of {LARGEST_EMBEDS}");
+        errors.add("embeds", "MAX_EMBED_SIZE_EXCEEDED", message);
+    }
+}
+
+fn shown_characters(embed: &Value) -> usize {
+    let length = |value: &Value| value.as_str().map_or(0, |text| text.chars().count());
+    let fields = embed["fields"].as_array().into_iter().flatten();
+    let texts = [&embed["title"], &embed["description"], &embed["footer"]["text"], &embed["author"]["name"]];
+    texts.into_iter().chain(fields.flat_map(|field| [&field["name"], &field["value"]])).map(length).sum()
+}
+
+fn json_bytes(value: &Value) -> usize {
+    value.to_string().len()
+}
+
 fn nonce(errors: &mut FormErrors, of: &Object) -> Option<Value> {
     let nonce = present(of, "nonce")?;
     let is_nonce = nonce.is_i64() || nonce.as_str().is_some_and(|text| text.chars().count() <= LONGEST_NONCE);
@@ -193,6 +222,26 @@ mod tests {
         let tree = draft(&body).unwrap_err();
         for place in ["/content", "/embeds/0", "/nonce", "/flags", "/message_reference/message_id"] {
             assert!(tree.pointer(&format!("{place}/_errors")).is_some(), "{place}: {tree}");
+        }
+    }
+
+    #[test]
+    fn embeds_and_components_are_bounded() {
+        let text = |length| "ä".repeat(length);
+        let wide: Vec<_> = (0..4).map(|_| json!({ "title": text(750), "footer": { "text": text(750) } })).collect();
+        let named = |length| json!([{ "author": { "name": text(2000) }, "fields": [{ "name": text(1999), "value": text(length) }] }]);
+        let bytes = "x".repeat(LARGEST_JSON);
+        let table = [
+            (json!({ "embeds": wide }), None),
+            (json!({ "embeds": named(2001) }), None),
+            (json!({ "embeds": named(2002) }), Some(("embeds", "MAX_EMBED_SIZE_EXCEEDED"))),
+            (json!({ "embeds": [{ "url": bytes }] }), Some(("embeds", "MAX_EMBED_SIZE_EXCEEDED"))),
+            (json!({ "components": [{ "type": bytes }] }), Some(("components", "BASE_TYPE_MAX_LENGTH"))),
+        ];
+        for (body, expected) in table {
+            let tree = draft(&body).err();
+            let found = expected.map(|(field, _)| tree.as_ref().unwrap()[field]["_errors"][0]["code"].clone());
+            assert_eq!((tree.is_some(), found), (expected.is_some(), expected.map(|(_, code)| json!(code))));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use memchr::memmem;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -13,6 +14,10 @@ use crate::form_errors::{FormErrors, Object};
 
 /// Files that a message may have.
 const MOST_FILES: usize = 10;
+/// Characters of a boundary, as RFC 2046 has it.
+const LONGEST_BOUNDARY: usize = 70;
+/// Characters of a file's name and of its type that are kept.
+const LONGEST_NAME: usize = 260;
 
 /// What a body says.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub enum Unreadable {
     #[error("Expected \"Content-Type\" header to be one of {{'application/json', 'multipart/form-data'}}.")]
     ContentType,
     /// It says to be a form and does not say how its parts are told apart.
-    #[error("The form's Content-Type has no boundary.")]
+    #[error("The form's Content-Type has no boundary of 1 to 70 characters.")]
     NoBoundary,
     /// It is a form that just ends.
     #[error("The form does not end with its boundary.")]
@@ -62,7 +67,8 @@ pub fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> 
 pub fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, Unreadable> {
     let kind = kind(headers);
     let (payload, attachments) = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
-        let boundary = parameter(kind, "boundary").ok_or(Unreadable::NoBoundary)?;
+        let boundary = parameter(kind, "boundary").filter(|boundary| boundary.len() <= LONGEST_BOUNDARY);
+        let boundary = boundary.ok_or(Unreadable::NoBoundary)?;
         let parts = split(body, &boundary).ok_or(Unreadable::NoEnd)?;
         let payload =
             parts.iter().find(|part| part.name == "payload_json").map_or(&b"{}"[..], |part| part.content);
@@ -92,9 +98,11 @@ struct Part<'a> {
 fn split<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
     let delimiter = format!("--{boundary}");
     let mut rest = &body[find(body, delimiter.as_bytes())? + delimiter.len()..];
+    let line = format!("\r\n{delimiter}");
+    let next = memmem::Finder::new(&line);
     let mut parts = Vec::new();
     while !rest.starts_with(b"--") {
-        let end = find(rest, format!("\r\n{delimiter}").as_bytes())?;
+        let end = next.find(rest)?;
         parts.extend(part(rest.get(2..end)?));
         rest = &rest[end + 2 + delimiter.len()..];
     }
@@ -114,8 +122,8 @@ fn part(part: &[u8]) -> Option<Part<'_>> {
     let disposition = line("content-disposition")?;
     Some(Part {
         name: parameter(disposition, "name")?,
-        file: parameter(disposition, "filename"),
-        kind: line("content-type").map(str::to_owned),
+        file: parameter(disposition, "filename").map(|name| cut(&name)),
+        kind: line("content-type").map(cut),
         content: &part[end + 4..],
     })
 }
@@ -131,13 +139,27 @@ fn attachment((index, part): (usize, &Part<'_>)) -> Value {
 
 /// A parameter of a header's value, quoted or not.
 fn parameter(value: &str, name: &str) -> Option<String> {
-    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let (mut is_quoted, mut was_backslash) = (false, false);
+    let parts = value.split(|c| {
+        // Quotes may hold semicolons, and quotes after a backslash.
+        let is_escaped = std::mem::take(&mut was_backslash);
+        was_backslash = is_quoted && c == '\\' && !is_escaped;
+        is_quoted ^= c == '"' && !is_escaped;
+        c == ';' && !is_quoted
+    });
+    let parameters = parts.skip(1).filter_map(|parameter| parameter.split_once('='));
     let mut named = parameters.filter(|(found, _)| found.trim().eq_ignore_ascii_case(name));
-    named.next().map(|(_, value)| value.trim().trim_matches('"').to_owned()).filter(|value| !value.is_empty())
+    let value = named.next()?.1.trim();
+    let value = value.strip_prefix('"').map_or(value, |value| value.strip_suffix('"').unwrap_or(value));
+    (!value.is_empty()).then(|| value.replace("\\\"", "\""))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_NAME).collect()
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memmem::find(haystack, needle)
 }
 
 #[cfg(test)]
@@ -165,7 +187,37 @@ mod tests {
     }
 
     #[test]
+    fn a_files_name_may_have_semicolons_and_quotes_and_is_cut_where_it_is_too_long() {
+        let long = "n".repeat(1000);
+        let table = [
+            (r#""a; name=b.txt""#, "a; name=b.txt"),
+            (r#""a\"; b.txt""#, "a\"; b.txt"),
+            ("plain.txt", "plain.txt"),
+            (long.as_str(), &long[..LONGEST_NAME]),
+        ];
+        for (written, name) in table {
+            let body = format!(
+                "--X\r\nContent-Disposition: form-data; filename={written}; name=\"files[0]\"\r\n\r\n\r\n--X--\r\n"
+            );
+            let form = read("multipart/form-data; boundary=X", &body).unwrap();
+            assert_eq!(form.attachments[0]["filename"], name, "{written}");
+        }
+    }
+
+    #[test]
+    fn the_time_to_read_a_form_does_not_grow_with_its_boundary() {
+        let half = 5_000_000;
+        let kind = format!("multipart/form-data; boundary={}", "-".repeat(LONGEST_BOUNDARY - 1) + "X");
+        let body = format!("--{}X{}", "-".repeat(LONGEST_BOUNDARY - 1), "\r\n-".repeat(half / 3));
+        let start = std::time::Instant::now();
+        assert_eq!(read(&kind, &body).unwrap_err(), Unreadable::NoEnd);
+        assert_eq!(read(&kind, &"-".repeat(half)).unwrap_err(), Unreadable::NoEnd);
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said() {
+        let long = format!("multipart/form-data; boundary={}", "b".repeat(LONGEST_BOUNDARY + 1));
         let table = [
             ("text/plain", "{}", "Content-Type"),
             ("application/json", "{", "invalid JSON"),
@@ -176,6 +228,7 @@ mod tests {
                 "invalid JSON",
             ),
             ("multipart/form-data", "", "no boundary"),
+            (long.as_str(), "", "no boundary of 1 to 70"),
             ("multipart/form-data; boundary=X", "--X\r\n", "does not end"),
             ("multipart/form-data; boundary=X", "", "does not end"),
         ];

@@ -27,6 +27,9 @@ pub async fn callback(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if let Err(why) = discord.may_acknowledge(id(&interaction), &token) {
+        return refused(why);
+    }
     let answer = match read(&headers, body) {
         Ok(answer) => answer,
         Err(answer) => return *answer,

@@ -27,6 +27,9 @@ pub async fn follow_up(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if let Err(why) = discord.may_follow_up((id(&webhook), &token)) {
+        return refused(why);
+    }
     match draft::read(&headers, body) {
         Ok(draft) if draft.is_empty() => refused(Refused::Empty),
         Ok(draft) => respond(discord.bot_follows_up((id(&webhook), &token), draft.answer())),
@@ -46,9 +49,12 @@ pub async fn edit(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let webhook = (id(&webhook), token.as_str());
+    if let Err(why) = discord.may_follow_up(webhook) {
+        return refused(why);
+    }
     match draft::read(&headers, body) {
         Ok(draft) => {
-            let webhook = (id(&webhook), token.as_str());
             respond(discord.edit_webhook_message(webhook, message_id(&message), draft.edit()))
         }
         Err(answer) => *answer,

@@ -18,11 +18,6 @@ impl SessionId {
     pub fn random() -> Self {
         Self(rand::random())
     }
-
-    /// A number that sessions differ in, for what is to differ from session to session.
-    pub fn low(self) -> u64 {
-        u64::try_from(self.0 & u128::from(u64::MAX)).unwrap_or_default()
-    }
 }
 
 impl fmt::Display for SessionId {

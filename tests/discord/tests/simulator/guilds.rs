@@ -1,9 +1,11 @@
 //! Guilds that come, go, fail and come back, as a session sees it.
 
-use discord_sim::{GuildOutage, JoinGuilds, LeaveGuilds, Options, Simulator, Snowflake};
+use discord_sim::{
+    EventFilter, Generate, GuildOutage, JoinGuilds, LeaveGuilds, LedgerQuery, NewMessage, Options, Simulator, Snowflake,
+};
 use serde_json::json;
 
-use crate::client::{Client, INTENTS, call, options, start};
+use crate::client::{Client, INTENTS, PATIENCE, call, options, start};
 
 /// A client of the only shard that has had its first guilds.
 async fn settled(simulator: &Simulator) -> Client {
@@ -71,4 +73,25 @@ async fn the_recommendation_follows_the_guilds_until_somebody_sets_it() {
     assert_eq!(control.join_guilds(JoinGuilds { count: 5000 }).unwrap().recommended_shards, 7);
     let error = control.join_guilds(JoinGuilds { count: 0 }).unwrap_err().to_string();
     assert_eq!(error, "count: found 0; use 1 to 100000");
+}
+
+#[tokio::test]
+async fn no_event_is_made_in_a_guild_that_left_or_is_down() {
+    let simulator = start(Options { guilds: 3, ..options() }).await;
+    let control = simulator.control();
+    let guilds = control.world.guilds();
+    let endless = Generate { rate: Some(2000.0), ..Generate::default() };
+    control.generate(&endless).unwrap();
+    control.leave_guilds(&LeaveGuilds { guild_ids: vec![guilds[0]] }).unwrap();
+    control.guild_outage(&GuildOutage { guild_ids: vec![guilds[1]], unavailable: true }).unwrap();
+    let made = simulator.ledger().events.made;
+    simulator.wait_for(PATIENCE, |ledger| ledger.events.made > made + 100).await.unwrap();
+    let query = LedgerQuery { events: Some(EventFilter::All), ..LedgerQuery::default() };
+    let newest = control.ledger_of(&query).event_details;
+    assert!(newest.iter().take(50).all(|event| event.guild_id == Some(guilds[2])));
+    control.leave_guilds(&LeaveGuilds { guild_ids: vec![guilds[1], guilds[2]] }).unwrap();
+    let is_over = |_: &discord_sim::Ledger| !control.generated().running;
+    assert!(simulator.wait_for(PATIENCE, is_over).await.is_ok() || !control.generated().running);
+    let down = NewMessage { content: "x".into(), ..NewMessage::default() };
+    assert!(control.post_message(down).unwrap_err().to_string().contains("has no guild that is up"));
 }

@@ -1,7 +1,8 @@
 //! Time that is moved, Discord that is gone, tokens that are taken away, and rules with two positions.
 
 use discord_sim::{
-    ChangeToken, FAKE_TOKEN, Ledger, MoveTime, Options, Outage, ResumeBelowHeartbeat, SettingsChange, Token,
+    ChangeToken, FAKE_TOKEN, Ledger, MoveTime, NewMessage, Options, Outage, ResumeBelowHeartbeat,
+    ResumeWhileConnected, SettingsChange, Token,
 };
 use serde_json::json;
 
@@ -132,4 +133,54 @@ async fn a_connection_is_closed_with_the_code_that_control_names() {
         assert_eq!(status, 400);
         assert!(answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_token_reset_takes_every_token_of_its_bot() {
+    let (first, _) = FAKE_TOKEN.split_once('.').unwrap();
+    let other = format!("{first}.other.token");
+    let tokens = vec![Token::new(FAKE_TOKEN), Token::new(&other)];
+    let simulator = start(Options { tokens, identify_total: 1, ..options() }).await;
+    let _first = Client::ready(&simulator, 0, 2).await;
+    for token in [FAKE_TOKEN, &other, &other] {
+        let mut client = Client::connect(&simulator).await;
+        let mut identify = crate::client::identify(1, 2, INTENTS);
+        identify["d"]["token"] = json!(token);
+        client.send(&identify).await;
+        assert_eq!(client.closed().await, Some(4004));
+    }
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.token_resets, ledger.bad_tokens), (1, 2));
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_arrives_before_what_comes_after_a_change_of_the_skew() {
+    let simulator = start(Options { skew_ms: 10_000, ..options() }).await;
+    let mut client = Client::ready_with(&simulator, 0, 1, 1 << 9 | 1 << 15).await;
+    let guild_id = Some(simulator.control().world.guilds()[0]);
+    let write = |content: &str| {
+        let message = NewMessage { content: content.into(), guild_id, ..NewMessage::default() };
+        simulator.control().post_message(message).unwrap();
+    };
+    write("first");
+    let at_once = SettingsChange { skew_ms: Some(0), ..SettingsChange::default() };
+    simulator.control().settle(&at_once).unwrap();
+    write("second");
+    for expected in ["first", "second"] {
+        assert_eq!(client.dispatch("MESSAGE_CREATE").await["content"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_resume_that_is_to_be_refused_does_not_touch_the_session_that_is_connected() {
+    let simulator = start(options()).await;
+    let refuse = Some(ResumeWhileConnected::Refuse);
+    let change = SettingsChange { resume_while_connected: refuse, ..SettingsChange::default() };
+    simulator.control().settle(&change).unwrap();
+    let mut client = Client::ready_with(&simulator, 0, 1, 1 << 9).await;
+    let mut rival = Client::connect(&simulator).await;
+    rival.resume(&client.session, 9999).await;
+    assert_eq!(rival.frame().await["op"], 9);
+    client.beat().await;
+    assert!(simulator.ledger().sessions[0].connected);
 }

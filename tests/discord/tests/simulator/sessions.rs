@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use discord_sim::{NewMessage, Options, ResumeWhileConnected, SettingsChange, Simulator};
+use discord_sim::{Ledger, NewMessage, Options, ResumeWhileConnected, SettingsChange, Simulator};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::client::{Client, INTENTS, PATIENCE, options, start};
 
@@ -149,4 +151,21 @@ async fn a_client_that_does_not_read_is_cut_off_and_memory_stays_bounded() {
     }
     let ledger = simulator.wait_for(PATIENCE, |ledger| ledger.cut_off == 1).await.unwrap();
     assert!(!ledger.sessions[0].connected, "the session itself lives on");
+}
+
+#[tokio::test]
+async fn a_clients_close_is_answered_with_its_own_code_whatever_the_gateway_is_writing() {
+    let simulator = start(Options { guilds: 2000, ..options() }).await;
+    for (shard, code, lives) in [(0, 1000_u16, false), (1, 4000, true), (2, 1001, false)] {
+        let mut client = Client::ready(&simulator, shard, 3).await;
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        client.send_raw(Message::Close(Some(frame))).await;
+        assert_eq!(client.closed().await, Some(code));
+        let is_as_expected = |ledger: &Ledger| {
+            let session = ledger.sessions.iter().find(|session| session.session_id.to_string() == client.session);
+            session.is_some_and(|session| !session.connected) == lives && (lives || session.is_none())
+        };
+        assert!(simulator.wait_for(PATIENCE, is_as_expected).await.is_ok(), "{code}");
+    }
+    assert_eq!(simulator.ledger().closes["1000"], 1);
 }
