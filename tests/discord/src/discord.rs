@@ -279,7 +279,10 @@ impl DerefMut for Change<'_> {
 impl Drop for Change<'_> {
     fn drop(&mut self) {
         drop(self.state.take());
-        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        // Who begins to wait later looks at the state first. Without this, every event would pay for nobody.
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        }
     }
 }
 
