@@ -5,6 +5,8 @@
 //! Source: Discord, `developers/resources/{user,guild,channel}.mdx`.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -36,11 +38,14 @@ const GUILD_HAS_NO: [&str; 17] = [
     "home_header",
 ];
 
+/// Six digits of a second.
+const TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
 /// RFC 3339 with six digits and an offset, as Discord writes times.
 pub fn time(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+    TIME.timestamp_with_offset_to_string(&time, Offset::UTC)
 }
 
 /// A user as others see it.
