@@ -86,17 +86,14 @@ impl From<Value> for Members {
 
 /// Writes an object of shared members in one of many orders; the same `order` gives the same one.
 pub fn write_members(text: &mut String, members: &str, order: u32) {
+    let between = char::from(BETWEEN);
+    let count = 1 + members.bytes().filter(|byte| *byte == BETWEEN).count();
+    let by = usize::try_from(order / 2).unwrap_or_default() % count;
     text.push('{');
-    if order == 0 {
-        join(text, members.split(char::from(BETWEEN)));
+    if order & 1 == 0 {
+        join(text, members.split(between).skip(by).chain(members.split(between).take(by)));
     } else {
-        let mut parts: Vec<_> = members.split(char::from(BETWEEN)).collect();
-        if order & 1 == 1 {
-            parts.reverse();
-        }
-        let by = usize::try_from(order / 2).unwrap_or_default() % parts.len().max(1);
-        parts.rotate_left(by);
-        join(text, parts.into_iter());
+        join(text, members.rsplit(between).skip(by).chain(members.rsplit(between).take(by)));
     }
     text.push('}');
 }

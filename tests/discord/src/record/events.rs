@@ -89,6 +89,9 @@ impl Events {
         self.counts.sends += 1;
         let Some(entry) = entry(&mut self.kept, self.last, number.get()) else { return };
         self.counts.sent += u64::from(entry.sent.is_empty());
+        if entry.sent.is_empty() {
+            entry.sent.reserve_exact(MOST_DETAILS.min(entry.routed as usize));
+        }
         if entry.sent.len() < MOST_DETAILS {
             self.counts.replays += u64::from(entry.sent.iter().any(|sent| sent.session_id == session));
             entry.sent.push(Sent { session_id: session, sequence, at_ms });

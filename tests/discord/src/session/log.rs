@@ -78,8 +78,9 @@ impl EventLog {
     pub fn after(&self, sequence: u64, count: usize) -> Vec<(u64, Event)> {
         let first = self.first();
         let skipped = usize::try_from((sequence + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let numbered = (first..).zip(self.kept.iter());
-        numbered.skip(skipped).take(count).map(|(number, event)| (number, event.clone())).collect()
+        // Not `skip`, which would walk over all that is kept for RESUME.
+        let wanted = self.kept.range(skipped.min(self.kept.len())..).take(count);
+        (first + skipped as u64..).zip(wanted).map(|(number, event)| (number, event.clone())).collect()
     }
 }
 
