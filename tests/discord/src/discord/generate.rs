@@ -1,7 +1,8 @@
 //! Generating: makes messages, reactions and interactions at a rate, or as fast as it goes.
 //!
 //! From: the generator's work. For: the sessions and the ledger. Its choices depend on the seed and the event's number alone.
-//! It makes events in batches under one lock, and lets connections write in between.
+//! It makes events in batches under one lock, and lets connections write after some batches: to write a single event costs
+//! several times as much as to make it, so that a burst has to leave each of many sessions more than one.
 //! Deliberately absent: what an event looks like (`talk.rs`, `reactions.rs`, `interactions.rs`).
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::world::mix;
 
 /// Events made under one lock.
 const BATCH: u64 = 256;
+/// Batches made before connections have their turn.
+const ROUND: u32 = 16;
 /// How often it looks whether more is due.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -29,10 +32,16 @@ enum Next {
 /// Makes events whenever there is something to make, until the simulator ends.
 pub(crate) async fn run(discord: Arc<Discord>) {
     let generator = &discord.generator;
+    let mut batches = 0_u32;
     while !discord.stop.is_cancelled() {
         let next = generator.work().as_mut().map_or(Next::Rest, |work| discord.step(work));
         match next {
-            Next::GoOn => tokio::task::yield_now().await,
+            Next::GoOn => {
+                batches = batches.wrapping_add(1);
+                if batches.is_multiple_of(ROUND) {
+                    tokio::task::yield_now().await;
+                }
+            }
             Next::Wait => tokio::time::sleep(TICK).await,
             Next::Rest => tokio::select! {
                 () = generator.bell.notified() => {}
