@@ -8,6 +8,7 @@ pub mod objects;
 pub mod reactions;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ use crate::world::User;
 use reactions::Reaction;
 
 /// Edits of one message that are remembered.
-const HISTORY: usize = 64;
+const HISTORY: usize = 63;
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Message {
     pub author: User,
     /// What it says now.
     pub content: String,
-    /// What it has said, the present content last; at most the last 64.
+    /// What it said before it was edited, oldest first; at most the last 64.
     pub history: Vec<String>,
     /// The message it answers.
     pub reference: Option<Snowflake>,
@@ -92,11 +93,10 @@ impl Message {
 
     /// Puts in a new content.
     pub fn edit(&mut self, content: String, at: Duration, unix_ms: u64) {
-        self.content.clone_from(&content);
         if self.history.len() == HISTORY {
             self.history.remove(0);
         }
-        self.history.push(content);
+        self.history.push(std::mem::replace(&mut self.content, content));
         self.edited = Some((at, unix_ms));
     }
 }
@@ -104,8 +104,8 @@ impl Message {
 /// The last messages.
 #[derive(Debug)]
 pub struct Chat {
-    messages: HashMap<Snowflake, Message>,
-    order: VecDeque<Snowflake>,
+    /// Ids only rise, so a message is found by its id without an index.
+    messages: VecDeque<Arc<Message>>,
     answers: HashMap<Snowflake, Vec<Snowflake>>,
     capacity: usize,
 }
@@ -113,50 +113,50 @@ pub struct Chat {
 impl Chat {
     /// A chat that keeps so many messages.
     pub fn new(capacity: usize) -> Self {
-        Self { messages: HashMap::new(), order: VecDeque::new(), answers: HashMap::new(), capacity }
+        Self { messages: VecDeque::new(), answers: HashMap::new(), capacity }
     }
 
     /// Adds a message, and drops the oldest when there are too many.
-    pub fn add(&mut self, message: Message) {
+    pub fn add(&mut self, message: Arc<Message>) {
         if let Some(asked) = message.answers() {
             self.answers.entry(asked).or_default().push(message.id);
         }
-        self.order.push_back(message.id);
-        self.messages.insert(message.id, message);
-        while self.order.len() > self.capacity {
-            if let Some(oldest) = self.order.pop_front() {
-                self.answers.remove(&oldest);
-                self.forget(oldest);
+        self.messages.push_back(message);
+        while self.messages.len() > self.capacity {
+            if let Some(oldest) = self.messages.pop_front() {
+                self.answers.remove(&oldest.id);
+                self.forget(&oldest);
             }
         }
     }
 
     /// The message of that id.
     pub fn get(&self, id: Snowflake) -> Option<&Message> {
-        self.messages.get(&id)
+        self.index(id).map(|index| &*self.messages[index])
     }
 
     /// The message of that id, to be edited.
     pub fn get_mut(&mut self, id: Snowflake) -> Option<&mut Message> {
-        self.messages.get_mut(&id)
+        self.index(id).map(|index| Arc::make_mut(&mut self.messages[index]))
     }
 
     /// Deletes a message.
-    pub fn delete(&mut self, id: Snowflake) -> Option<Message> {
-        self.order.retain(|other| *other != id);
-        self.forget(id)
+    pub fn delete(&mut self, id: Snowflake) -> Option<Arc<Message>> {
+        let message = self.messages.remove(self.index(id)?)?;
+        self.forget(&message);
+        Some(message)
     }
 
     /// The messages of a channel that everybody there sees, oldest first.
     pub fn in_channel(&self, channel: Snowflake) -> impl DoubleEndedIterator<Item = &Message> {
-        let messages = self.order.iter().filter_map(|id| self.messages.get(id));
+        let messages = self.messages.iter().map(|message| &**message);
         messages.filter(move |message| message.place.channel == channel && !message.is_ephemeral())
     }
 
     /// The bots' messages that answer this message or interaction, oldest first.
     pub fn answers_to(&self, id: Snowflake) -> impl Iterator<Item = &Message> {
         let ids = self.answers.get(&id).map(Vec::as_slice).unwrap_or_default();
-        ids.iter().filter_map(|id| self.messages.get(id)).filter(|message| message.author.bot)
+        ids.iter().filter_map(|id| self.get(*id)).filter(|message| message.author.bot)
     }
 
     /// The newest message of that author and nonce in that channel, made at `since` or later.
@@ -167,7 +167,7 @@ impl Chat {
         nonce: &Value,
         since: Duration,
     ) -> Option<&Message> {
-        let newest_first = self.order.iter().rev().filter_map(|id| self.messages.get(id));
+        let newest_first = self.messages.iter().rev().map(|message| &**message);
         newest_first.take_while(|message| message.at >= since).find(|message| {
             message.author.id == author
                 && message.place.channel == channel
@@ -175,17 +175,20 @@ impl Chat {
         })
     }
 
-    fn forget(&mut self, id: Snowflake) -> Option<Message> {
-        let message = self.messages.remove(&id)?;
+    fn index(&self, id: Snowflake) -> Option<usize> {
+        self.messages.binary_search_by_key(&id, |message| message.id).ok()
+    }
+
+    /// Forgets that it answers another.
+    fn forget(&mut self, message: &Message) {
         if let Some(asked) = message.answers()
             && let Some(answers) = self.answers.get_mut(&asked)
         {
-            answers.retain(|other| *other != id);
+            answers.retain(|other| *other != message.id);
             if answers.is_empty() {
                 self.answers.remove(&asked);
             }
         }
-        Some(message)
     }
 }
 
@@ -201,13 +204,13 @@ pub fn mentioned(content: &str) -> Vec<Snowflake> {
 mod tests {
     use super::*;
 
-    fn message(id: u64, reference: Option<u64>) -> Message {
-        Message {
+    fn message(id: u64, reference: Option<u64>) -> Arc<Message> {
+        Arc::new(Message {
             id: Snowflake(id),
             place: Place { channel: Snowflake(1), guild: None },
             author: User { id: Snowflake(9), name: "bot".into(), bot: true },
             content: "x".into(),
-            history: vec!["x".into()],
+            history: Vec::new(),
             reference: reference.map(Snowflake),
             mentions: Vec::new(),
             nonce: Some(Value::from(id)),
@@ -219,7 +222,7 @@ mod tests {
             interaction: None,
             components: Vec::new(),
             reactions: Vec::new(),
-        }
+        })
     }
 
     #[test]
@@ -239,7 +242,7 @@ mod tests {
         for id in 1..=100 {
             chat.add(message(id, Some(id.saturating_sub(1))));
         }
-        assert_eq!((chat.messages.len(), chat.order.len()), (3, 3));
+        assert_eq!(chat.messages.len(), 3);
         assert!(chat.answers.len() <= 4, "{:?}", chat.answers);
     }
 

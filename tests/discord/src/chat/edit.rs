@@ -63,7 +63,7 @@ impl Message {
         }
         self.edit(content.unwrap_or_else(|| self.content.clone()), at, unix_ms);
         if was_loading {
-            self.history.drain(..self.history.len() - 1);
+            self.history.clear();
             self.flags &= !LOADING;
             self.edited = None;
         }

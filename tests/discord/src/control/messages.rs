@@ -158,10 +158,11 @@ impl Discord {
 }
 
 fn reply(message: Message, history: Option<bool>) -> Reply {
+    let history = history.unwrap_or(true).then(|| [message.history, vec![message.content.clone()]].concat());
     Reply {
         message_id: message.id,
         content: message.content,
-        history: if history.unwrap_or(true) { message.history } else { Vec::new() },
+        history: history.unwrap_or_default(),
         author_id: message.author.id,
         at_ms: ms(message.at),
         edited_at_ms: message.edited.map(|(at, _)| ms(at)),

@@ -4,6 +4,8 @@
 //! intents, and the chat. Deadlines are in `interactions.rs`, in Discord's time. Source: Discord,
 //! `developers/interactions/receiving-and-responding.mdx`. Deliberately absent: endpoint URLs, follow-ups (`webhooks.rs`).
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::delivery::{Delivery, Occasion};
@@ -122,7 +124,7 @@ impl Discord {
         state.interactions.answer(id, interaction.answer);
         state.record.interactions.acknowledged += 1;
         state.record.events.answered(id, interaction.application, ms(self.now()));
-        let is_ephemeral = message.as_ref().is_some_and(Message::is_ephemeral);
+        let is_ephemeral = message.as_ref().is_some_and(|message| message.is_ephemeral());
         let object = message.filter(|_| kind == MESSAGE)
             .map(|message| self.object(&state, interaction.application, &message));
         Ok(objects::callback(&interaction, kind, is_ephemeral, object))
@@ -136,7 +138,12 @@ impl Discord {
     }
 
     /// Writes a message that answers an interaction.
-    pub(crate) fn answer_with(&self, state: &mut State, to: &Interaction, message: BotMessage) -> Message {
+    pub(crate) fn answer_with(
+        &self,
+        state: &mut State,
+        to: &Interaction,
+        message: BotMessage,
+    ) -> Arc<Message> {
         let source = InteractionSource {
             id: to.id,
             name: to.command.clone(),
@@ -145,7 +152,7 @@ impl Discord {
         };
         let message = BotMessage { interaction: Some(source), ..message };
         let author = state.author(to.application);
-        let message = self.new_message(state, to.place, author, &message);
+        let message = self.new_message(state, to.place, author, message);
         state.announce("MESSAGE_CREATE", &message, None);
         state.record.messages.by_bots += 1;
         message

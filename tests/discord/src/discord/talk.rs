@@ -5,6 +5,7 @@
 //! moderators everywhere), the reading of requests, edits and deletions (`discord/amend.rs`).
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ pub(crate) enum Refused {
 
 impl Discord {
     /// A user writes; the message and who got it.
-    pub(crate) fn user_writes(&self, request: UserMessage) -> Result<(Message, Vec<Delivery>), String> {
+    pub(crate) fn user_writes(&self, request: UserMessage) -> Result<(Arc<Message>, Vec<Delivery>), String> {
         let mut state = self.change();
         let author = request.author.map(world::person);
         let (place, author) = if let Some(guild) = request.guild {
@@ -108,9 +109,9 @@ impl Discord {
         author: User,
         content: String,
         asks: Option<bool>,
-    ) -> (Message, Vec<Delivery>) {
+    ) -> (Arc<Message>, Vec<Delivery>) {
         let text = BotMessage { content, ..BotMessage::default() };
-        let message = self.new_message(state, place, author, &text);
+        let message = self.new_message(state, place, author, text);
         let made = Made {
             id: message.id,
             kind: EventKind::Message,
@@ -149,13 +150,13 @@ impl Discord {
             request.reference = request.reference.filter(|_| is_here);
         }
         let author = state.author(bot);
-        let message = self.new_message(&mut state, place, author, &request);
+        let message = self.new_message(&mut state, place, author, request);
         state.announce("MESSAGE_CREATE", &message, None);
         state.record.messages.by_bots += 1;
         let asked = message.reference.and_then(|asked| state.chat.get(asked));
         let is_reply = asked.is_some_and(|asked| !asked.author.bot);
         state.record.messages.replies += u64::from(is_reply);
-        if let Some((asked, _)) = request.reference {
+        if let Some(asked) = message.reference {
             state.record.events.answered(asked, bot, ms(message.at));
         }
         Ok(self.object(&state, bot, &message))
@@ -227,30 +228,30 @@ impl Discord {
         state: &mut State,
         place: Place,
         author: User,
-        of: &BotMessage,
-    ) -> Message {
+        of: BotMessage,
+    ) -> Arc<Message> {
         let id = state.mint.next(self.clock.unix_ms());
-        let mut attachments = of.attachments.clone();
+        let mut attachments = of.attachments;
         state.number(&mut attachments, self.clock.unix_ms());
-        let message = Message {
+        let message = Arc::new(Message {
             id,
             place,
             author,
-            history: vec![of.content.clone()],
-            content: of.content.clone(),
-            reference: of.reference.map(|(asked, _)| asked),
             mentions: state.mentions(&of.content),
-            nonce: of.nonce.clone(),
-            embeds: of.embeds.clone(),
+            content: of.content,
+            history: Vec::new(),
+            reference: of.reference.map(|(asked, _)| asked),
+            nonce: of.nonce,
+            embeds: of.embeds,
             attachments,
             at: self.now(),
             edited: None,
             flags: of.flags,
-            interaction: of.interaction.clone(),
-            components: of.components.clone(),
+            interaction: of.interaction,
+            components: of.components,
             reactions: Vec::new(),
-        };
-        state.chat.add(message.clone());
+        });
+        state.chat.add(Arc::clone(&message));
         message
     }
 }
