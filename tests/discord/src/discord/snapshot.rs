@@ -40,6 +40,13 @@ pub(crate) struct Batch {
     order: u32,
 }
 
+impl Batch {
+    /// Whether there may be more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.events.len() == BATCH
+    }
+}
+
 impl Discord {
     /// Everything that happened so far.
     pub fn ledger(&self) -> Ledger {

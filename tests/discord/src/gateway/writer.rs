@@ -75,10 +75,11 @@ impl Outlet<'_> {
         self.sink.send(message).await
     }
 
-    /// One batch; the bell rings again while there is more, so that orders are looked at in between.
+    /// One batch; the bell rings again while there may be more, so that orders are looked at in between.
     async fn send_events(&mut self) -> Result<(), axum::Error> {
         let Some(session) = self.session else { return Ok(()) };
         let Some(batch) = self.discord.next_events(session, self.wire) else { return Ok(()) };
+        let is_full = batch.is_full();
         for frame in self.discord.frames(&batch) {
             if let Some(message) = self.encoder.encode(frame) {
                 self.wire.thawed().await;
@@ -86,7 +87,10 @@ impl Outlet<'_> {
             }
         }
         self.sink.flush().await?;
-        self.wire.wake();
+        // What comes while this is written rings by itself.
+        if is_full {
+            self.wire.wake();
+        }
         Ok(())
     }
 
