@@ -4,13 +4,14 @@
 //! a writer's place in its session's log moves on.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{Application, Discord, State, ms};
 use crate::intents;
 use crate::ledger::{BudgetLeft, Ledger, LedgerQuery, SessionState};
-use crate::members::write_members;
+use crate::members::{Members, write_members};
 use crate::options::Token;
 use crate::session::Session;
 use crate::session::id::SessionId;
@@ -179,24 +180,19 @@ impl Discord {
     }
 
     fn frame(&self, batch: &Batch, sequence: u64, event: &Event) -> String {
-        match (&event.data, &batch.bot) {
-            (Data::Members(members), _) => {
-                let mut frame = String::with_capacity(members.len() + 64);
-                // Writing to a String cannot fail.
-                let _ = write!(frame, r#"{{"t":"{}","s":{sequence},"op":0,"d":"#, event.name);
-                write_members(&mut frame, members, batch.order);
-                frame.push('}');
-                frame
-            }
+        let members = match (&event.data, &batch.bot) {
+            (Data::Members(members), _) => Arc::clone(members),
             (Data::Guild(id), Some(bot)) => {
-                let guild = objects::guild_create(&self.world, *id, bot, batch.all_members);
-                format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{guild}}}"#, event.name)
+                Members::from(objects::guild_create(&self.world, *id, bot, batch.all_members)).shared()
             }
-            (Data::Guild(id), None) => {
-                let guild = json!({ "id": id, "unavailable": true });
-                format!(r#"{{"t":"{}","s":{sequence},"op":0,"d":{guild}}}"#, event.name)
-            }
-        }
+            (Data::Guild(id), None) => Members::from(json!({ "id": id, "unavailable": true })).shared(),
+        };
+        let mut frame = String::with_capacity(members.len() + 64);
+        // Writing to a String cannot fail.
+        let _ = write!(frame, r#"{{"t":"{}","s":{sequence},"op":0,"d":"#, event.name);
+        write_members(&mut frame, &members, batch.order);
+        frame.push('}');
+        frame
     }
 }
 
