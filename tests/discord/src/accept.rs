@@ -38,7 +38,7 @@ pub async fn accept(listener: TcpListener, router: Router, stop: CancellationTok
                 connections.spawn(serve(stream, peer, router.clone(), stop.clone()));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
+                tracing::warn!(%error, "a connection was not accepted; if too many files are open, allow more: ulimit -Hn");
                 tokio::time::sleep(PAUSE).await;
             }
         }

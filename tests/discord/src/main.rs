@@ -41,6 +41,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    let open_files = discord_sim::raise_open_files();
+    tracing::debug!(open_files, "as many connections are possible, about");
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let simulator = Simulator::start(options.clone()).await?;
