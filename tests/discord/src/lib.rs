@@ -36,6 +36,14 @@
 //! answer is a double; an answer after one to a newer event of the same guild is reordered. The same world, guild for guild,
 //! and the same generated events come from the same seed. How real libraries behave is in [`clients`].
 //!
+//! # How fast it is
+//!
+//! `cargo bench -p discord-sim` measures it in a minute or two and prints every figure beside its target. On two cores of a
+//! shared virtual machine, in events for one second of CPU time: over 200,000 to one session, 170,000 to 16 and 120,000 to 256
+//! in JSON, 130,000 to 90,000 in zstd-stream. A session takes 13 KiB without compression; a compressor's context, which is its
+//! connection's own, adds 75 KiB (zstd-stream) or 310 KiB (zlib-stream). 100,000 guilds with their 100 shards take 28 MiB in
+//! all, 10,000 connections in such a world 255 MiB. The lock around the state is not the limit: waiting for it is below 1 %.
+//!
 //! # In which direction the files import
 //!
 //! `snowflake`, `members`, `clock`, `world`, `intents`, `rules`, `options`, `settings`, `session`, `chat`, `commands`,
