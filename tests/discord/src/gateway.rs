@@ -72,8 +72,8 @@ pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<D
     let transport = match query.transport() {
         Ok(transport) => transport,
         Err((code, reason)) => {
-            let broken =
-                (code == 4012).then(|| (ViolationKind::Version, format!("gateway version {:?}", query.version())));
+            let broken = (code == 4012)
+                .then(|| (ViolationKind::Version, format!("gateway version {:?}", query.version())));
             discord.close_for(&wire, None, (code, reason), broken);
             Transport::Plain
         }
@@ -98,7 +98,8 @@ pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<D
     discord.leave(&wire, reader.session(), end);
     if matches!(end, End::Client(Some(_))) {
         // Reading on sends the answer to the client's close, for which it may be waiting.
-        let _ = tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = stream.next().await {} }).await;
+        let _ =
+            tokio::time::timeout(FAREWELL, async { while let Some(Ok(_)) = stream.next().await {} }).await;
     }
 }
 

@@ -96,7 +96,9 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         router = router.route(&format!("{BASE}{template}"), methods);
     }
     router
-        .method_not_allowed_fallback(|| async {
+        .method_not_allowed_fallback(|State(discord): State<Arc<Discord>>, request: Request| async move {
+            // Discord may have what is missing here.
+            discord.record_unknown_route(gate::method_name(request.method()), request.uri().path());
             error(StatusCode::METHOD_NOT_ALLOWED, 0, "405: Method Not Allowed")
         })
         .route_layer(middleware::from_fn_with_state(gate, pass))
@@ -111,6 +113,6 @@ pub fn has_route(template: &str) -> bool {
 
 /// The answer to a path of the API that is none of the routes.
 pub fn unknown_route(discord: &Discord, request: &Request) -> Response {
-    discord.record_unknown_route(request.method().as_str(), request.uri().path());
+    discord.record_unknown_route(gate::method_name(request.method()), request.uri().path());
     error(StatusCode::NOT_FOUND, 0, "404: Not Found")
 }

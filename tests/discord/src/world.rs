@@ -128,7 +128,8 @@ impl World {
     /// Removes guilds; those that there were.
     pub fn leave(&self, left: &[Snowflake]) -> Vec<Snowflake> {
         let mut guilds = self.write();
-        let left: BTreeSet<_> = left.iter().copied().filter(|guild| guilds.ids.binary_search(guild).is_ok()).collect();
+        let left: BTreeSet<_> =
+            left.iter().copied().filter(|guild| guilds.ids.binary_search(guild).is_ok()).collect();
         let ids = guilds.ids.iter().copied().filter(|guild| !left.contains(guild)).collect();
         guilds.down.retain(|guild| !left.contains(guild));
         guilds.replace(ids);

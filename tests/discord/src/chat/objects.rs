@@ -62,7 +62,10 @@ fn members(of: &Message, asked: Option<&Message>, hides: Hides) -> Members {
             reference["guild_id"] = json!(guild);
         }
         members.add("message_reference", &reference);
-        members.add("referenced_message", &asked.map(|asked| plain(asked, asked.kind(), hides.asked).to_value()));
+        members.add(
+            "referenced_message",
+            &asked.map(|asked| plain(asked, asked.kind(), hides.asked).to_value()),
+        );
     }
     members
 }

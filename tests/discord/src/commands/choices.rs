@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::definition::check_translations;
+use super::definition;
 use crate::form_errors::{FormErrors, Object, present};
 
 /// STRING as an option's type.
@@ -107,7 +107,9 @@ fn check_choices(errors: &mut FormErrors, of: &Object, kind: i64) {
                     }
                     names.push(name);
                 }
-                check_translations(errors, choice, false);
+                definition::translations(errors, choice, |errors, locale, name| {
+                    errors.length(locale, name, 1..=100);
+                });
                 let Some(value) = errors.required(choice, "value") else { return };
                 if !fits(kind, value) {
                     errors.add("value", "STRING_TYPE_CONVERT", "Value is not of the option's type.");

@@ -133,7 +133,11 @@ fn check(errors: &mut FormErrors, value: &Value) -> Option<Definition> {
     }
     let members = members(of, (kind, name, description), options, permissions.as_deref());
     if serde_json::to_string(&members).map_or(true, |json| json.len() > LARGEST_JSON) {
-        errors.add("", "APPLICATION_COMMAND_TOO_LARGE", format!("Command exceeds maximum size ({LARGEST_JSON})"));
+        errors.add(
+            "",
+            "APPLICATION_COMMAND_TOO_LARGE",
+            format!("Command exceeds maximum size ({LARGEST_JSON})"),
+        );
     }
     Some(Definition { kind: u8::try_from(kind).unwrap_or_default(), name: name.to_owned(), members })
 }
@@ -175,7 +179,16 @@ fn check_name(errors: &mut FormErrors, field: &str, name: &str, is_slash: bool) 
     }
 }
 
-pub(super) fn check_translations(errors: &mut FormErrors, of: &Object, is_slash: bool) {
+fn check_translations(errors: &mut FormErrors, of: &Object, is_slash: bool) {
+    translations(errors, of, |errors, locale, name| check_name(errors, locale, name, is_slash));
+}
+
+/// Checks translations; those of a name as it says.
+pub(super) fn translations(
+    errors: &mut FormErrors,
+    of: &Object,
+    check_name: impl Fn(&mut FormErrors, &str, &str),
+) {
     for field in ["name_localizations", "description_localizations"] {
         let Some(translations) = present(of, field) else { continue };
         let Some(translations) = translations.as_object() else {
@@ -189,10 +202,14 @@ pub(super) fn check_translations(errors: &mut FormErrors, of: &Object, is_slash:
             };
             errors.within(field, |errors| {
                 let Some(text) = text.as_str() else {
-                    return errors.add(locale, "STRING_TYPE_CONVERT", "Could not interpret the value as string.");
+                    return errors.add(
+                        locale,
+                        "STRING_TYPE_CONVERT",
+                        "Could not interpret the value as string.",
+                    );
                 };
                 if field == "name_localizations" {
-                    check_name(errors, locale, text, is_slash);
+                    check_name(errors, locale, text);
                 } else {
                     errors.length(locale, text, 1..=100);
                 }
@@ -440,7 +457,8 @@ mod tests {
             .collect();
         let (path, code) = first_error(&with_options(&json!(options))).unwrap();
         assert_eq!((path.as_str(), code.as_str()), ("", "APPLICATION_COMMAND_TOO_LARGE"));
-        let translated: Object = LOCALES.iter().map(|locale| ((*locale).to_owned(), json!("d".repeat(100)))).collect();
+        let translated: Object =
+            LOCALES.iter().map(|locale| ((*locale).to_owned(), json!("d".repeat(100)))).collect();
         let options: Vec<_> = (0..20)
             .map(|number| {
                 let name = format!("o{number}");

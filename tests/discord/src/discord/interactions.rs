@@ -125,7 +125,8 @@ impl Discord {
         state.record.interactions.acknowledged += 1;
         state.record.events.answered(id, interaction.application, ms(self.now()));
         let is_ephemeral = message.as_ref().is_some_and(|message| message.is_ephemeral());
-        let object = message.filter(|_| kind == MESSAGE)
+        let object = message
+            .filter(|_| kind == MESSAGE)
             .map(|message| self.object(&state, interaction.application, &message));
         Ok(objects::callback(&interaction, kind, is_ephemeral, object))
     }

@@ -146,8 +146,9 @@ impl Discord {
 
     /// Writes a call of a route that does not exist down.
     pub(crate) fn record_unknown_route(&self, method: &str, path: &str) {
+        let path: String = without_tokens(path).chars().take(200).collect();
         tracing::warn!(method, path, "a route that the simulator does not have");
-        let route = format!("{method} {}", path.chars().take(200).collect::<String>());
+        let route = format!("{method} {path}");
         self.change().record.unknown_routes.push(route);
     }
 
@@ -196,6 +197,21 @@ impl Discord {
     }
 }
 
+/// The path with a placeholder for the token after the id of a webhook or an interaction.
+fn without_tokens(path: &str) -> String {
+    // Parts since the one that says that a token follows an id; empty ones do not count.
+    let mut since: Option<u32> = None;
+    let mut show = |part| {
+        if !str::is_empty(part) {
+            since = since.map(|parts| parts + 1);
+            let is_before_id = matches!(part, "webhooks" | "interactions");
+            since = since.filter(|parts| *parts <= 2).or(is_before_id.then_some(0));
+        }
+        if since == Some(2) && !part.is_empty() { "{token}" } else { part }
+    };
+    path.split('/').map(&mut show).collect::<Vec<_>>().join("/")
+}
+
 fn session_state(session: &Session) -> SessionState {
     SessionState {
         application_id: session.application,
@@ -208,5 +224,26 @@ fn session_state(session: &Session) -> SessionState {
         intents: session.intents,
         sequence: session.log.last(),
         sent_events: session.sent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_shows_no_token() {
+        let table = [
+            ("/api/v10/webhooks/1/abc/messages/7", "/api/v10/webhooks/1/{token}/messages/7"),
+            ("/api/webhooks/1/abc", "/api/webhooks/1/{token}"),
+            ("/api/v9/interactions/1/abc/callback", "/api/v9/interactions/1/{token}/callback"),
+            ("/api/v9//webhooks/1//abc/github", "/api/v9//webhooks/1//{token}/github"),
+            ("/api/v10/webhooks/1", "/api/v10/webhooks/1"),
+            ("/api/v10/channels/1/webhooks", "/api/v10/channels/1/webhooks"),
+            ("/api/v10/voice/regions", "/api/v10/voice/regions"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(without_tokens(path), expected);
+        }
     }
 }

@@ -298,7 +298,8 @@ impl State {
             return Vec::new();
         }
         let guild = message.place.guild;
-        if let (Some(guild), Some(asked)) = (guild, message.reference.and_then(|asked| self.chat.get(asked))) {
+        if let (Some(guild), Some(asked)) = (guild, message.reference.and_then(|asked| self.chat.get(asked)))
+        {
             let asked = asked.clone();
             return self.announce_reply((name, number), guild, message, &asked);
         }

@@ -49,7 +49,11 @@ impl Discord {
         let state = self.read();
         let interaction = self.webhook(&state, webhook)?;
         let id = state.message_of(&interaction, id)?;
-        state.chat.get(id).map(|message| self.object(&state, webhook.0, message)).ok_or(Refused::UnknownMessage)
+        state
+            .chat
+            .get(id)
+            .map(|message| self.object(&state, webhook.0, message))
+            .ok_or(Refused::UnknownMessage)
     }
 
     /// Edits one of the webhook's messages; a deferred answer is completed by it.

@@ -87,7 +87,11 @@ pub fn of(errors: &mut FormErrors, of: &Object, files: Vec<Value>) -> Draft {
     let id = |attachment: &Value| serde_json::from_value(attachment["id"].clone()).ok();
     let components = objects(errors, of, "components", MOST_COMPONENTS);
     if components.iter().flatten().map(json_bytes).sum::<usize>() > LARGEST_JSON {
-        errors.add("components", "BASE_TYPE_MAX_LENGTH", format!("Must be {LARGEST_JSON} or fewer in length."));
+        errors.add(
+            "components",
+            "BASE_TYPE_MAX_LENGTH",
+            format!("Must be {LARGEST_JSON} or fewer in length."),
+        );
     }
     Draft {
         content,
@@ -228,7 +232,8 @@ mod tests {
     #[test]
     fn embeds_and_components_are_bounded() {
         let text = |length| "ä".repeat(length);
-        let wide: Vec<_> = (0..4).map(|_| json!({ "title": text(750), "footer": { "text": text(750) } })).collect();
+        let wide: Vec<_> =
+            (0..4).map(|_| json!({ "title": text(750), "footer": { "text": text(750) } })).collect();
         let named = |length| json!([{ "author": { "name": text(2000) }, "fields": [{ "name": text(1999), "value": text(length) }] }]);
         let bytes = "x".repeat(LARGEST_JSON);
         let table = [
@@ -240,7 +245,8 @@ mod tests {
         ];
         for (body, expected) in table {
             let tree = draft(&body).err();
-            let found = expected.map(|(field, _)| tree.as_ref().unwrap()[field]["_errors"][0]["code"].clone());
+            let found =
+                expected.map(|(field, _)| tree.as_ref().unwrap()[field]["_errors"][0]["code"].clone());
             assert_eq!((tree.is_some(), found), (expected.is_some(), expected.map(|(_, code)| json!(code))));
         }
     }

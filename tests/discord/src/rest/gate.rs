@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -20,6 +20,9 @@ use crate::discord::Discord;
 use crate::faults::{Damage, Fault};
 use crate::options::Token;
 use crate::snowflake::Snowflake;
+
+/// The status that the ledger gives a call whose client gave up, as proxies write it down.
+const GAVE_UP: u16 = 499;
 
 /// The bot that calls.
 #[derive(Clone, Copy, Debug)]
@@ -45,16 +48,41 @@ pub async fn pass(State(gate): State<Gate>, path: MatchedPath, request: Request,
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip());
     let way = Way { address, template: path.as_str().strip_prefix(BASE).map(str::to_owned) };
-    let route = way.template.as_ref().map(|template| format!("{} {template}", request.method()));
+    let route = way.template.as_ref().map(|template| format!("{} {template}", method_name(request.method())));
     if let Some(wait) = lock(&gate.invalid).banned_for(address, gate.discord.clock.rules()) {
         let answer = banned(Some(gate.discord.clock.real(wait)));
         gate.discord.record_rest(route.as_deref().unwrap_or("unknown route"), answer.status().as_u16(), true);
         return answer;
     }
     let Some(route) = route else { return unknown_route(&gate.discord, &request) };
+    let mut call = Pending { discord: &gate.discord, route: &route, is_answered: false };
     let answer = gate.answer(&way, request, next).await;
+    call.is_answered = true;
     gate.write_down(&route, address, &answer);
     answer
+}
+
+/// The method, as the ledger has it: clients may invent others.
+pub fn method_name(method: &Method) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+        .into_iter()
+        .find(|known| method == known)
+        .unwrap_or("other")
+}
+
+/// A call until it is answered. Where nobody waits for the answer any more, it is dropped before.
+struct Pending<'a> {
+    discord: &'a Discord,
+    route: &'a str,
+    is_answered: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered && !self.discord.stop.is_cancelled() {
+            self.discord.record_rest(self.route, GAVE_UP, false);
+        }
+    }
 }
 
 impl Gate {

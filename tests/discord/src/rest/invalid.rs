@@ -16,8 +16,8 @@ use super::limits::{in_seconds, put};
 
 /// Invalid requests are counted over this time.
 const SPAN: Duration = Duration::from_secs(10 * 60);
-/// Addresses that are remembered.
-const MANY: usize = 10_000;
+/// Addresses that are remembered; beyond them new ones are not counted.
+const MANY: usize = 100_000;
 
 /// Invalid requests of each address.
 #[derive(Debug, Default)]
@@ -35,8 +35,11 @@ struct Count {
 impl InvalidRequests {
     /// Counts one; true if it is the one that brings the ban.
     pub fn count(&mut self, address: IpAddr, limit: u32, now: Duration) -> bool {
-        if self.counts.len() >= MANY {
+        if self.counts.len() >= MANY && !self.counts.contains_key(&address) {
             self.counts.retain(|_, count| now < count.ends);
+            if self.counts.len() >= MANY {
+                return false;
+            }
         }
         let new = || Count { number: 0, ends: now + SPAN, is_banned: false };
         let count = self.counts.entry(address).or_insert_with(new);
@@ -88,6 +91,18 @@ mod tests {
         assert_eq!(invalid.banned_for(address(2), at(100)), None);
         assert_eq!(invalid.banned_for(address(1), at(600)), None);
         assert!(!invalid.count(address(1), 4, at(600)));
+    }
+
+    #[test]
+    fn the_number_of_addresses_is_bounded_and_those_that_are_known_stay() {
+        let mut invalid = InvalidRequests::default();
+        for number in 0..=u32::try_from(MANY).unwrap() {
+            invalid.count(IpAddr::from(number.to_be_bytes()), 2, Duration::ZERO);
+        }
+        assert_eq!(invalid.counts.len(), MANY);
+        assert!(invalid.count(IpAddr::from([0, 0, 0, 0]), 2, Duration::ZERO));
+        invalid.count(address(1), 2, SPAN);
+        assert_eq!(invalid.counts.len(), 1);
     }
 
     #[test]

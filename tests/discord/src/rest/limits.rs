@@ -4,8 +4,8 @@
 //! Numbers are in `rest/buckets.rs`. Source: Discord, `developers/topics/rate-limits.mdx`.
 //! Deliberately absent: the count of invalid requests (`rest/invalid.rs`).
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::snowflake::Snowflake;
 
 /// Calls per second of one caller over all routes.
 const GLOBAL: (u32, Duration) = (50, Duration::from_secs(1));
-/// Windows that are remembered before those that are over are forgotten.
+/// Windows of a kind that are remembered; beyond them those that are over are forgotten, then the oldest.
 const MANY: usize = 10_000;
 
 /// Who calls.
@@ -47,12 +47,21 @@ pub struct Call<'a> {
     pub path: &'a str,
 }
 
-/// All windows.
+/// All windows. Resources are kept as hashes: clients choose how long their names are.
 #[derive(Default)]
 pub struct Limits {
-    global: HashMap<Who, Window>,
-    windows: HashMap<(Who, &'static str, String), Window>,
-    shared: HashMap<String, Window>,
+    global: Windows<Who>,
+    bots: Windows<(Who, &'static str, u64)>,
+    /// Apart, since anyone may invent tokens in paths.
+    holders: Windows<(&'static str, u64)>,
+    shared: Windows<u64>,
+    hasher: RandomState,
+}
+
+/// Windows by key, at most so many, and the keys in the order in which they came.
+struct Windows<K> {
+    by_key: HashMap<K, Window>,
+    order: VecDeque<K>,
 }
 
 /// What the limits say to a call.
@@ -79,21 +88,24 @@ impl Limits {
     pub fn take(&mut self, call: &Call<'_>, now: Duration) -> Verdict {
         let mut verdict = Verdict { bucket: None, refusal: None };
         if buckets::is_global(call.template) {
-            let usage = window(&mut self.global, call.who, GLOBAL, now).take(now);
+            let usage = self.global.of(call.who, GLOBAL, now).take(now);
             if !usage.allowed {
                 verdict.refusal = Some(Refusal { scope: "global", after: usage.reset_after, code: None });
                 return verdict;
             }
         }
         let Some(bucket) = buckets::of(call.method, call.template) else { return verdict };
-        let resource = resource(call.path);
-        let key = (call.who, bucket.id, resource.clone());
-        let usage = window(&mut self.windows, key, (bucket.limit, bucket.span), now).take(now);
+        let resource = self.hasher.hash_one(resource(call.path));
+        let numbers = (bucket.limit, bucket.span);
+        let usage = match call.who {
+            Who::Holder => self.holders.of((bucket.id, resource), numbers, now).take(now),
+            who => self.bots.of((who, bucket.id, resource), numbers, now).take(now),
+        };
         verdict.bucket = Some((bucket.id, usage));
         if !usage.allowed {
             verdict.refusal = Some(Refusal { scope: "user", after: usage.reset_after, code: None });
         } else if let Some(shared) = buckets::shared(call.method, call.template) {
-            let usage = window(&mut self.shared, resource, (shared.limit, shared.span), now).take(now);
+            let usage = self.shared.of(resource, (shared.limit, shared.span), now).take(now);
             if !usage.allowed {
                 let after = usage.reset_after;
                 verdict.refusal = Some(Refusal { scope: "shared", after, code: Some(shared.code) });
@@ -103,20 +115,33 @@ impl Limits {
     }
 }
 
-/// The window of a key. Clients choose what is in keys, so there are never many: rather a limit is forgotten.
-fn window<K: Eq + Hash>(
-    windows: &mut HashMap<K, Window>,
-    key: K,
-    (limit, span): (u32, Duration),
-    now: Duration,
-) -> &mut Window {
-    if windows.len() >= MANY {
-        windows.retain(|_, window| !window.is_over(now));
-        if windows.len() >= MANY {
-            windows.clear();
+impl<K: Copy + Eq + Hash> Windows<K> {
+    /// The window of a key. Clients choose what is in keys, so there are never many: rather a limit is forgotten.
+    fn of(&mut self, key: K, (limit, span): (u32, Duration), now: Duration) -> &mut Window {
+        if !self.by_key.contains_key(&key) {
+            if self.order.len() >= MANY {
+                self.make_room(now);
+            }
+            self.order.push_back(key);
+        }
+        self.by_key.entry(key).or_insert_with(|| Window::new(limit, span))
+    }
+
+    fn make_room(&mut self, now: Duration) {
+        self.by_key.retain(|_, window| !window.is_over(now));
+        self.order.retain(|key| self.by_key.contains_key(key));
+        // Several at a time, so that not every new key has to look at all.
+        let most = MANY - MANY / 10;
+        for key in self.order.drain(..self.order.len().saturating_sub(most)) {
+            self.by_key.remove(&key);
         }
     }
-    windows.entry(key).or_insert_with(|| Window::new(limit, span))
+}
+
+impl<K> Default for Windows<K> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
 impl Verdict {
@@ -278,14 +303,28 @@ mod tests {
     fn invented_paths_do_not_fill_the_memory() {
         let mut limits = Limits::default();
         for channel in 0..(2 * MANY) {
-            take(
-                &mut limits,
-                Who::Bot(Snowflake(channel as u64)),
-                MESSAGES,
-                &format!("/channels/{channel}"),
-                0,
-            );
+            let who = Who::Bot(Snowflake(channel as u64));
+            take(&mut limits, who, MESSAGES, &format!("/channels/{channel}"), 0);
         }
-        assert!(limits.windows.len() <= MANY && limits.global.len() <= MANY && limits.shared.len() <= MANY);
+        let lengths = [limits.bots.by_key.len(), limits.global.by_key.len(), limits.shared.by_key.len()];
+        assert!(lengths.iter().all(|length| *length <= MANY), "{lengths:?}");
+        assert!(limits.bots.order.len() == lengths[0]);
+    }
+
+    #[test]
+    fn invented_tokens_neither_lift_a_bots_limit_nor_that_of_a_young_holder() {
+        let mut limits = Limits::default();
+        let clock = Clock::new(1.0);
+        let channel = "/api/v10/channels/7/messages";
+        while take(&mut limits, BOT, MESSAGES, channel, 0).answer(&clock).is_ok() {}
+        let (hook, own) = ("/webhooks/{webhook}/{token}", "/api/v10/webhooks/1/own");
+        for number in 0..(2 * MANY) {
+            if number == 2 * MANY - 100 {
+                while take(&mut limits, Who::Holder, hook, own, 0).answer(&clock).is_ok() {}
+            }
+            take(&mut limits, Who::Holder, hook, &format!("/api/v10/webhooks/1/{number}"), 0);
+        }
+        assert!(take(&mut limits, BOT, MESSAGES, channel, 10).answer(&clock).is_err());
+        assert!(take(&mut limits, Who::Holder, hook, own, 10).answer(&clock).is_err());
     }
 }

@@ -54,9 +54,7 @@ pub async fn edit(
         return refused(why);
     }
     match draft::read(&headers, body) {
-        Ok(draft) => {
-            respond(discord.edit_webhook_message(webhook, message_id(&message), draft.edit()))
-        }
+        Ok(draft) => respond(discord.edit_webhook_message(webhook, message_id(&message), draft.edit())),
         Err(answer) => *answer,
     }
 }

@@ -1,7 +1,8 @@
 //! Guilds that come, go, fail and come back, as a session sees it.
 
 use discord_sim::{
-    EventFilter, Generate, GuildOutage, JoinGuilds, LeaveGuilds, LedgerQuery, NewMessage, Options, Simulator, Snowflake,
+    EventFilter, Generate, GuildOutage, JoinGuilds, LeaveGuilds, LedgerQuery, NewMessage, Options, Simulator,
+    Snowflake,
 };
 use serde_json::json;
 

@@ -27,6 +27,7 @@ mod raw;
 mod remote;
 mod rest;
 mod rest_commands;
+mod rest_content;
 mod rest_limits;
 mod rest_reads;
 mod sessions;

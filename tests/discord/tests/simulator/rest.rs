@@ -216,3 +216,41 @@ async fn a_body_of_another_type_is_an_invalid_form() {
         (&json!(50035), &json!("CONTENT_TYPE_INVALID"))
     );
 }
+
+#[tokio::test]
+async fn missing_methods_are_unknown_routes_and_invented_ones_share_a_name() {
+    let simulator = start(options()).await;
+    assert_eq!(call(&simulator, "PUT", "/api/v10/users/@me", None).await.0, 405);
+    for method in ["BREW", "PROPFIND"] {
+        assert_eq!(call(&simulator, method, "/api/v10/users/@me", None).await.0, 405);
+    }
+    call(&simulator, "GET", "/api/v10/webhooks/1/s3cret/github", None).await;
+    let ledger = simulator.ledger();
+    let other = "other /users/@me".to_owned();
+    let github = "GET /api/v10/webhooks/1/{token}/github".to_owned();
+    let unknown = "other /api/v10/users/@me".to_owned();
+    let expected = ["PUT /api/v10/users/@me".to_owned(), unknown.clone(), unknown, github];
+    assert_eq!(ledger.unknown_route_details, expected);
+    let counts: Vec<_> = ledger.rest.into_iter().map(|call| (call.route, call.status, call.count)).collect();
+    assert_eq!(counts, [("PUT /users/@me".to_owned(), 405, 1), (other, 405, 2)]);
+}
+
+#[tokio::test]
+async fn a_call_whose_client_gives_up_is_in_the_ledger_too() {
+    let simulator = start(options()).await;
+    let fault = json!({ "kind": "delay", "delayMs": 60_000, "route": "/users/@me" });
+    assert_eq!(call(&simulator, "POST", "/control/faults", Some(fault)).await.0, 200);
+    let url = format!("http://{}/api/v10/users/@me", simulator.addr());
+    let mut changes = simulator.control().changes();
+    let calling = http().get(url).header("Authorization", format!("Bot {}", discord_sim::FAKE_TOKEN)).send();
+    let given_up = async {
+        changes.wait_for(|_| simulator.ledger().faults.values().sum::<u64>() > 0).await.unwrap();
+    };
+    tokio::select! {
+        answer = calling => panic!("{answer:?}"),
+        () = given_up => {}
+    }
+    changes.wait_for(|_| !simulator.ledger().rest.is_empty()).await.unwrap();
+    let call = simulator.ledger().rest.remove(0);
+    assert_eq!((call.route.as_str(), call.status), ("GET /users/@me", 499));
+}

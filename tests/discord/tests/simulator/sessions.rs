@@ -162,7 +162,8 @@ async fn a_clients_close_is_answered_with_its_own_code_whatever_the_gateway_is_w
         client.send_raw(Message::Close(Some(frame))).await;
         assert_eq!(client.closed().await, Some(code));
         let is_as_expected = |ledger: &Ledger| {
-            let session = ledger.sessions.iter().find(|session| session.session_id.to_string() == client.session);
+            let session =
+                ledger.sessions.iter().find(|session| session.session_id.to_string() == client.session);
             session.is_some_and(|session| !session.connected) == lives && (lives || session.is_none())
         };
         assert!(simulator.wait_for(PATIENCE, is_as_expected).await.is_ok(), "{code}");
