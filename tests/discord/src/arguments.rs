@@ -18,7 +18,7 @@ use crate::options::{FAKE_TOKEN, Options, TIME_FACTORS, Token};
 /// that resume, and a ledger of everything at /ledger. It has no authentication but the bots' tokens: let it listen at
 /// loopback or in a test's own network only.
 #[derive(Debug, Parser)]
-#[command(name = "discord-sim", version, after_help = EXAMPLES, next_line_help = true)]
+#[command(name = "discord-sim", version, after_help = EXAMPLES, next_line_help = true, allow_negative_numbers = true)]
 pub struct Arguments {
     /// IP address (or localhost) and port to listen at; port 0 takes a free one
     #[arg(long, env = "DISCORD_SIM_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090", value_parser = listen)]
