@@ -13,7 +13,10 @@ impl Discord {
     /// The fault that hits this call, if one does.
     pub(crate) fn fault(&self, method: &str, route: &str) -> Option<Fault> {
         let now = self.now();
-        let mut state = self.read();
+        if self.read().faults.list(now).is_empty() {
+            return None;
+        }
+        let mut state = self.change();
         let fault = state.faults.hit(method, route, now)?;
         *state.record.faults.entry(fault.damage.name().to_owned()).or_default() += 1;
         Some(fault)

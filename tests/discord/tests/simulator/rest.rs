@@ -4,6 +4,7 @@ use discord_sim::{NewMessage, Options, RestState, SettingsChange, Simulator};
 use serde_json::{Value, json};
 
 use crate::client::{call, http, options, request, start};
+use crate::raw::Raw;
 
 fn messages_of(simulator: &Simulator, guild: usize) -> String {
     format!("/api/v10/channels/{}/messages", simulator.control().world.guilds()[guild].0 + 1)
@@ -130,8 +131,9 @@ async fn unknown_things_are_404_with_their_code_and_unknown_routes_are_written_d
         assert_eq!((found, &answer["code"]), (status, &json!(code)), "{method} {path}");
     }
     let ledger = simulator.ledger();
-    assert_eq!(ledger.unknown_route_details, ["GET /api/v10/voice/regions", "GET /api/v9/gateway"]);
-    assert_eq!(ledger.unknown_routes, 2);
+    let expected = ["GET /api/v10/voice/regions", "GET /api/v9/gateway", "PUT /api/v10/gateway"];
+    assert_eq!(ledger.unknown_route_details, expected);
+    assert_eq!(ledger.unknown_routes, 3);
 }
 
 #[tokio::test]
@@ -240,16 +242,13 @@ async fn a_call_whose_client_gives_up_is_in_the_ledger_too() {
     let simulator = start(options()).await;
     let fault = json!({ "kind": "delay", "delayMs": 60_000, "route": "/users/@me" });
     assert_eq!(call(&simulator, "POST", "/control/faults", Some(fault)).await.0, 200);
-    let url = format!("http://{}/api/v10/users/@me", simulator.addr());
     let mut changes = simulator.control().changes();
-    let calling = http().get(url).header("Authorization", format!("Bot {}", discord_sim::FAKE_TOKEN)).send();
-    let given_up = async {
-        changes.wait_for(|_| simulator.ledger().faults.values().sum::<u64>() > 0).await.unwrap();
-    };
-    tokio::select! {
-        answer = calling => panic!("{answer:?}"),
-        () = given_up => {}
-    }
+    let mut client = Raw::tcp(&simulator).await;
+    let token = discord_sim::FAKE_TOKEN;
+    let head = format!("GET /api/v10/users/@me HTTP/1.1\r\nHost: here\r\nAuthorization: Bot {token}\r\n\r\n");
+    client.send(head.as_bytes()).await;
+    changes.wait_for(|_| simulator.ledger().faults.values().sum::<u64>() > 0).await.unwrap();
+    drop(client);
     changes.wait_for(|_| !simulator.ledger().rest.is_empty()).await.unwrap();
     let call = simulator.ledger().rest.remove(0);
     assert_eq!((call.route.as_str(), call.status), ("GET /users/@me", 499));

@@ -14,7 +14,7 @@ const SECOND: &str = "MjAw.second.bot";
 const INTENTS: (u64, u64) = (1 << 9, 1 << 9 | 1 << 15);
 
 fn two_bots() -> Options {
-    Options { tokens: vec![Token::new(FAKE_TOKEN), Token::new(SECOND)], ..options() }
+    Options { tokens: vec![Token::new(FAKE_TOKEN), Token::new(SECOND)], time_factor: 1000.0, ..options() }
 }
 
 async fn say(simulator: &Simulator, token: &str, path: &str, body: Option<Value>) -> (u16, Value) {
