@@ -128,8 +128,8 @@ impl Budget {
         }
         // However many days were skipped, by a call of control or by nobody asking: in one step.
         let span = self.span.max(Duration::from_millis(1));
-        let into_the_day = (now - self.ends).as_nanos() % span.as_nanos();
-        let left = span - Duration::from_nanos(u64::try_from(into_the_day).unwrap_or_default());
+        let into_the_day = now.saturating_sub(self.ends).as_nanos() % span.as_nanos();
+        let left = span.saturating_sub(Duration::from_nanos(u64::try_from(into_the_day).unwrap_or_default()));
         self.ends = now.saturating_add(left);
         self.used = 0;
     }
