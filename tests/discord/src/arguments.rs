@@ -240,7 +240,7 @@ mod tests {
             (&["--guilds", "500001"], "'--guilds <N>': use a whole number from 0 to 500000"),
             (&["--guilds", "x"], "from 0 to 500000"),
             (&["--shards", "0"], "from 1 to 100000"),
-            (&["--shards", "-1"], "--shards"),
+            (&["--shards", "-1"], "from 1 to 100000"),
             (&["--max-concurrency", "0"], "--max-concurrency"),
             (&["--time-factor", "0"], "0.1 to 1000"),
             (&["--time-factor", "NaN"], "0.1 to 1000"),
