@@ -333,7 +333,7 @@ function showIdentifies(ledger) {
     const one = last.get(`${bot}/${bucket}`);
     const left = one ? Math.max(0, one.atMs + closedFor - nowMs) : 0;
     const name = `${seen.size > 1 ? `bot ${bot}, ` : ""}bucket ${bucket}`;
-    return [left > 0, `${name}: ${left > 0 ? `${(left / 1000).toFixed(1)} s` : "open"}`];
+    return [left > 0, `${name}: ${left > 0 ? `${(Math.ceil(left / 100) / 10).toFixed(1)} s` : "open"}`];
   }));
   show($("buckets"), list, () => list.map(([isClosed, text]) => element("li", text, isClosed ? "is-closed" : "")));
   table("identifies", newestFirst(ledger.identifyLog).map((one) => [at(one.atMs), one.applicationId, place(one), one.bucket, words(one.outcome)]));
