@@ -1,6 +1,7 @@
 //! Control over HTTP: `/control/...`, `/ledger` and `/healthz`.
 //!
-//! From: requests without authentication (loopback or a test's namespace only). For: demos, scripts, `kubectl exec`.
+//! From: requests without authentication (loopback or a test's namespace only), but not from other sites' pages in a browser.
+//! For: demos, scripts, `kubectl exec`.
 //! Bodies are bounded; bad input gets 400 and `{"error": "field, found, remedy"}`. Deliberately absent: anything that the
 //! typed methods cannot do, and the page for people (`page.rs`).
 
@@ -9,17 +10,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ControlError;
 use super::faults::FaultFilter;
 use super::messages::ReplyWait;
+use super::{ControlError, bad};
 use crate::discord::Discord;
 use crate::ledger::LedgerQuery;
 use crate::rest::answer::{answer, ok};
@@ -39,24 +41,69 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/ledger", get(ledger))
         .route("/control/guilds", get(guilds))
-        .route("/control/messages", post(post_message))
+        .route("/control/messages", act(|discord, request| discord.post_message(request)))
         .route("/control/messages/{message}/replies", get(replies))
-        .route("/control/interactions", post(post_interaction))
+        .route("/control/interactions", act(|discord, request| discord.post_interaction(request)))
         .route("/control/interactions/{interaction}/replies", get(interaction_replies))
-        .route("/control/faults", get(faults).post(add_fault).delete(remove_faults))
-        .route("/control/settings", get(settings).post(change_settings))
-        .route("/control/connections/drop", post(drop_connections))
-        .route("/control/connections/freeze", post(freeze_connections))
-        .route("/control/connections/heartbeat", post(ask_heartbeats))
-        .route("/control/guilds/join", post(join_guilds))
-        .route("/control/guilds/leave", post(leave_guilds))
-        .route("/control/guilds/outage", post(guild_outage))
-        .route("/control/generator", get(generated).post(generate).delete(stop_generating))
-        .route("/control/outage", post(outage))
-        .route("/control/time", get(time).post(move_time))
-        .route("/control/tokens", post(change_token))
+        .route("/control/faults", act(|discord, fault| discord.add_fault(fault)))
+        .route("/control/faults", show(|discord| discord.faults()).delete(remove_faults))
+        .route("/control/settings", act(|discord, change| discord.settle(&change)))
+        .route("/control/settings", show(|discord| discord.settings()))
+        .route("/control/connections/drop", act(|discord, request| discord.drop_connection(request)))
+        .route("/control/connections/freeze", act(|discord, request| discord.freeze_connections(request)))
+        .route("/control/connections/heartbeat", act(|discord, request| discord.ask_heartbeats(request)))
+        .route("/control/guilds/join", act(|discord, request| discord.join_guilds(request)))
+        .route("/control/guilds/leave", act(|discord, request| discord.leave_guilds(&request)))
+        .route("/control/guilds/outage", act(|discord, request| discord.guild_outage(&request)))
+        .route("/control/generator", act(|discord, request| discord.generate(&request)))
+        .route("/control/generator", show(|discord| discord.generated()))
+        .route("/control/generator", delete(stop_generating))
+        .route("/control/outage", act(|discord, request| discord.begin_outage(request)))
+        .route("/control/time", act(|discord, request| discord.move_time(request)))
+        .route("/control/time", show(|discord| discord.time()))
+        .route("/control/tokens", act(|discord, request| discord.change_token(&request)))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::from_fn(refuse_other_sites))
         .with_state(Arc::clone(discord))
+}
+
+/// A POST whose body is a request.
+fn act<T, R, F>(act: F) -> MethodRouter<Arc<Discord>>
+where
+    T: DeserializeOwned + Send,
+    R: Serialize,
+    F: Fn(&Discord, T) -> Result<R, ControlError> + Clone + Send + Sync + 'static,
+{
+    post(async move |State(discord): Discords, body: Body| {
+        respond(read(body).and_then(|request| act(&discord, request)))
+    })
+}
+
+/// A GET without a question.
+fn show<R, F>(show: F) -> MethodRouter<Arc<Discord>>
+where
+    R: Serialize,
+    F: Fn(&Discord) -> R + Clone + Send + Sync + 'static,
+{
+    get(async move |State(discord): Discords| answer_with(&show(&discord)))
+}
+
+/// There is no authentication, but a page of another site, open in the browser of whoever runs this, is a stranger.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if is_of_another_site(request.headers()) {
+        let text = "origin: found another site; use the simulator's own page, or a program";
+        return answer(StatusCode::FORBIDDEN, &json!({ "error": text }));
+    }
+    next.run(request).await
+}
+
+/// Browsers say where a request comes from, programs do not.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = header("host").unwrap_or_default();
+    let is_own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+    header("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        || header("origin").is_some_and(|origin| !is_own(origin))
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,15 +125,11 @@ async fn ledger(State(discord): Discords, query: Result<Query<LedgerQuery>, Quer
 
 async fn guilds(State(discord): Discords, filter: Result<Query<GuildFilter>, QueryRejection>) -> Response {
     let Ok(Query(filter)) = filter else {
-        return reject(&bad("query: use shard and total, both numbers".to_owned()));
+        return reject(&bad("query: use shard and total, both numbers"));
     };
     let (shard, total) = (filter.shard.unwrap_or(0), filter.total.unwrap_or(1));
     let guilds: Vec<_> = discord.world.guilds_of(shard, total).into_iter().take(MOST_GUILDS).collect();
     ok(&json!({ "guilds": guilds }))
-}
-
-async fn post_message(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.post_message(request)))
 }
 
 async fn replies(
@@ -95,16 +138,12 @@ async fn replies(
     wait: Result<Query<ReplyWait>, QueryRejection>,
 ) -> Response {
     let Ok(id) = message.parse().map(Snowflake) else {
-        return reject(&bad("message: found something else in the path; use a messageId".to_owned()));
+        return reject(&bad("message: found something else in the path; use a messageId"));
     };
     match wait {
         Ok(Query(wait)) => respond(discord.replies(id, &wait).await),
         Err(error) => reject(&bad(error.body_text())),
     }
-}
-
-async fn post_interaction(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.post_interaction(request)))
 }
 
 async fn interaction_replies(
@@ -114,7 +153,7 @@ async fn interaction_replies(
 ) -> Response {
     let Ok(id) = interaction.parse().map(Snowflake) else {
         let text = "interaction: found something else in the path; use an interactionId";
-        return reject(&bad(text.to_owned()));
+        return reject(&bad(text));
     };
     match wait {
         Ok(Query(wait)) => respond(discord.interaction_replies(id, &wait).await),
@@ -122,12 +161,8 @@ async fn interaction_replies(
     }
 }
 
-async fn faults(State(discord): Discords) -> Response {
-    answer_with(&discord.faults())
-}
-
-async fn add_fault(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|fault| discord.add_fault(fault)))
+async fn stop_generating(State(discord): Discords) -> Response {
+    answer_with(&discord.stop_generating())
 }
 
 async fn remove_faults(
@@ -140,66 +175,6 @@ async fn remove_faults(
     }
 }
 
-async fn settings(State(discord): Discords) -> Response {
-    answer_with(&discord.settings())
-}
-
-async fn change_settings(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|change| discord.settle(&change)))
-}
-
-async fn drop_connections(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.drop_connection(request)))
-}
-
-async fn freeze_connections(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.freeze_connections(request)))
-}
-
-async fn ask_heartbeats(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.ask_heartbeats(request)))
-}
-
-async fn join_guilds(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.join_guilds(request)))
-}
-
-async fn leave_guilds(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.leave_guilds(&request)))
-}
-
-async fn guild_outage(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.guild_outage(&request)))
-}
-
-async fn generate(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.generate(&request)))
-}
-
-async fn generated(State(discord): Discords) -> Response {
-    answer_with(&discord.generated())
-}
-
-async fn stop_generating(State(discord): Discords) -> Response {
-    answer_with(&discord.stop_generating())
-}
-
-async fn outage(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.begin_outage(request)))
-}
-
-async fn time(State(discord): Discords) -> Response {
-    answer_with(&discord.time())
-}
-
-async fn move_time(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.move_time(request)))
-}
-
-async fn change_token(State(discord): Discords, body: Body) -> Response {
-    respond(read(body).and_then(|request| discord.change_token(&request)))
-}
-
 fn read<T: DeserializeOwned>(body: Body) -> Result<T, ControlError> {
     let body = body.map_err(|_| bad(format!("body: longer than {LONGEST_BODY} bytes; use less")))?;
     let wrong = |error: serde_json::Error| {
@@ -207,7 +182,7 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, ControlError> {
     };
     let value: Value = serde_json::from_slice(&body).map_err(wrong)?;
     if !value.is_object() {
-        return Err(bad("body: found no JSON object; use one with the fields of this call".to_owned()));
+        return Err(bad("body: found no JSON object; use one with the fields of this call"));
     }
     serde_json::from_value(value).map_err(wrong)
 }
@@ -232,8 +207,4 @@ fn reject(error: &ControlError) -> Response {
         ControlError::NotFound(_) => StatusCode::NOT_FOUND,
     };
     answer(status, &json!({ "error": error.to_string() }))
-}
-
-fn bad(text: String) -> ControlError {
-    ControlError::BadRequest(text)
 }

@@ -172,3 +172,24 @@ async fn a_stopped_simulator_ends_its_connections_and_frees_its_port() {
     assert_eq!(client.closed().await, None);
     assert!(http.get(format!("http://{address}/healthz")).send().await.is_err());
 }
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused_and_programs_and_the_own_page_are_not() {
+    let simulator = start(options()).await;
+    let (url, own) =
+        (format!("http://{}/control/time", simulator.addr()), format!("http://{}", simulator.addr()));
+    let table = [
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Sec-Fetch-Site", "none", 200),
+        ("Origin", "https://example.org", 403),
+        ("Origin", "null", 403),
+        ("Origin", own.as_str(), 200),
+        ("User-Agent", "curl/8", 200),
+    ];
+    for (name, value, status) in table {
+        let answer = http().post(&url).header(name, value).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), status, "{name}: {value}");
+    }
+}
