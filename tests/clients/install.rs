@@ -5,17 +5,17 @@
 //! package is held to a hash that stands in the pins. Deliberately absent: packages that are built here (wheels only, and no
 //! scripts of npm packages are run).
 
-use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest as _, Sha256};
+
+use test_cluster::run_logged;
 
 use crate::machine;
 
@@ -86,7 +86,7 @@ impl Clients {
 }
 
 fn ensure() -> Result<Clients> {
-    let cache = cache()?;
+    let cache = test_cluster::cache()?;
     let clients = Clients { folder: cache.join(format!("clients-{}", hash())) };
     if clients.works() {
         return Ok(clients);
@@ -149,19 +149,8 @@ fn run(what: &str, command: &mut Command, folder: &Path, progress: &mut dyn FnMu
     let words = [command.get_program()].into_iter().chain(command.get_args());
     let name = words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let log = folder.join("install.log");
-    let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-    let errors = output.try_clone().context("share the log")?;
-    command.current_dir(folder).stdin(Stdio::null()).stdout(output).stderr(errors);
-    let started = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("run {name}"))?;
-    let ended = loop {
-        if let Some(ended) = child.try_wait().with_context(|| format!("wait for {name}"))? {
-            break ended;
-        }
-        progress(&format!("  {what}: {} s", started.elapsed().as_secs()));
-        // The pace of asking, not a time that anything depends on.
-        thread::sleep(Duration::from_millis(100));
-    };
+    let tell = |time: Duration| progress(&format!("  {what}: {} s", time.as_secs()));
+    let ended = run_logged(command.current_dir(folder), &log, tell)?;
     if ended.success() {
         return Ok(());
     }
@@ -170,15 +159,6 @@ fn run(what: &str, command: &mut Command, folder: &Path, progress: &mut dyn FnMu
     let lines: Vec<_> = said.lines().collect();
     let last = lines[lines.len().saturating_sub(15)..].join("\n    ");
     bail!("{name} failed ({ended}):\n    {last}")
-}
-
-/// Where this user keeps what can be made again.
-fn cache() -> Result<PathBuf> {
-    let home = |variable| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
-    let cache =
-        cache.context("HOME is not an absolute path; set it, since the libraries are kept below it")?;
-    Ok(cache.join("shard-operator"))
 }
 
 /// Sixteen hex digits over the pins and the ways of installing.

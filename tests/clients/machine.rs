@@ -4,11 +4,11 @@
 //! elsewhere an error says what is missing and how to get it. Node.js that is missing is none of this file's business: it
 //! comes as a package of Python. Deliberately absent: what the bots are made of, and versions that are pinned.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow};
+use test_cluster::debian::{self, callers_program};
 
 /// What hikari 2.7 runs on.
 const PYTHONS: &str = "Python 3.11 to 3.15 with venv";
@@ -25,21 +25,15 @@ pub fn python(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
         Ok(python) => return Ok(python),
         Err(refused) => refused,
     };
-    let install = ["install", "-y", "--no-install-recommends", "python3", "python3-venv"];
-    let remedy = format!("apt-get update && apt-get {}", install.join(" "));
-    let can_install = Path::new("/etc/debian_version").exists() && on_path("apt-get").is_some() && is_root();
-    if !can_install {
-        bail!("{PYTHONS} is missing ({refused}); get it with: {remedy} (names as on Debian 12)");
-    }
-    progress("installing Debian packages: python3 python3-venv");
-    apt(&["update"])?;
-    apt(&install)?;
-    find_python().or_else(|refused| bail!("{PYTHONS} is missing ({refused}) even after: {remedy}"))
+    let missing = |refused: String| format!("{PYTHONS} ({refused})");
+    let still = || find_python().err().map(missing).into_iter().collect();
+    debian::install(vec![missing(refused)], &["python3", "python3-venv"], progress, still)?;
+    find_python().map_err(|refused| anyhow!("{PYTHONS} is missing ({refused})"))
 }
 
 /// Node.js that will do, with its npm; none where there is none.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
-    let (node, npm) = (on_path("node")?, on_path("npm")?);
+    let (node, npm) = (callers_program("node")?, callers_program("npm")?);
     let has_npm = output(Command::new(&npm).arg("--version")).is_some();
     (is_good_node(&node) && has_npm).then_some((node, npm))
 }
@@ -59,7 +53,7 @@ pub fn is_good_python(python: &Path) -> bool {
 /// The first that will do, or why each one does not.
 fn find_python() -> Result<PathBuf, String> {
     let named = ["python3", "python3.13", "python3.12", "python3.11", "python3.14", "python3.15"];
-    let candidates = named.into_iter().filter_map(on_path).chain(["/usr/bin/python3".into()]);
+    let candidates = named.into_iter().filter_map(callers_program).chain(["/usr/bin/python3".into()]);
     let mut refused = Vec::new();
     for python in candidates.filter(|python| python.is_file()) {
         let tried = Command::new(&python).args(["-c", IS_GOOD]).stdin(Stdio::null()).output();
@@ -77,26 +71,6 @@ fn find_python() -> Result<PathBuf, String> {
         }
     }
     Err(if refused.is_empty() { "there is no python3".to_owned() } else { refused.join("; ") })
-}
-
-fn apt(arguments: &[&str]) -> Result<()> {
-    let mut apt = Command::new("apt-get");
-    apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
-    let ended = apt.output().context("run apt-get")?;
-    if !ended.status.success() {
-        let said = String::from_utf8_lossy(&ended.stderr);
-        bail!("apt-get {} failed ({}):\n{}", arguments.join(" "), ended.status, said.trim_end());
-    }
-    Ok(())
-}
-
-fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).is_some_and(|user| user.trim() == "0")
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// What it wrote, where it ended well.

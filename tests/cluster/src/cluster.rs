@@ -156,7 +156,7 @@ impl Cluster {
 
     /// The variables with which a shell's `kubectl` and `helm` are this cluster's: `KUBECONFIG` and `PATH`.
     pub fn env(&self) -> Vec<(String, String)> {
-        let path = std::env::var("PATH").unwrap_or_else(|_| packages::PATH.to_owned());
+        let path = std::env::var("PATH").unwrap_or_else(|_| crate::debian::PATH.to_owned());
         vec![
             ("KUBECONFIG".to_owned(), self.kubeconfig().display().to_string()),
             ("PATH".to_owned(), format!("{}:{path}", self.place.bin().display())),

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::debian;
 use crate::error::Error;
-use crate::packages;
 use crate::programs::Programs;
 use crate::run::run;
 
@@ -21,7 +21,7 @@ pub(crate) const COREDNS: &str = "localhost/coredns:1";
 
 /// Finds the archives or makes them.
 pub(crate) fn ensure(programs: &Programs, progress: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Error> {
-    let catatonit = packages::program("catatonit").unwrap_or_else(|| PathBuf::from("catatonit"));
+    let catatonit = debian::program("catatonit").unwrap_or_else(|| PathBuf::from("catatonit"));
     let wanted = [
         (PAUSE, "pause.tar", catatonit, r#"["/catatonit","-P"]"#),
         (COREDNS, "coredns.tar", programs.path("coredns"), r#"["/coredns"]"#),

@@ -8,7 +8,9 @@
 
 pub use cluster::{Cluster, Lifetime, Options};
 pub use error::Error;
+pub use place::cache;
 pub use progress::printer;
+pub use run::run_logged;
 
 mod cluster;
 mod found;
@@ -17,6 +19,7 @@ mod removal;
 
 mod place;
 
+pub mod debian;
 mod images;
 mod packages;
 mod programs;

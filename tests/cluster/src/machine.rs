@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::Hierarchies;
 use crate::config::{Daemon, File};
+use crate::debian::PATH;
 use crate::error::{Error, tail};
-use crate::packages::PATH;
 use crate::place::{MachineName, Place};
 use crate::run::run;
 

@@ -4,15 +4,12 @@
 //! command that gets it. Also the first check of all: Linux and root, since namespaces, mounts and cgroups
 //! need both. Deliberately absent: versions (Debian 12's serve) and what `programs.rs` builds.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::debian::{self, program};
 use crate::error::Error;
 use crate::run::run;
-
-/// The search path of the machines' daemons, whatever the caller's is.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Each program and Debian's package of it.
 const PROGRAMS: [(&str, &str); 12] = [
@@ -60,41 +57,18 @@ pub(crate) fn ensure(progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }
-    let install = ["install", "-y", "--no-install-recommends"];
-    let remedy = format!("apt-get update && apt-get {} {}", install.join(" "), packages.join(" "));
-    if !Path::new("/etc/debian_version").exists() || program("apt-get").is_none() {
-        return Err(Error::Packages { missing, remedy: format!("{remedy} (names as on Debian 12)") });
-    }
-    progress(&format!("installing Debian packages: {}", packages.join(" ")));
-    let apt = || {
-        let mut apt = Command::new("apt-get");
-        // etcd is wanted as a program only; RUNLEVEL=1 keeps sysvinit from starting its service.
-        apt.envs([("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")]);
-        apt
-    };
-    run(apt().arg("update"))?;
-    run(apt().args(install).args(&packages))?;
+    debian::install(missing, &packages, progress, || self::missing().0)?;
     if packages.contains(&"etcd-server") && Path::new("/run/systemd/system").exists() {
         progress("disabling Debian's own etcd service, which came with the package");
         run(Command::new("systemctl").args(["disable", "--now", "etcd.service"]))?;
     }
-    match self::missing().0 {
-        still if still.is_empty() => Ok(()),
-        still => Err(Error::Packages { missing: still, remedy }),
-    }
+    Ok(())
 }
 
 /// The folder that has the CNI plugins.
 pub(crate) fn cni_folder() -> Option<PathBuf> {
     let complete = |folder: &&Path| CNI_PLUGINS.iter().all(|plugin| folder.join(plugin).exists());
     CNI_FOLDERS.iter().map(Path::new).find(complete).map(Path::to_owned)
-}
-
-/// The path of a program of the system.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let callers = std::env::var_os("PATH").unwrap_or_default();
-    let paths = [OsString::from(PATH), callers];
-    paths.iter().flat_map(std::env::split_paths).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The programs that are not here, and the packages that have them.

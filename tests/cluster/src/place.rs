@@ -16,17 +16,25 @@ pub(crate) struct Place {
     cache: PathBuf,
 }
 
+/// The folder where this user keeps what can be made again: programs, clusters, and what other tests install.
+///
+/// # Errors
+/// When neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
+pub fn cache() -> Result<PathBuf, Error> {
+    let home = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
+    let cache = cache.ok_or_else(|| Error::Option {
+        option: "HOME",
+        found: std::env::var("HOME").unwrap_or_default(),
+        rule: "an absolute path (or XDG_CACHE_HOME), since programs and clusters are kept below it",
+    })?;
+    Ok(cache.join("shard-operator"))
+}
+
 impl Place {
     /// Checks the name and finds the cache folder of this user.
     pub fn of(name: &str) -> Result<Self, Error> {
-        let home = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
-        let cache = cache.ok_or_else(|| Error::Option {
-            option: "HOME",
-            found: std::env::var("HOME").unwrap_or_default(),
-            rule: "an absolute path (or XDG_CACHE_HOME), since programs and clusters are kept below it",
-        })?;
-        Self::below(name, &cache.join("shard-operator"))
+        Self::below(name, &cache()?)
     }
 
     fn below(name: &str, cache: &Path) -> Result<Self, Error> {

@@ -9,13 +9,13 @@
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, tail};
+use crate::run::run_logged;
 
 /// The names by which the one Kubernetes binary is called.
 const KUBERNETES: [&str; 6] =
@@ -165,24 +165,18 @@ impl Sources {
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let log = part.join("build.log");
-        let output = File::create(&log).map_err(Error::io("create", &log))?;
         let mut go = Command::new("go");
         go.current_dir(&self.folder).env("CGO_ENABLED", "0");
         go.args(["build", "-trimpath", "-ldflags", &build.ldflags, "-o"])
             .arg(part.join(""))
             .args(&build.packages);
-        go.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
-        let mut child = go.spawn().map_err(Error::io("run", "go"))?;
         let names: Vec<&str> = build.packages.iter().filter_map(|path| path.rsplit('/').next()).collect();
         let names = names.join(", ");
-        let ended: ExitStatus = loop {
-            if let Some(status) = child.try_wait().map_err(Error::io("wait for", "go"))? {
-                break status;
-            }
+        let ended = run_logged(&mut go, &log, |_| {
+            // Since the start of the whole build, of which this is a part.
             let elapsed = start.elapsed().as_secs();
             progress(&format!("  building {names}: {}:{:02} of about 12:00", elapsed / 60, elapsed % 60));
-            thread::sleep(Duration::from_millis(500));
-        };
+        })?;
         if ended.success() {
             return Ok(());
         }

@@ -54,7 +54,7 @@ impl Lock {
 pub(crate) fn environment(place: &Place, command: &mut Command) {
     let network = format!("shard-operator.{}", place.name());
     command.env("FOLDER", place.folder()).env("NETWORKS", network).env("CGROUP", place.cgroup());
-    command.env("PATH", crate::packages::PATH);
+    command.env("PATH", crate::debian::PATH);
 }
 
 /// Takes down whatever there is; waits until it is gone.

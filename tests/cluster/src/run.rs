@@ -3,12 +3,18 @@
 //! From the parts that call `ip`, `ctr`, `kubectl`, `buildah` and `sh`. Deliberately absent: time limits
 //! (what is called here ends by itself) and the long-running daemons, which are `machine.rs`'s.
 
-use std::process::{Command, Output, Stdio};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
 /// How many characters of a failed command's output an error quotes.
 const QUOTED: usize = 4000;
+/// How often a long command's time is told.
+const PACE: Duration = Duration::from_millis(200);
 
 /// Runs it with no input; returns what it wrote to standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
@@ -40,6 +46,35 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Strin
     Err(failure(command, &output))
 }
 
+/// Runs it with no input and its output in a file, and tells again and again how long it has run.
+///
+/// # Errors
+/// When the file or the command cannot be used; how it ended is what is returned.
+pub fn run_logged(
+    command: &mut Command,
+    log: &Path,
+    mut tell: impl FnMut(Duration),
+) -> Result<ExitStatus, Error> {
+    let output = File::create(log).map_err(Error::io("create", log))?;
+    let errors = output.try_clone().map_err(Error::io("share", log))?;
+    let program = command.get_program().to_owned();
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(Error::io("run", &program))?;
+    loop {
+        if let Some(ended) = child.try_wait().map_err(Error::io("wait for", &program))? {
+            return Ok(ended);
+        }
+        tell(started.elapsed());
+        // The pace of telling, not a time that anything depends on.
+        thread::sleep(PACE);
+    }
+}
+
 fn failure(command: &Command, output: &Output) -> Error {
     let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     let said = String::from_utf8_lossy(&said);
@@ -69,6 +104,19 @@ mod tests {
     fn a_failure_says_what_was_run_and_what_it_said() {
         let error = run(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert_eq!(error.to_string(), "sh -c echo broken >&2; exit 3 failed (exit status: 3):\nbroken");
+    }
+
+    #[test]
+    fn a_long_command_is_told_of_and_its_output_is_in_the_file() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut told = 0;
+        let ended =
+            run_logged(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), log.path(), |_| {
+                told += 1
+            });
+        assert_eq!(ended.unwrap().code(), Some(3));
+        let said = std::fs::read_to_string(log.path()).unwrap();
+        assert!(said.contains("out") && said.contains("err"), "{said}");
     }
 
     #[test]
