@@ -4,7 +4,6 @@
 //! never across an await; what changes under it can be waited for. Deliberately absent: sockets and HTTP.
 
 mod amend;
-mod bot_reactions;
 pub(crate) mod change;
 pub(crate) mod chunks;
 mod commands;

@@ -69,7 +69,7 @@ mod interactions;
 pub mod ledger;
 mod members;
 mod options;
-mod page;
+mod paging;
 mod record;
 mod rest;
 mod rules;

@@ -2,18 +2,13 @@
 //!
 //! From: `Message`. For: REST answers and MESSAGE_CREATE, MESSAGE_UPDATE. Written member by member, since messages are what
 //! a generator makes by the hundred thousand. Source: Discord, `developers/resources/message.mdx` and
-//! `developers/events/gateway.mdx` "Message Content Intent". Deliberately absent: who may see the content (`delivery.rs`).
-
-use std::sync::Arc;
+//! `developers/events/gateway.mdx` "Message Content Intent". Deliberately absent: who may see the content (`discord/content.rs`).
 
 use serde_json::{Value, json};
 
 use super::Message;
-use crate::members::{Members, write_members};
+use crate::members::Members;
 use crate::world::objects::{MemberObject, UserObject, time};
-
-/// The members of a message that hide with its content.
-const HIDDEN: [&str; 3] = ["attachments", "embeds", "components"];
 
 /// What hides its content: a message itself, and the message that it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,21 +32,6 @@ pub fn message_event(of: &Message, asked: Option<&Message>, hides: Hides) -> Mem
         members.add("member", &MemberObject::partial(guild));
     }
     members
-}
-
-/// The same event of a message that answers none, for a session without MESSAGE_CONTENT that it does not concern.
-pub fn without_content(event: &str) -> Arc<str> {
-    let mut text = String::with_capacity(event.len() + 2);
-    write_members(&mut text, event, 0);
-    Members::from(blank(serde_json::from_str(&text).unwrap_or_default())).shared()
-}
-
-fn blank(mut message: Value) -> Value {
-    message["content"] = json!("");
-    for hidden in HIDDEN {
-        message[hidden] = json!([]);
-    }
-    message
 }
 
 fn members(of: &Message, asked: Option<&Message>, hides: Hides) -> Members {

@@ -83,16 +83,17 @@ impl State {
         if let Some(guild) = guild {
             data["guild_id"] = json!(guild);
         }
-        self.publish(Occasion {
-            name: "MESSAGE_DELETE",
-            at,
-            guild,
-            application: self.only_bot(message.place),
-            intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
-            data: data.into(),
-            concerns: None,
-            number: None,
-        });
+        self.publish(
+            &Occasion {
+                name: "MESSAGE_DELETE",
+                at,
+                guild,
+                application: self.only_bot(message.place),
+                intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
+                number: None,
+            },
+            data.into(),
+        );
     }
 
     /// Gives attachments their ids.

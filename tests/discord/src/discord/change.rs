@@ -6,18 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Discord, State, ms};
+use super::{Discord, State};
 use crate::options::Token;
 use crate::session::Session;
 use crate::session::id::SessionId;
-use crate::session::wire::{Order, Wire};
+use crate::session::wire::{self, Order, Wire};
 use crate::settings::{Settings, SettingsChange};
 
 /// How long a client has for its reconnect after op 7, in Discord's time ("some seconds").
 const GRACE: Duration = Duration::from_secs(3);
-const RECONNECT: &str = r#"{"op":7,"d":null,"s":null,"t":null}"#;
-const INVALID_RESUMABLE: &str = r#"{"op":9,"d":true,"s":null,"t":null}"#;
-const INVALID: &str = r#"{"op":9,"d":false,"s":null,"t":null}"#;
 
 /// A connection that was told to reconnect: when it is closed, its session, itself.
 pub(crate) type Leaving = (Duration, SessionId, Arc<Wire>);
@@ -67,12 +64,10 @@ impl Discord {
             state.recommends_by_guilds = false;
         }
         if settings.refuse_token && !state.settings.refuse_token {
-            for id in state.sessions.ids_where(|_| true) {
-                self.end_session(&mut state, id, 4004, "Authentication failed.");
-            }
+            self.end_sessions(&mut state, |_| true, 4004, "Authentication failed.");
         }
         if (settings.skew_ms, settings.same_order) != (state.settings.skew_ms, state.settings.same_order) {
-            state.hasten();
+            state.arrive(Duration::MAX);
         }
         state.settings = settings;
         Ok(self.settings_of(&mut state))
@@ -92,18 +87,19 @@ impl Discord {
                 Drop::Tcp => wire.cut_off(),
                 Drop::Close(code) => self.close_with(&mut state, &wire, id, code),
                 Drop::Reconnect => {
-                    wire.order(Order::Frame(RECONNECT.to_owned()));
+                    wire.order(Order::Frame(wire::RECONNECT.to_owned()));
                     let due = self.now() + self.clock.real(GRACE);
                     state.leaving.push((due, id, wire));
                 }
-                Drop::InvalidResumable => {
-                    wire.order(Order::Frame(INVALID_RESUMABLE.to_owned()));
-                    self.detach(&mut state, id);
-                }
-                Drop::Invalid => {
-                    wire.order(Order::Frame(INVALID.to_owned()));
-                    self.detach(&mut state, id);
-                    state.sessions.remove(id);
+                // The connection stays open: the client may RESUME or IDENTIFY over it, or over another.
+                Drop::InvalidResumable | Drop::Invalid => {
+                    let resumable = how == Drop::InvalidResumable;
+                    let word = if resumable { wire::INVALID_RESUMABLE } else { wire::INVALID_SESSION };
+                    wire.order(Order::Frame(word.to_owned()));
+                    state.unlink(id, self.now());
+                    if !resumable {
+                        state.sessions.remove(id);
+                    }
                 }
             }
         }
@@ -128,17 +124,6 @@ impl Discord {
         }
     }
 
-    /// Takes a session from its connection, which stays open: the client may RESUME or IDENTIFY over it, or another.
-    fn detach(&self, state: &mut State, id: SessionId) {
-        let now = self.now();
-        let Some(session) = state.sessions.get_mut(id) else { return };
-        if session.link.take().is_some() {
-            session.left_at = Some(now);
-            let place = (session.application, session.total, session.shard);
-            state.record.coverage.uncovered(place, ms(now));
-        }
-    }
-
     fn close_with(&self, state: &mut State, wire: &Wire, id: SessionId, code: u16) {
         let reason = "Closed by control.";
         if matches!(code, 4004 | 4007 | 4009..) {
@@ -156,11 +141,8 @@ impl Discord {
         if is_good || !was_good {
             return 0;
         }
-        let ids = state.sessions.ids_where(|session| session.application == application);
-        for id in &ids {
-            self.end_session(&mut state, *id, 4004, "Authentication failed.");
-        }
-        ids.len()
+        let is_its = |session: &Session| session.application == application;
+        self.end_sessions(&mut state, is_its, 4004, "Authentication failed.")
     }
 
     fn settings_of(&self, state: &mut State) -> Settings {

@@ -11,8 +11,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Discord, State};
-use crate::chat::objects::without_content;
-use crate::intents;
 use crate::members::Members;
 use crate::session::Session;
 use crate::session::id::SessionId;
@@ -35,7 +33,7 @@ pub struct Delivery {
     pub connected: bool,
 }
 
-/// An event before anyone got it.
+/// An event before anyone got it, but for what it says.
 pub(crate) struct Occasion {
     /// `t`.
     pub(crate) name: &'static str,
@@ -47,38 +45,36 @@ pub(crate) struct Occasion {
     pub(crate) application: Option<Snowflake>,
     /// The intent that it needs; 0 for none.
     pub(crate) intent: u32,
-    /// `d`.
-    pub(crate) data: Members,
-    /// For messages in guilds: those whose bots see the content without MESSAGE_CONTENT.
-    pub(crate) concerns: Option<Vec<Snowflake>>,
     /// Its number in the ledger, if that follows it.
     pub(crate) number: Option<NonZeroU64>,
 }
 
 impl State {
-    /// Sends the event to every session that gets it.
-    pub(crate) fn publish(&mut self, occasion: Occasion) -> Vec<Delivery> {
-        let reached = self.reached_by(&occasion);
+    /// Sends an event that says the same to all to every session that gets it.
+    pub(crate) fn publish(&mut self, occasion: &Occasion, data: Members) -> Vec<Delivery> {
+        let text = data.shared();
+        self.publish_to_each(occasion, |_| Arc::clone(&text))
+    }
+
+    /// Sends an event to every session that gets it, with what it says to that one.
+    pub(crate) fn publish_to_each(
+        &mut self,
+        occasion: &Occasion,
+        mut says: impl FnMut(&Session) -> Arc<str>,
+    ) -> Vec<Delivery> {
+        let reached = self.reached_by(occasion);
         let mut deliveries = Vec::with_capacity(reached.len());
-        if !reached.is_empty() {
-            let whole = occasion.data.shared();
-            let mut blank: Option<Arc<str>> = None;
-            for id in reached {
-                let Some(session) = self.sessions.get(id) else { continue };
-                deliveries.push(Delivery {
-                    shard: session.shard,
-                    total: session.total,
-                    session_id: id,
-                    connected: session.link.is_some(),
-                });
-                let is_whole =
-                    occasion.concerns.as_ref().is_none_or(|concerns| sees_content(session, concerns));
-                let text =
-                    if is_whole { &whole } else { blank.get_or_insert_with(|| without_content(&whole)) };
-                let data = Data::Members(Arc::clone(text));
-                let event = Event { name: occasion.name, data, number: occasion.number };
-                self.send(occasion.at, id, occasion.guild, event);
-            }
+        for id in reached {
+            let Some(session) = self.sessions.get(id) else { continue };
+            deliveries.push(Delivery {
+                shard: session.shard,
+                total: session.total,
+                session_id: id,
+                connected: session.link.is_some(),
+            });
+            let data = Data::Members(says(session));
+            let event = Event { name: occasion.name, data, number: occasion.number };
+            self.send(occasion.at, id, occasion.guild, event);
         }
         self.record.events.routed(occasion.number, deliveries.len());
         deliveries
@@ -117,7 +113,7 @@ impl State {
                 Ok(()) => return,
                 Err(event) => {
                     // What was on its way before it must not come after it.
-                    self.hasten();
+                    self.arrive(Duration::MAX);
                     event
                 }
             }
@@ -127,9 +123,9 @@ impl State {
         }
     }
 
-    /// Lets everything that is on its way arrive now, in its order.
-    pub(crate) fn hasten(&mut self) {
-        while let Some((id, event)) = self.transit.arrived(Duration::MAX) {
+    /// Moves on to their sessions, in their order, the events that are due by then.
+    pub(crate) fn arrive(&mut self, by: Duration) {
+        while let Some((id, event)) = self.transit.arrived(by) {
             if let Some(session) = self.sessions.get_mut(id) {
                 session.push(event);
             }
@@ -153,19 +149,12 @@ impl Discord {
     /// Moves the events that have arrived on to their sessions; when the next one arrives.
     pub(crate) fn deliver_arrived(&self) -> Option<Duration> {
         let now = self.now();
-        if self.read().transit.next_due()? > now {
-            return self.read().transit.next_due();
+        let next = self.read().transit.next_due()?;
+        if next > now {
+            return Some(next);
         }
         let mut state = self.change();
-        while let Some((id, event)) = state.transit.arrived(now) {
-            if let Some(session) = state.sessions.get_mut(id) {
-                session.push(event);
-            }
-        }
+        state.arrive(now);
         state.transit.next_due()
     }
-}
-
-fn sees_content(session: &Session, concerns: &[Snowflake]) -> bool {
-    session.intents & intents::MESSAGE_CONTENT != 0 || concerns.contains(&session.application)
 }

@@ -4,11 +4,13 @@
 //! A session outlives its connection unless the client closed with 1000 or 1001, or the simulator ended it.
 //! Deliberately absent: the close handshake itself (`gateway.rs`).
 
+use std::time::Duration;
+
 use super::{Discord, State, ms};
 use crate::ledger::{Close, Side, ViolationKind};
-use crate::session::Link;
 use crate::session::id::SessionId;
 use crate::session::wire::Wire;
+use crate::session::{Link, Session};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +42,8 @@ impl Discord {
         let Some(session) = state.sessions.get_mut(id).filter(|session| session.is_linked_to(wire)) else {
             return;
         };
-        session.link = None;
-        session.left_at = Some(now);
-        let place = (session.application, session.total, session.shard);
-        state.record.coverage.uncovered(place, ms(now));
+        let id = session.id;
+        state.unlink(id, now);
         if ended {
             state.sessions.remove(id);
         }
@@ -89,13 +89,25 @@ impl Discord {
 
     /// Ends a session; its connection, if it has one, is closed with the code.
     pub(crate) fn end_session(&self, state: &mut State, id: SessionId, code: u16, reason: &'static str) {
-        let Some(session) = state.sessions.get_mut(id) else { return };
-        let place = (session.application, session.total, session.shard);
-        if let Some(Link { wire, .. }) = session.link.take() {
-            state.record.coverage.uncovered(place, ms(self.now()));
+        if let Some(Link { wire, .. }) = state.unlink(id, self.now()) {
             self.close(state, &wire, code, reason, Some(id));
         }
         state.sessions.remove(id);
+    }
+
+    /// Ends the sessions for which `is_one` holds, as when their token is not good any more; how many there were.
+    pub(crate) fn end_sessions(
+        &self,
+        state: &mut State,
+        is_one: impl Fn(&Session) -> bool,
+        code: u16,
+        reason: &'static str,
+    ) -> usize {
+        let ids = state.sessions.ids_where(is_one);
+        for id in &ids {
+            self.end_session(state, *id, code, reason);
+        }
+        ids.len()
     }
 
     /// Closes a connection and writes it down, once.
@@ -111,6 +123,18 @@ impl Discord {
             let close = close_of(state, ms(self.now()), Side::Server, Some(code), Some(reason), session);
             state.record.close(close);
         }
+    }
+}
+
+impl State {
+    /// Takes a session from its connection, if it has one; it lives on and can be resumed.
+    pub(crate) fn unlink(&mut self, id: SessionId, now: Duration) -> Option<Link> {
+        let session = self.sessions.get_mut(id)?;
+        let link = session.link.take()?;
+        session.left_at = Some(now);
+        let place = (session.application, session.total, session.shard);
+        self.record.coverage.uncovered(place, ms(now));
+        Some(link)
     }
 }
 

@@ -225,9 +225,8 @@ impl Discord {
         for (token, is_good) in &mut state.tokens {
             *is_good &= token.application() != application;
         }
-        for id in state.sessions.ids_where(|session| session.application == application) {
-            self.end_session(state, id, 4004, "The bot's token was reset.");
-        }
+        let is_its = |session: &Session| session.application == application;
+        self.end_sessions(state, is_its, 4004, "The bot's token was reset.");
     }
 }
 

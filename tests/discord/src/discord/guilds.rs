@@ -72,16 +72,17 @@ impl Discord {
         if unavailable {
             data["unavailable"] = json!(true);
         }
-        state.publish(Occasion {
-            name: "GUILD_DELETE",
-            at: self.now(),
-            guild: Some(guild),
-            application: None,
-            intent: intents::GUILDS,
-            data: data.into(),
-            concerns: None,
-            number: None,
-        });
+        state.publish(
+            &Occasion {
+                name: "GUILD_DELETE",
+                at: self.now(),
+                guild: Some(guild),
+                application: None,
+                intent: intents::GUILDS,
+                number: None,
+            },
+            data.into(),
+        );
     }
 
     fn recommend(&self, state: &mut State) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Discord;
 use super::talk::Refused;
-use crate::page::Page;
+use crate::paging::Page;
 use crate::snowflake::Snowflake;
 use crate::world::{self, User, objects};
 

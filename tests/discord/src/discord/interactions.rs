@@ -201,16 +201,17 @@ impl Discord {
         let (id, guild) = (interaction.id, interaction.place.guild);
         let made = Made { id, kind: EventKind::Interaction, guild, at_ms: ms(at), asks: true };
         let number = state.record.events.made(made);
-        let deliveries = state.publish(Occasion {
-            name: "INTERACTION_CREATE",
-            at,
-            guild,
-            application: Some(interaction.application),
-            intent: 0,
-            data: objects::event(interaction, data).into(),
-            concerns: None,
-            number,
-        });
+        let deliveries = state.publish(
+            &Occasion {
+                name: "INTERACTION_CREATE",
+                at,
+                guild,
+                application: Some(interaction.application),
+                intent: 0,
+                number,
+            },
+            objects::event(interaction, data).into(),
+        );
         state.record.interactions.made += 1;
         state.record.interactions.delivered += u64::from(!deliveries.is_empty());
         deliveries

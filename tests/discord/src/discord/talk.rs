@@ -4,15 +4,17 @@
 //! A user's message always arrives; a bot's is checked as Discord checks it. Deliberately absent: permissions (bots are
 //! moderators everywhere), the reading of requests, edits and deletions (`discord/amend.rs`).
 
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::content::hides;
 use super::delivery::{Delivery, Occasion};
 use super::{DirectChannel, Discord, State, ms};
-use crate::chat::objects::{Hides, message_event};
+use crate::chat::objects::message_event;
 use crate::chat::{InteractionSource, Message, Place, mentioned};
 use crate::intents;
 use crate::interactions::Closed;
@@ -175,16 +177,15 @@ impl Discord {
             data["member"] = objects::member(guild, &state.author(bot));
             intent = intents::GUILD_MESSAGE_TYPING;
         }
-        state.publish(Occasion {
+        let occasion = Occasion {
             name: "TYPING_START",
             at: self.now(),
             guild: place.guild,
             application,
             intent,
-            data: data.into(),
-            concerns: None,
             number: None,
-        });
+        };
+        state.publish(&occasion, data.into());
         Ok(())
     }
 
@@ -298,23 +299,22 @@ impl State {
             return Vec::new();
         }
         let guild = message.place.guild;
-        if let (Some(guild), Some(asked)) = (guild, message.reference.and_then(|asked| self.chat.get(asked)))
-        {
-            let asked = asked.clone();
-            return self.announce_reply((name, number), guild, message, &asked);
-        }
-        let asked = message.reference.and_then(|asked| self.chat.get(asked));
-        let data = message_event(message, asked, Hides::default());
-        let concerned = message.mentions.iter().map(|user| user.id).chain([message.author.id]).collect();
-        self.publish(Occasion {
+        let occasion = Occasion {
             name,
             at: message.edited.map_or(message.at, |(at, _)| at),
             guild,
             application: self.only_bot(message.place),
             intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
-            data,
-            concerns: guild.is_some().then_some(concerned),
             number,
+        };
+        let asked = message.reference.and_then(|asked| self.chat.get(asked)).cloned();
+        // Written down once for all that may see the same of it.
+        let mut texts = HashMap::new();
+        self.publish_to_each(&occasion, |session| {
+            let hides = hides(session.intents, session.application, message, asked.as_ref());
+            let text =
+                texts.entry(hides).or_insert_with(|| message_event(message, asked.as_ref(), hides).shared());
+            Arc::clone(text)
         })
     }
 }

@@ -23,8 +23,6 @@ const STATUSES: [&str; 5] = ["online", "dnd", "idle", "invisible", "offline"];
 
 /// Op 11.
 pub const HEARTBEAT_ACK: &str = r#"{"t":null,"s":null,"op":11,"d":null}"#;
-/// Op 9, not to be resumed.
-pub const INVALID_SESSION: &str = r#"{"t":null,"s":null,"op":9,"d":false}"#;
 
 /// A message that is not text.
 pub const BINARY: Unreadable = Unreadable::Payload(payload!("neither text nor UTF-8"));

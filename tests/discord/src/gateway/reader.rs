@@ -20,7 +20,7 @@ use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
 use crate::rules::{SEND_SPAN, SendLimit};
 use crate::session::id::SessionId;
-use crate::session::wire::{Order, Wire};
+use crate::session::wire::{self, Order, Wire};
 
 /// WebSocket pings between two heartbeats. Discord names no limit; this one bounds the pongs that wait for a client.
 pub const PINGS: usize = 1000;
@@ -131,7 +131,7 @@ impl Reader {
     fn enter(&mut self, entry: &Entry) {
         match entry {
             Entry::Entered(session) => self.session = Some(*session),
-            Entry::InvalidSession => self.wire.order(Order::Frame(frames::INVALID_SESSION.to_owned())),
+            Entry::InvalidSession => self.wire.order(Order::Frame(wire::INVALID_SESSION.to_owned())),
             Entry::Close(code, reason) => self.close((*code, *reason), None),
         }
     }

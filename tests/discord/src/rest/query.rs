@@ -9,7 +9,7 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use super::answer::invalid_form;
-use crate::page::{self, Page};
+use crate::paging::{self, Page};
 use crate::snowflake::Snowflake;
 
 /// The parameters of a query; none where it cannot be read.
@@ -25,7 +25,7 @@ pub fn is_set(uri: &Uri, field: &str) -> bool {
 
 /// The page that is asked for.
 pub fn page(uri: &Uri, usual: usize, most: usize) -> Result<Page, Box<Response>> {
-    Ok(page::read(&parameters(uri), usual, most).map_err(|errors| invalid_form(&errors))?)
+    Ok(paging::read(&parameters(uri), usual, most).map_err(|errors| invalid_form(&errors))?)
 }
 
 /// An id of a path; 0, which nothing has, where it is none.

@@ -20,6 +20,13 @@ const ORDERS: usize = 256;
 /// Op 1 from the server: the client has to answer with a heartbeat at once.
 const HEARTBEAT_REQUEST: &str = r#"{"t":null,"s":null,"op":1,"d":null}"#;
 
+/// Op 7: the client has to connect again.
+pub const RECONNECT: &str = r#"{"t":null,"s":null,"op":7,"d":null}"#;
+/// Op 9, to be resumed.
+pub const INVALID_RESUMABLE: &str = r#"{"t":null,"s":null,"op":9,"d":true}"#;
+/// Op 9, not to be resumed.
+pub const INVALID_SESSION: &str = r#"{"t":null,"s":null,"op":9,"d":false}"#;
+
 /// What a connection's writer is told.
 #[derive(Debug)]
 pub enum Order {
