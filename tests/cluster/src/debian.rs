@@ -18,17 +18,17 @@ const INSTALL: [&str; 3] = ["install", "-y", "--no-install-recommends"];
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {
     let callers = std::env::var_os("PATH").unwrap_or_default();
-    first_in([OsString::from(PATH), callers], name)
+    first_in(&[OsString::from(PATH), callers], name)
 }
 
 /// The path of a program as the caller would run it; of the system only where the search path has none.
 #[must_use]
 pub fn callers_program(name: &str) -> Option<PathBuf> {
     let callers = std::env::var_os("PATH").unwrap_or_default();
-    first_in([callers, OsString::from(PATH)], name)
+    first_in(&[callers, OsString::from(PATH)], name)
 }
 
-fn first_in(paths: [OsString; 2], name: &str) -> Option<PathBuf> {
+fn first_in(paths: &[OsString; 2], name: &str) -> Option<PathBuf> {
     let folders = paths.iter().flat_map(std::env::split_paths);
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }

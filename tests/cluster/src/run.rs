@@ -108,15 +108,16 @@ mod tests {
 
     #[test]
     fn a_long_command_is_told_of_and_its_output_is_in_the_file() {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let mut told = 0;
-        let ended =
-            run_logged(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), log.path(), |_| {
-                told += 1
-            });
+        let folder = tempfile::tempdir().unwrap();
+        let (log, told) = (folder.path().join("log"), folder.path().join("told"));
+        // It goes on until it was told of.
+        let script = "echo out; echo err >&2; until [ -e \"$0\" ]; do :; done; exit 3";
+        let mut command = Command::new("sh");
+        let ended = run_logged(command.args(["-c", script]).arg(&told), &log, |_| {
+            File::create(&told).unwrap();
+        });
         assert_eq!(ended.unwrap().code(), Some(3));
-        let said = std::fs::read_to_string(log.path()).unwrap();
-        assert!(said.contains("out") && said.contains("err"), "{said}");
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "out\nerr\n");
     }
 
     #[test]
