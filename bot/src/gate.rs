@@ -16,7 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use shard_contract::identify::{
-    GRANT_VALID_MS, HOLD_MS, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Why,
+    GRANT_VALID_MS, HOLD_MS, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest,
+    Outcome, Why,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -79,7 +80,8 @@ impl Grant {
     fn tell(&mut self, sent: bool) {
         if let Some((grant, tell)) = self.tell.take() {
             // Only fails when the process is ending.
-            _ = tell.send(Identified { grant, sent });
+            let outcome = if sent { Outcome::Sent } else { Outcome::Unused };
+            _ = tell.send(Identified { grant, outcome });
         }
     }
 }
@@ -251,7 +253,7 @@ impl Asking {
             if tokio::time::timeout(TELL_WITHIN, telling).await.is_err() {
                 tracing::warn!(
                     grant = told.grant,
-                    sent = told.sent,
+                    outcome = ?told.outcome,
                     "could not tell the gate what became of a grant"
                 );
             }

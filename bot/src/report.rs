@@ -49,6 +49,11 @@ impl Reporter {
     }
 
     fn report(&self) -> Report {
-        Report { layout: self.layout, shards: self.status.report(), jobs: self.jobs.report() }
+        Report {
+            layout: self.layout,
+            shards: self.status.report(),
+            jobs: self.jobs.report(),
+            ..Report::default()
+        }
     }
 }

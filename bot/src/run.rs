@@ -155,11 +155,11 @@ impl Parts {
 const LOCAL_LAYOUT: u32 = 1;
 
 async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
-    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active };
+    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active, family: 0, turn: 0 };
     let document = Layouts {
         generation: 1,
         layouts: vec![only],
-        discord: DiscordAddress { api: local.api.clone() },
+        discord: DiscordAddress { api: local.api.clone(), ..DiscordAddress::default() },
         ..Layouts::default()
     };
     let (sender, layouts) = watch::channel(document);

@@ -98,6 +98,8 @@ impl ShardStatus {
             identifies: self.identifies,
             resumes: self.resumes,
             events: self.events,
+            again: 0,
+            idle_ms: None,
             fatal_close: self.fatal_close,
         }
     }

@@ -7,10 +7,10 @@
 
 pub mod rules;
 
-use crate::model::{Fingerprint, GateFigures, GateSetting, GatewaySeen};
+use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
 use k8s_openapi::jiff::Timestamp;
 use rules::{Decision, Limits, State};
-use shard_contract::identify::{HOLD_MS, IdentifyAnswer, IdentifyRequest, Why};
+use shard_contract::identify::{HOLD_MS, IdentifyAnswer, IdentifyRequest, Outcome, Why};
 use shard_contract::layout::shards_of;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +66,7 @@ pub struct Gate {
 }
 
 /// Total and pods of each layout that may identify.
-type Layouts = BTreeMap<u32, (u32, u32)>;
+type Layouts = BTreeMap<u32, GateLayout>;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -84,7 +84,7 @@ struct TokenGate {
 #[derive(Debug)]
 enum Command {
     Ask { why: Why, waiter: Waiter },
-    Identified { pod: String, grant: u64, sent: bool },
+    Identified { pod: String, grant: u64, outcome: Outcome },
     Set(Limits),
     Close,
 }
@@ -141,13 +141,13 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refused::Closed`] when the bot has no gate.
-    pub async fn identified(&self, caller: &Caller, grant: u64, sent: bool) -> Result<(), Refused> {
+    pub async fn identified(&self, caller: &Caller, grant: u64, outcome: Outcome) -> Result<(), Refused> {
         let commands = {
             let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.of(caller)?.1.commands.clone()
         };
         commands
-            .send(Command::Identified { pod: caller.uid.clone(), grant, sent })
+            .send(Command::Identified { pod: caller.uid.clone(), grant, outcome })
             .await
             .map_err(|_| Refused::Closed("the operator is stopping".into()))
     }
@@ -198,7 +198,7 @@ impl Gate {
                 request.layout, caller.pod, caller.layout
             )));
         }
-        let &(total, pods) = layouts.get(&caller.layout).ok_or_else(|| {
+        let &GateLayout { total, pods, turn: _ } = layouts.get(&caller.layout).ok_or_else(|| {
             Refused::Closed(format!("layout {} is not among those that may identify now", caller.layout))
         })?;
         let own = shards_of(caller.ordinal, pods, total);
@@ -280,8 +280,11 @@ async fn keep(
         let now = rules::Millis(millis(started.elapsed()));
         let wake = serve(&mut state, &mut waiters, &mut owners, now);
         let waiting = waiters.values().map(|waiter| waiter.shards.len()).sum::<usize>();
-        let seen =
-            GateFigures { remaining: state.remaining(), waiting: waiting.try_into().unwrap_or(u32::MAX) };
+        let seen = GateFigures {
+            remaining: state.remaining(),
+            waiting: waiting.try_into().unwrap_or(u32::MAX),
+            ..GateFigures::default()
+        };
         figures.send_if_modified(|before| {
             let after = (seen, state.granted());
             std::mem::replace(before, after) != after
@@ -300,9 +303,9 @@ async fn keep(
                 waiters.insert((why, arrivals), waiter);
             }
             // Only the pod that a grant was given to may speak of it, and only once.
-            Command::Identified { pod, grant, sent } if owners.get(&grant) == Some(&pod) => {
+            Command::Identified { pod, grant, outcome } if owners.get(&grant) == Some(&pod) => {
                 owners.remove(&grant);
-                state.identified(now, grant, sent);
+                state.identified(now, grant, outcome != Outcome::Unused);
             }
             Command::Identified { .. } => {}
             Command::Set(limits) => {

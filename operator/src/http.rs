@@ -71,8 +71,8 @@ async fn identify(State(doors): State<Doors>, headers: HeaderMap, body: String) 
 async fn identified(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
     let answer = async {
         let caller = admit(&doors, &headers).await?;
-        let Identified { grant, sent } = parse(&body)?;
-        doors.gate.identified(&caller, grant, sent).await.map_err(|error| refused(&error))?;
+        let Identified { grant, outcome } = parse(&body)?;
+        doors.gate.identified(&caller, grant, outcome).await.map_err(|error| refused(&error))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     counted(&doors, IDENTIFIED_PATH, answer.await)
@@ -122,7 +122,7 @@ struct TurnedAway(StatusCode, String);
 
 impl IntoResponse for TurnedAway {
     fn into_response(self) -> Response {
-        (self.0, Json(Refusal { error: self.1 })).into_response()
+        (self.0, Json(Refusal { error: self.1, leader: None })).into_response()
     }
 }
 

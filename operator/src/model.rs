@@ -222,6 +222,21 @@ pub struct GateFigures {
     pub remaining: u32,
     /// Shards that wait for a grant.
     pub waiting: u32,
+    /// Why the breaker is open, if it is: IDENTIFYs were burned without READY, and one probe at a time is let through.
+    pub breaker: Option<Tripped>,
+    /// IDENTIFYs of this token that nobody here was granted, since Discord's answers show them: somebody else uses it too.
+    pub strange: u32,
+    /// Pods that may be identifying by their turns, as far as the gate can know.
+    pub on_turns: u32,
+}
+
+/// An open breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tripped {
+    /// IDENTIFYs in a row that did not reach READY.
+    pub failures: u32,
+    /// How long until the next probe, in seconds.
+    pub next_probe_seconds: u64,
 }
 
 /// What one round does, with no choice left.
@@ -276,9 +291,33 @@ pub enum GateSetting {
         reserve_percent: u32,
         /// What Discord said last.
         gateway: GatewaySeen,
-        /// Pods and total of each layout, to check what a pod asks for.
-        layouts: BTreeMap<u32, (u32, u32)>,
+        /// Each layout that may identify, to check what a pod asks for, and to keep clear of its turns.
+        layouts: BTreeMap<u32, GateLayout>,
+        /// The pods that run, over all layouts: each may be on turns until it was heard.
+        pods: Vec<GatePod>,
     },
+}
+
+/// What the gate must know of a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateLayout {
+    /// The total that Discord routes by.
+    pub total: u32,
+    /// How many pods share it.
+    pub pods: u32,
+    /// Its turn.
+    pub turn: u32,
+}
+
+/// What the gate must know of a pod that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatePod {
+    /// Its UID.
+    pub uid: String,
+    /// Number of its layout.
+    pub layout: u32,
+    /// Its ordinal.
+    pub ordinal: u32,
 }
 
 /// How things stand.

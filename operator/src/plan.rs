@@ -12,13 +12,15 @@ pub mod spec;
 
 use crate::crd::ShardedBot;
 use crate::model::{
-    Child, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step, TokenSeen, Verdict,
+    Child, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step, TokenSeen,
+    Verdict,
 };
 use change::{Change, SetSeen};
 use objects::stateful_set::{Arrangement, stateful_set};
 use objects::{config_map, disruption, rights, service};
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::names::stateful_set as set_name;
+use shard_contract::turns::TURNS;
 use spec::Spec;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -83,7 +85,14 @@ fn taken(observed: &Observed) -> Option<Note> {
 
 /// The layouts as pods are told.
 fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
-    let told = |set: &SetSeen, role| Layout { number: set.number, total: set.total, pods: set.pods, role };
+    let told = |set: &SetSeen, role| Layout {
+        number: set.number,
+        total: set.total,
+        pods: set.pods,
+        role,
+        family: 0,
+        turn: set.number % TURNS,
+    };
     let known = observed.document.iter().flat_map(|document| &document.layouts);
     // With no set left the document still says which numbers were used, and which total a change came from.
     let before = known.map(|layout| Layout { role: Role::Retiring, ..layout.clone() });
@@ -220,13 +229,20 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
     let Some(gateway) = observed.discord.answer else {
         return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
     };
-    let granted = |set: &SetSeen| (set.number, (set.total, set.pods));
+    let granted = |set: &SetSeen| {
+        (set.number, GateLayout { total: set.total, pods: set.pods, turn: set.number % TURNS })
+    };
     let layouts: BTreeMap<_, _> = match change {
         Change::Keep { current, .. } => current.iter().map(granted).collect(),
         Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),
         Change::Stop { old, .. } => old.iter().filter(|set| !set.deleting).map(granted).collect(),
     };
-    GateSetting::Open { token, reserve_percent, gateway, layouts }
+    let running = observed.pods.iter().map(|pod| GatePod {
+        uid: pod.uid.clone(),
+        layout: pod.layout,
+        ordinal: pod.ordinal,
+    });
+    GateSetting::Open { token, reserve_percent, gateway, layouts, pods: running.collect() }
 }
 
 /// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.

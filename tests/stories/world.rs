@@ -117,10 +117,11 @@ impl World {
             }),
             children: self.children.clone(),
             pods: self.pods.clone(),
-            gate: self
-                .discord
-                .answer
-                .map(|answer| GateFigures { remaining: answer.remaining, waiting: self.waiting }),
+            gate: self.discord.answer.map(|answer| GateFigures {
+                remaining: answer.remaining,
+                waiting: self.waiting,
+                ..GateFigures::default()
+            }),
         }
     }
 
@@ -233,13 +234,11 @@ impl World {
                 identifies: 0,
                 resumes: 0,
                 events: 0,
+                again: 0,
+                idle_ms: None,
                 fatal_close: code,
             });
-            let report = Report {
-                layout,
-                shards: shards.collect(),
-                jobs: shard_contract::report::JobsReport::default(),
-            };
+            let report = Report { layout, shards: shards.collect(), ..Report::default() };
             self.pods.push(PodSeen {
                 name: format!("mybot-{layout}-{ordinal}"),
                 uid: format!("{layout}-{ordinal}"),

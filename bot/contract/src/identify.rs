@@ -1,9 +1,14 @@
 //! What a pod and the gate say to each other about IDENTIFYs.
 //!
-//! `POST /v1/identify` asks, `POST /v1/identified` tells that it went out. Both carry `Authorization: Bearer` with the
-//! token of [`crate::env::GATE_TOKEN_FILE`]; only shards of the calling pod's ordinal and layout are granted.
-//! Errors are an HTTP status and a [`Refusal`]: 400 a body that makes no sense, 401 an unknown caller, 403 shards that
-//! are not the caller's, 429 too many calls, 503 the gate is closed or cannot ask the API server: ask again.
+//! `POST /v1/identify` asks, `POST /v1/identified` tells what became of a grant: first that it went out or will not, then
+//! whether READY came. Both carry `Authorization: Bearer` with the token of [`crate::env::GATE_TOKEN_FILE`]; only shards of
+//! the calling pod's ordinal and layout are granted. Errors are an HTTP status and a [`Refusal`]: 400 a body that makes no
+//! sense, 401 an unknown caller, 403 shards that are not the caller's, 421 this replica is not the leader and
+//! [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed or cannot ask the API server: ask again.
+//!
+//! **Which answer was heard.** Every successful answer of the three calls carries the header [`ANSWER_HEADER`] with a word
+//! that its leader chose; the pod's next calls repeat the newest one in [`HEARD_HEADER`]. So the gate knows, by its own
+//! clock alone, how long ago a pod has surely heard from it, and whether the pod may be on turns ([`crate::turns`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +20,11 @@ pub const IDENTIFIED_PATH: &str = "/v1/identified";
 /// How long a grant may be used, in milliseconds, counted as `sending + held + this` on the pod's monotonic clock from
 /// the moment the pod began to send its request. Past it no IDENTIFY goes out.
 pub const GRANT_VALID_MS: u64 = 3_000;
+
+/// Header of an answer: names it. At most 64 printable characters, chosen by the leader, never repeated by another one.
+pub const ANSWER_HEADER: &str = "shard-answer";
+/// Header of a call: the newest [`ANSWER_HEADER`] that the pod has received; absent before the first.
+pub const HEARD_HEADER: &str = "shard-heard";
 
 /// The longest that the gate holds a request before it answers "not yet", in milliseconds.
 pub const HOLD_MS: u64 = 25_000;
@@ -65,14 +75,30 @@ pub enum IdentifyAnswer {
     },
 }
 
-/// Tells that the IDENTIFY of a grant went out, or that it will not.
+/// Tells what became of a grant. A pod tells `sent` or `unused` at once, and after `sent` one of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identified {
     /// Number of the grant.
     pub grant: u64,
-    /// Whether the IDENTIFY was sent. A grant that will not be used frees its bucket at once and costs no budget.
-    pub sent: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// The IDENTIFY went out; its bucket's window begins.
+    Sent,
+    /// It will not go out: its bucket is free again and no budget was spent.
+    Unused,
+    /// READY came.
+    Ready,
+    /// Discord answered with op 9, as it does when the bucket's window was not over.
+    Invalid,
+    /// The connection ended otherwise before READY.
+    Failed,
 }
 
 /// Why a call was refused, for people.
@@ -81,6 +107,9 @@ pub struct Identified {
 pub struct Refusal {
     /// What was wrong, what was found, and the remedy.
     pub error: String,
+    /// With 421: base URL of the leader, without a trailing slash, to ask there; none while nobody leads.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leader: Option<String>,
 }
 
 #[cfg(test)]
@@ -101,6 +130,12 @@ mod tests {
             serde_json::to_string(&not_yet).unwrap(),
             r#"{"answer":"notYet","because":"the bucket is busy","askAgainAfterMs":0}"#
         );
+    }
+
+    #[test]
+    fn an_outcome_is_one_word() {
+        let told = Identified { grant: 9, outcome: Outcome::Invalid };
+        assert_eq!(serde_json::to_string(&told).unwrap(), r#"{"grant":9,"outcome":"invalid"}"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Written by the operator, watched by the pods (`fieldSelector metadata.name`). A pod ignores a document whose
 //! generation is lower than one it has seen. Deliberately absent: anything secret, and anything that never changes.
 
+use crate::pace::Pace;
 use serde::{Deserialize, Serialize};
 
 /// The whole document.
@@ -31,6 +32,12 @@ pub struct Layout {
     pub pods: u32,
     /// What it does now.
     pub role: Role,
+    /// Whose records its shards have: layouts with the same total and intents hand sessions over within a family.
+    #[serde(default)]
+    pub family: u32,
+    /// Its turn in the schedule of [`crate::turns`], 0 to 3; no two layouts that have pods share one.
+    #[serde(default)]
+    pub turn: u32,
 }
 
 /// What a layout does.
@@ -60,6 +67,9 @@ pub struct DiscordAddress {
     /// Base URL of the REST API without `/api`, for example `http://discord.default.svc`; none: Discord itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// How many times faster than real time a simulated Discord's time passes; Discord itself: 1. See [`crate::pace`].
+    #[serde(skip_serializing_if = "Pace::is_real")]
+    pub time_factor: Pace,
 }
 
 #[cfg(test)]
@@ -70,11 +80,11 @@ mod tests {
     fn the_document_reads_as_documented() {
         let document = Layouts {
             generation: 3,
-            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active }],
+            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active, family: 0, turn: 2 }],
             gate: GateAddress { url: "http://gate:8080".into() },
             discord: DiscordAddress::default(),
         };
-        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active"}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
+        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","family":0,"turn":2}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), json);
         assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
     }

@@ -9,8 +9,13 @@ pub mod identify;
 pub mod layout;
 pub mod layouts;
 pub mod names;
+pub mod pace;
+pub mod record;
 pub mod report;
+pub mod turns;
 
 /// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
 /// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.
-pub const REVISION: u32 = 1;
+///
+/// 2: a volume for [`env::STATE_DIR`], the pod's UID and its node.
+pub const REVISION: u32 = 2;

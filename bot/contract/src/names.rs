@@ -1,5 +1,7 @@
 //! Names that both sides must spell alike: objects, labels, the gate's audience.
 
+use crate::record::PER_SECRET;
+
 /// Audience of the service-account tokens that the gate accepts. A token for the API server itself is refused there.
 pub const GATE_AUDIENCE: &str = "shard-operator.dev/gate";
 
@@ -23,6 +25,25 @@ pub fn stateful_set(bot: &str, layout: u32) -> String {
     format!("{bot}-{layout}")
 }
 
+/// Name of the Secret with this shard's record, `<bot>-sessions-<k>`.
+#[must_use]
+pub fn sessions_secret(bot: &str, shard: u32) -> String {
+    format!("{bot}-sessions-{}", shard / PER_SECRET)
+}
+
+/// Key of a shard's record in its Secret.
+#[must_use]
+pub fn record_key(family: u32, shard: u32) -> String {
+    format!("{family}.{shard}")
+}
+
+/// Family and shard of a record's key; `None` when it is none of ours.
+#[must_use]
+pub fn parse_record_key(key: &str) -> Option<(u32, u32)> {
+    let (family, shard) = key.split_once('.')?;
+    Some((family.parse().ok()?, shard.parse().ok()?))
+}
+
 /// Takes `<bot>-<layout>-<ordinal>` apart; `None` when this is not a pod name of ours.
 #[must_use]
 pub fn parse_pod(name: &str) -> Option<(&str, u32, u32)> {
@@ -34,6 +55,16 @@ pub fn parse_pod(name: &str) -> Option<(&str, u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_found_by_family_and_shard() {
+        assert_eq!(
+            (sessions_secret("b", 63), sessions_secret("b", 64)),
+            ("b-sessions-0".into(), "b-sessions-1".into())
+        );
+        assert_eq!(parse_record_key(&record_key(3, 70)), Some((3, 70)));
+        assert_eq!(parse_record_key("token"), None);
+    }
 
     #[test]
     fn a_pod_name_says_bot_layout_and_ordinal() {

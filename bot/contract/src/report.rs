@@ -20,6 +20,14 @@ pub struct Report {
     pub shards: Vec<ShardReport>,
     /// The pod's CPU jobs.
     pub jobs: JobsReport,
+    /// The intents that its shards identify with.
+    pub intents: u64,
+    /// Whether the pod has not reached the gate for so long that it identifies by [`crate::turns`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_turns: bool,
+    /// Whether the pod found itself cut off and has let its shards go, until it reads its records again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 /// One shard of the pod.
@@ -43,6 +51,12 @@ pub struct ShardReport {
     pub resumes: u64,
     /// Events received since the pod started.
     pub events: u64,
+    /// Events handled again after a crash since the pod started, marked so.
+    #[serde(default)]
+    pub again: u64,
+    /// How long ago the last event came, in milliseconds; none before the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub idle_ms: Option<u64>,
     /// The close code that ended it for good (4004, 4010 to 4014), if one did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fatal_close: Option<u16>,
@@ -52,7 +66,7 @@ pub struct ShardReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ShardState {
-    /// Connecting, or waiting for its turn to IDENTIFY.
+    /// Connecting, or waiting for its record or for its turn to IDENTIFY.
     Waiting,
     /// Sent its IDENTIFY and waits for READY.
     Identifying,
@@ -93,11 +107,16 @@ mod tests {
                 identifies: 1,
                 resumes: 0,
                 events: 99,
+                again: 0,
+                idle_ms: Some(350),
                 fatal_close: None,
             }],
             jobs: JobsReport { running: 1, queued: 2, refused: 0 },
+            intents: 513,
+            on_turns: false,
+            fenced: false,
         };
-        let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99}],"jobs":{"running":1,"queued":2,"refused":0}}"#;
+        let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99,"again":0,"idleMs":350}],"jobs":{"running":1,"queued":2,"refused":0},"intents":513}"#;
         assert_eq!(serde_json::to_string(&report).unwrap(), json);
         assert_eq!(serde_json::from_str::<Report>(json).unwrap(), report);
     }

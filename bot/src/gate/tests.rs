@@ -44,7 +44,7 @@ async fn identify(
     let grant = IdentifyAnswer::Granted { shard: first, grant: 100 + u64::from(first), held_ms: 0 };
     match next.unwrap_or((StatusCode::OK, grant)) {
         (StatusCode::OK, answer) => Json(answer).into_response(),
-        (status, _) => (status, Json(Refusal { error: "closed".into() })).into_response(),
+        (status, _) => (status, Json(Refusal { error: "closed".into(), leader: None })).into_response(),
     }
 }
 
@@ -100,11 +100,11 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     let other = second.await.unwrap();
     // The call for shard 2 and the word about shard 1 may arrive in either order.
     let mut said = vec![scene.said.recv().await.unwrap(), scene.said.recv().await.unwrap()];
-    assert!(said.contains(&Said::Identified(Identified { grant: 101, sent: true })), "{said:?}");
+    assert!(said.contains(&Said::Identified(Identified { grant: 101, outcome: Outcome::Sent })), "{said:?}");
     said.retain(|said| matches!(said, Said::Identify(..)));
     assert_eq!(said, [asked("first", &[2], Why::Active)]);
     drop(other);
-    let given_back = Said::Identified(Identified { grant: 102, sent: false });
+    let given_back = Said::Identified(Identified { grant: 102, outcome: Outcome::Unused });
     assert_eq!(scene.said.recv().await.unwrap(), given_back);
 }
 
@@ -117,7 +117,7 @@ async fn a_grant_for_a_shard_that_left_is_given_back() {
     asking.abort();
     assert_eq!(second, asked("first", &[3], Why::Live), "it asked again after not yet");
     // Whether the grant arrived before or after the abort, it was not used.
-    let given_back = Said::Identified(Identified { grant: 103, sent: false });
+    let given_back = Said::Identified(Identified { grant: 103, outcome: Outcome::Unused });
     assert_eq!(scene.said.recv().await.unwrap(), given_back);
 }
 
@@ -137,7 +137,7 @@ async fn a_grant_ends_three_seconds_after_the_call_was_sent_plus_the_hold() {
     let (grant, mut told) = Grant::until(Instant::now());
     assert!(!grant.is_valid());
     drop(grant);
-    assert_eq!(told.recv().await.unwrap(), Identified { grant: 1, sent: false });
+    assert_eq!(told.recv().await.unwrap(), Identified { grant: 1, outcome: Outcome::Unused });
 
     let scene = scene([]).await;
     let before = Instant::now();

@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use shard_contract::{
-    identify::Identified,
+    identify::{Identified, Outcome},
     layouts::{DiscordAddress, Layouts},
 };
 use tokio::{
@@ -76,7 +76,7 @@ async fn scene() -> Scene {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "first").unwrap();
     let source = TokenSource::File(token.path().to_owned());
-    let discord = DiscordAddress { api: Some(format!("http://{address}")) };
+    let discord = DiscordAddress { api: Some(format!("http://{address}")), ..DiscordAddress::default() };
     let (_, layouts) = watch::channel(Layouts { discord, ..Layouts::default() });
     let discord = Arc::new(Discord::new(source.clone(), layouts).unwrap());
     Scene { connector: Connector::new(Intents::GUILDS, source, discord), saw: seen, token }
@@ -107,7 +107,7 @@ async fn an_identify_leaves_with_a_grant_and_is_told_at_once() {
     let (grant, mut told) = Grant::until(in_a_minute());
     let mut link = scene.connector.open(ShardId::ONE, None, false, asker([grant])).await.unwrap();
     until_identified(&mut link).await;
-    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, sent: true }));
+    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Sent }));
     // Nothing polls the link any more: the frame had left when it was told.
     assert_eq!(scene.saw.recv().await, Some(Saw::Op(2)));
     assert!(!link.close(), "without a session there is nothing to close");
@@ -120,8 +120,8 @@ async fn a_grant_that_came_too_late_is_given_back_and_another_asked_for() {
     let (good, mut told) = Grant::until(in_a_minute());
     let mut link = scene.connector.open(ShardId::ONE, None, false, asker([late, good])).await.unwrap();
     until_identified(&mut link).await;
-    assert_eq!(late_told.try_recv(), Ok(Identified { grant: 1, sent: false }));
-    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, sent: true }));
+    assert_eq!(late_told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Unused }));
+    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Sent }));
     assert_eq!(scene.saw.recv().await, Some(Saw::Op(2)));
 }
 
@@ -140,7 +140,7 @@ async fn another_token_ends_the_connection_before_the_identify_and_gives_the_gra
     };
     assert_eq!(ended, Ended::OtherToken);
     drop(link);
-    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, sent: false }));
+    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Unused }));
     assert!(scene.saw.try_recv().is_err());
 }
 
@@ -156,7 +156,7 @@ async fn what_one_shard_was_refused_with_spends_no_other_identify() {
         }
     };
     assert_eq!(ended, Ended::Closed(4014));
-    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, sent: false }));
+    assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Unused }));
     assert!(scene.saw.try_recv().is_err());
     link.credentials.refused.note(&Token::new("second"), 4011);
     assert_eq!(link.credentials.refused.with(&Token::new("second")), None, "4011 is one shard's own");

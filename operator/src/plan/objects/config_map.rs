@@ -19,7 +19,7 @@ pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
         generation: kept,
         layouts,
         gate: GateAddress { url: observed.addresses.gate.clone() },
-        discord: DiscordAddress { api: observed.addresses.discord.clone() },
+        discord: DiscordAddress { api: observed.addresses.discord.clone(), ..DiscordAddress::default() },
     };
     if before == Some(&document) {
         return document;
