@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use test_cluster::Lifetime;
 
 fn main() -> ExitCode {
-    match demo(&Options::parse()) {
+    match demo(&Options::parse_from(test_cluster::typed(std::env::args_os()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let causes: Vec<_> = error.chain().map(ToString::to_string).collect();

@@ -10,7 +10,7 @@ pub use cluster::{Cluster, Lifetime, Options};
 pub use error::Error;
 pub use place::cache;
 pub use progress::printer;
-pub use run::run_logged;
+pub use run::{run_logged, typed};
 
 mod cluster;
 mod found;

@@ -3,6 +3,7 @@
 //! From the parts that call `ip`, `ctr`, `kubectl`, `buildah` and `sh`. Deliberately absent: time limits
 //! (what is called here ends by itself) and the long-running daemons, which are `machine.rs`'s.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -15,6 +16,12 @@ use crate::error::Error;
 const QUOTED: usize = 4000;
 /// How often a long command's time is told.
 const PACE: Duration = Duration::from_millis(200);
+
+/// A program's command line as meant. Behind an alias of cargo's that ends in `--`, another one is typed out of habit
+/// (`cargo demo -- --help`): one in front does not count.
+pub fn typed(line: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    line.enumerate().filter(|(place, word)| *place != 1 || word != "--").map(|(_, word)| word)
+}
 
 /// Runs it with no input; returns what it wrote to standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {

@@ -3,6 +3,7 @@
 //! From: arguments and `DISCORD_SIM_...` variables. For: the binary. Every value is checked here, with its range; what is
 //! wrong is said in the words of the option. Deliberately absent: defaults of its own; they are those of `Options`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -95,6 +96,16 @@ Examples:
 
 A variable counts where its option is not given. Logs go to stderr by RUST_LOG, by default warn.
 It ends on SIGTERM or Ctrl-C with 0; with 1 where it cannot run, and 2 for options that it does not take.";
+
+impl Arguments {
+    /// Takes the command line. Behind an alias of cargo's that ends in `--`, another one is typed out of habit
+    /// (`cargo discord -- --help`): one in front does not count.
+    pub fn typed(line: impl Iterator<Item = OsString>) -> Self {
+        Self::parse_from(
+            line.enumerate().filter(|(place, word)| *place != 1 || word != "--").map(|(_, word)| word),
+        )
+    }
+}
 
 /// What is wrong with the options beyond a single value.
 #[derive(Debug, Error)]

@@ -8,8 +8,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use discord_sim::arguments::Arguments;
 use discord_sim::{Options, Simulator, welcome};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     // Below that it would write down what clients send, tokens included, whatever RUST_LOG says.
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let options = match Arguments::parse().options() {
+    let options = match Arguments::typed(std::env::args_os()).options() {
         Ok(options) => options,
         Err(error) => {
             let text = format!("{:#}", anyhow::Error::from(error));

@@ -172,7 +172,7 @@ fn bad_options_end_it_with_2_and_the_remedy() {
 
 #[test]
 fn help_explains_every_option_with_its_default_and_its_variable() {
-    let output = output(&["--help"]);
+    let output = output(&["--", "--help"]);
     let help = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
     let options: Vec<_> = help.split("\n      --").skip(1).collect();

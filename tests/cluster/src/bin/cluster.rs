@@ -37,7 +37,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(test_cluster::typed(std::env::args_os()));
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
