@@ -12,6 +12,7 @@ use shard_tests::discord::{Discord, TOKEN, URL};
 use shard_tests::images::Image;
 use shard_tests::kube::Kube;
 use shard_tests::until::{Seen, until};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The world of the demo: guilds, the recommended shards, buckets.
@@ -42,6 +43,10 @@ pub struct Told {
     pub fib: (String, Vec<String>),
     /// From, to, and how long it took.
     pub reshard: (u32, u32, Duration),
+    /// From the end of a pod's process until its shards had resumed.
+    pub recovery: Duration,
+    /// IDENTIFYs by why they were granted, as the gate counted them.
+    pub reasons: BTreeMap<String, u64>,
     /// The ledger at the end.
     pub ledger: Ledger,
 }
@@ -70,6 +75,7 @@ pub fn tell(kube: &Kube, images: &[Image], stages: &mut Stages) -> Result<Told> 
         Ok(())
     })?;
     let fib = stages.run("let a user ask for CPU work", |say| ask(discord, say))?;
+    let recovery = stages.run("kill a pod's process", |say| recover(kube, discord, say))?;
     let from = number(&bot["status"]["shards"])?;
     let reshard = stages.run("change the number of shards", |say| reshard(kube, from, say))?;
     let identifying =
@@ -81,6 +87,8 @@ pub fn tell(kube: &Kube, images: &[Image], stages: &mut Stages) -> Result<Told> 
         pods: number(&bot["status"]["pods"])?,
         fib,
         reshard,
+        recovery,
+        reasons: reasons(kube)?,
         ledger: discord.ledger()?,
     })
 }
@@ -165,6 +173,55 @@ fn ask(discord: Discord<'_>, say: &mut dyn FnMut(&str)) -> Result<(String, Vec<S
         told = answers;
     }
     Ok(("!fib 30".to_owned(), told))
+}
+
+/// Kills one pod's process and waits until its shards have resumed: no IDENTIFY, nothing lost.
+fn recover(kube: &Kube, discord: Discord<'_>, say: &mut dyn FnMut(&str)) -> Result<Duration> {
+    let pod = "mybot-1-0";
+    let connected = |ledger: &Ledger| ledger.sessions.iter().filter(|session| session.connected).count();
+    let before = discord.ledger()?;
+    say(&format!("$ kill -9 (the bot of pod {pod})"));
+    let began = Instant::now();
+    kube.kill_bot("demo", pod)?;
+    until("the killed pod's shards to resume", PATIENCE, || {
+        let now = discord.ledger()?;
+        Ok(if now.resumes > before.resumes && connected(&now) == connected(&before) {
+            Seen::Yes(())
+        } else {
+            Seen::NotYet(format!("{} connected", connected(&now)))
+        })
+    })?;
+    let took = began.elapsed();
+    let after = discord.ledger()?;
+    say(&format!(
+        "{} shards resumed after {:.1} s, {} IDENTIFYs",
+        after.resumes - before.resumes,
+        took.as_secs_f64(),
+        after.identifies - before.identifies
+    ));
+    watch(kube, say)?;
+    Ok(took)
+}
+
+/// IDENTIFYs by reason, from the metrics of the replica that leads; the other one has granted none.
+fn reasons(kube: &Kube) -> Result<BTreeMap<String, u64>> {
+    let pods = kube.run(&[
+        "get",
+        "pods",
+        "--namespace=shard-operator",
+        "--output=jsonpath={.items[*].metadata.name}",
+    ])?;
+    let mut reasons = BTreeMap::new();
+    for pod in pods.split_whitespace() {
+        let path = format!("/api/v1/namespaces/shard-operator/pods/{pod}:8081/proxy/metrics");
+        for line in kube.run(&["get", "--raw", &path])?.lines() {
+            let Some(row) = line.strip_prefix("shard_operator_gate_grants_total{why=\"") else { continue };
+            let (why, count) = row.split_once("\"} ").context("a metric without a value")?;
+            *reasons.entry(why.to_owned()).or_insert(0) +=
+                count.parse::<u64>().context("a count that is none")?;
+        }
+    }
+    Ok(reasons)
 }
 
 fn reshard(kube: &Kube, from: u32, say: &mut dyn FnMut(&str)) -> Result<(u32, u32, Duration)> {

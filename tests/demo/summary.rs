@@ -10,6 +10,7 @@ use discord_sim::Verdict;
 use serde::Serialize;
 use serde_json::Value;
 use shard_tests::kube::Kube;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What was measured.
@@ -30,7 +31,11 @@ pub struct Summary {
     limit_seconds: u32,
     identifies: u64,
     resumes: u64,
+    /// As the gate counted them: live, active, standby.
+    identifies_by_reason: BTreeMap<String, u64>,
     budget_left: u32,
+    /// From the end of a pod's process until its shards had resumed.
+    recovery_seconds: f64,
     violations: u64,
     token_resets: u64,
     /// What the simulated Discord's ledger says of the fleet.
@@ -62,7 +67,7 @@ pub fn summary(kube: &Kube, told: &Told, stages: &Stages) -> Result<Summary> {
     let version: Value =
         serde_json::from_str(&kube.run(&["get", "--raw", "/version"])?).context("read the version")?;
     let nodes = kube.get(&["nodes"])?.context("list the nodes")?;
-    let Told { online, identifying, shards, pods, fib, reshard, ledger } = told;
+    let Told { online, identifying, shards, pods, fib, reshard, recovery, reasons, ledger } = told;
     Ok(Summary {
         kubernetes: version["gitVersion"].as_str().unwrap_or_default().to_owned(),
         nodes: nodes["items"].as_array().map_or(0, Vec::len),
@@ -75,7 +80,9 @@ pub fn summary(kube: &Kube, told: &Told, stages: &Stages) -> Result<Summary> {
         limit_seconds: 5 * shards.div_ceil(ledger.max_concurrency.max(1)),
         identifies: ledger.identifies,
         resumes: ledger.resumes,
+        identifies_by_reason: reasons.clone(),
         budget_left: ledger.budget.remaining,
+        recovery_seconds: tenths(recovery.as_secs_f64()),
         violations: ledger.violations,
         token_resets: ledger.token_resets,
         verdict: ledger.verdict(),
@@ -97,6 +104,8 @@ impl Summary {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
+        let reasons = self.identifies_by_reason.iter().map(|(why, count)| format!("{count} {why}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
         let row = |name: &str, value: String| format!("  {name:<28} {value}\n");
         [
             "\nWhat Discord saw, and what it took\n".to_owned(),
@@ -112,7 +121,14 @@ impl Summary {
                 "shards changed",
                 format!("{} -> {} in {:.1} s", self.reshard.from, self.reshard.to, self.reshard.seconds),
             ),
-            row("identifies used", format!("{}, {} left today", self.identifies, self.budget_left)),
+            row("killed pod to resumed", format!("{:.1} s", self.recovery_seconds)),
+            row(
+                "identifies used",
+                format!(
+                    "{} ({reasons}), {} left today; {} resumes",
+                    self.identifies, self.budget_left, self.resumes
+                ),
+            ),
             row("Discord's rules broken", format!("{}, token resets {}", self.violations, self.token_resets)),
             row(
                 "commands answered",

@@ -211,6 +211,23 @@ impl Kube {
         })
     }
 
+    /// Ends a bot's process in its container, as the kernel does when memory is short. A user's own cluster has no door for
+    /// that: its pod is deleted instead.
+    ///
+    /// # Errors
+    /// When there is no such process, or the pod cannot be deleted.
+    pub fn kill_bot(&self, namespace: &str, pod: &str) -> Result<()> {
+        let Self::Embedded(cluster) = self else {
+            return self.run(&["delete", "pod", pod, "--namespace", namespace]).map(drop);
+        };
+        let variable = format!("SHARD_POD_NAME={pod}");
+        let mut ended = 0;
+        for node in 1..=cluster.nodes() {
+            ended += cluster.kill_processes(node, "shard-bot", Some(&variable))?;
+        }
+        if ended == 1 { Ok(()) } else { bail!("pod {pod} has {ended} processes of the bot; expected 1") }
+    }
+
     /// Runs `helm` in the checkout and returns what it printed.
     ///
     /// # Errors

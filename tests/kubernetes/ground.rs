@@ -79,6 +79,16 @@ impl Ground {
         self.ready("mybot")
     }
 
+    /// The README's bot is online on two pods at least, so that one can go while another stays.
+    pub fn spread(&self) -> Result<()> {
+        self.online()?;
+        if self.pods("mybot")?.len() < 2 {
+            self.patch("mybot", &serde_json::json!({ "shardsPerPod": 2 }))?;
+            self.ready("mybot")?;
+        }
+        Ok(())
+    }
+
     pub fn secret(&self, name: &str, token: &str) -> Result<()> {
         let literal = format!("--from-literal=token={token}");
         self.kube.run(&["create", "secret", "generic", name, "--namespace", BOTS, &literal]).map(drop)

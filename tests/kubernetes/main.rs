@@ -5,6 +5,7 @@
 //! process, whatever ends it; that nothing is left is the last test. Deliberately absent: fakes.
 
 mod broken;
+mod faults;
 mod fleet;
 mod gate;
 mod ground;
@@ -18,7 +19,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 type Test = fn(&Ground) -> anyhow::Result<()>;
 
-const TESTS: [(&str, Test); 16] = [
+const TESTS: [(&str, Test); 25] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", release::the_chart_installs),
     ("the_readmes_example_comes_online_and_breaks_no_rule", fleet::the_example_comes_online),
@@ -28,6 +29,15 @@ const TESTS: [(&str, Test); 16] = [
     ("another_total_is_a_new_layout_and_breaks_no_rule", fleet::another_total),
     ("a_new_template_is_a_new_layout_and_other_edits_are_none", fleet::another_template),
     ("a_killed_pod_comes_back_by_the_gate", fleet::a_killed_pod),
+    ("a_killed_leader_is_followed_by_another_and_breaks_no_rule", faults::the_leader_is_killed),
+    ("a_fleet_resumes_while_its_operator_is_away", faults::the_operator_is_deleted),
+    ("a_killed_container_resumes", faults::a_killed_container_resumes),
+    ("a_deleted_pod_hands_its_sessions_on", faults::a_deleted_pod_hands_its_sessions_on),
+    ("a_drained_node_costs_no_identify", faults::a_drained_node),
+    ("a_lost_nodes_shards_come_back_elsewhere", faults::a_lost_node),
+    ("a_restart_of_the_api_server_goes_unnoticed", faults::the_api_server_restarts),
+    ("secrets_that_are_deleted_are_written_again_or_waited_for", faults::secrets_that_are_deleted),
+    ("a_spent_budget_is_told_with_the_time_it_is_full_again", faults::a_spent_budget),
     ("what_is_deleted_or_edited_by_hand_is_put_back", objects::what_is_edited_is_put_back),
     ("a_name_that_is_taken_is_not_touched", objects::a_taken_name),
     ("a_missing_secret_a_missing_key_and_a_wrong_token_are_named", broken::tokens),

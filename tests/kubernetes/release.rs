@@ -11,7 +11,7 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
     for (value, named) in [
         ("concurrency=0", "concurrency"),
         ("discord.api=discord.com", "api"),
-        ("replicas=2", "replicas"),
+        ("replicas=0", "replicas"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("watchNamespaces={Not A Name}", "watchNamespaces"),
     ] {
@@ -34,7 +34,7 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
 pub fn the_chart_installs(ground: &Ground) -> Result<()> {
     ground.installed()?;
     let pods = ground.kube.run(&["get", "pods", "--namespace=shard-operator", "--output=name"])?;
-    ensure!(pods.lines().count() == 1, "one operator: {pods}");
+    ensure!(pods.lines().count() == 2, "one operator and its standby: {pods}");
     let definition = ground.kube.run(&["get", "crd", "shardedbots.shard-operator.dev", "--output=name"])?;
     ensure!(definition.contains("shardedbots"), "{definition}");
     Ok(())

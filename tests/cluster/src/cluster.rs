@@ -196,6 +196,14 @@ impl Cluster {
         self.clear_node(&hierarchies, node)
     }
 
+    /// Ends processes at once, as the kernel does when memory is short: those of this program on the control plane (0) or a
+    /// node (from 1), and of them only those with this in their environment, as `NAME=value`. Returns how many there were.
+    /// A daemon of Kubernetes is started again by its machine, a container by its kubelet.
+    pub fn kill_processes(&self, machine: u8, program: &str, variable: Option<&str>) -> Result<usize, Error> {
+        let machine = if machine == 0 { MachineName::ControlPlane } else { self.node(machine)? };
+        machine::kill_processes(&self.place, &Hierarchies::find()?, machine, program, variable)
+    }
+
     /// Starts a killed node again, with its disk as it was; returns when its containerd answers, before it is
     /// Ready.
     pub fn start_node(&self, node: u8) -> Result<(), Error> {

@@ -6,7 +6,9 @@
 //! It belongs to no terminal and to no caller. Deliberately absent: which daemons (`config/`), networks
 //! (`network.rs`), and whether they are well (`ready.rs`).
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -101,6 +103,32 @@ pub(crate) fn kill(place: &Place, hierarchies: &Hierarchies, machine: MachineNam
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Ends those processes of a machine that run this program and have this in their environment.
+pub(crate) fn kill_processes(
+    place: &Place,
+    hierarchies: &Hierarchies,
+    machine: MachineName,
+    program: &str,
+    variable: Option<&str>,
+) -> Result<usize, Error> {
+    let mut ended = 0;
+    for member in hierarchies.members(place, machine) {
+        // It may end while it is looked at.
+        let read = |file: &str| fs::read(format!("/proc/{member}/{file}")).unwrap_or_default();
+        let (line, environment) = (read("cmdline"), read("environ"));
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let runs = Path::new(OsStr::from_bytes(first)).file_name() == Some(OsStr::new(program));
+        let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
+        let pid = i32::try_from(member).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| runs && variable.is_none_or(has)) {
+            kill_process(pid, Signal::KILL)
+                .map_err(|error| Error::io("end process", member.to_string())(error.into()))?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
 }
 
 pub(crate) fn is_running(place: &Place, hierarchies: &Hierarchies, machine: MachineName) -> bool {

@@ -1,0 +1,270 @@
+//! What breaks in a real cluster: leader, operator, container, pod, node, API server, Secrets. The fleet comes back, by RESUME
+//! where a session is left, and Discord's ledger has nothing against it.
+
+use crate::ground::{BOTS, Ground, PATIENCE};
+use anyhow::{Context, Result, ensure};
+use discord_sim::Ledger;
+use serde_json::json;
+use shard_tests::kube::Kube;
+use shard_tests::until::{Seen, until};
+use std::time::{Duration, Instant};
+
+const OPERATOR: &str = "shard-operator";
+/// The promise of the fault table: a lost node's shards are online again within this time.
+const NODE_LOSS: Duration = Duration::from_secs(180);
+const ANSWER: Duration = Duration::from_secs(60);
+
+pub fn the_leader_is_killed(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let (before, pods) = (leader(ground)?, ground.pods("mybot")?);
+    let pod = before.split('_').next().unwrap_or_default();
+    ground.kube.run(&["delete", "pod", pod, "--namespace", OPERATOR, "--grace-period=0", "--force"])?;
+    // The session of one shard ends, so that the next leader has something to grant.
+    let identified = ground.discord().ledger()?.identifies;
+    ground.discord().control("connections/drop", &json!({ "shard": 0, "how": "invalid" }))?;
+    until("another leader", PATIENCE, || {
+        let now = leader(ground)?;
+        Ok(if now == before { Seen::NotYet(now) } else { Seen::Yes(()) })
+    })?;
+    until("the new leader's grant", PATIENCE, || {
+        let ledger = ground.discord().ledger()?;
+        Ok(if ledger.identifies > identified { Seen::Yes(()) } else { Seen::NotYet("no IDENTIFY".into()) })
+    })?;
+    ground.ready("mybot")?;
+    ensure!(ground.pods("mybot")? == pods, "the change of leaders replaced pods");
+    ground.rules_were_kept()
+}
+
+pub fn the_operator_is_deleted(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let (before, pods) = (ground.discord().ledger()?, ground.pods("mybot")?);
+    ground.kube.run(&["scale", "deployment/shard-operator", "--namespace", OPERATOR, "--replicas=0"])?;
+    let operator = ["--namespace", OPERATOR, "pods", "--selector=app.kubernetes.io/name=shard-operator"];
+    ground.kube.wait_gone(PATIENCE, &operator)?;
+    ground.discord().control("connections/drop", &json!({ "how": "close", "code": 4000 }))?;
+    ground.kube.kill_bot(BOTS, &pods[0].0)?;
+    let shards = before.sessions.iter().filter(|session| session.connected).count() as u64;
+    until("every shard to resume without the operator", PATIENCE, || {
+        let ledger = ground.discord().ledger()?;
+        let connected = ledger.sessions.iter().filter(|session| session.connected).count() as u64;
+        Ok(if connected == shards && ledger.resumes >= before.resumes + shards {
+            Seen::Yes(())
+        } else {
+            Seen::NotYet(format!("{connected} connected, {} resumed", ledger.resumes - before.resumes))
+        })
+    })?;
+    ensure!(ground.discord().ledger()?.identifies == before.identifies, "a resume became an IDENTIFY");
+    ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
+    ground.kube.run(&["scale", "deployment/shard-operator", "--namespace", OPERATOR, "--replicas=2"])?;
+    ground.kube.run(&["rollout", "status", "deployment/shard-operator", "--namespace", OPERATOR])?;
+    ground.ready("mybot")?;
+    ensure!(ground.pods("mybot")? == pods, "the operator's absence replaced pods");
+    ground.rules_were_kept()
+}
+
+pub fn a_killed_container_resumes(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let (before, pods) = (ground.discord().ledger()?, ground.pods("mybot")?);
+    ground.kube.kill_bot(BOTS, &pods[0].0)?;
+    resumed(ground, &before, "the restarted container's shards")?;
+    ensure!(ground.pods("mybot")? == pods, "it is the same pod");
+    ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
+    ground.rules_were_kept()
+}
+
+pub fn a_deleted_pod_hands_its_sessions_on(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let before = ground.discord().ledger()?;
+    let (name, uid) = ground.pods("mybot")?.into_iter().next().context("a fleet without pods")?;
+    ground.kube.run(&["delete", "pod", &name, "--namespace", BOTS])?;
+    ground.kube.wait("another pod of that name", PATIENCE, &["--namespace", BOTS, "pod", &name], |pod| {
+        pod["metadata"]["uid"] != uid.as_str()
+    })?;
+    resumed(ground, &before, "the next pod's shards")?;
+    ground.rules_were_kept()
+}
+
+pub fn a_drained_node(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let Some(node) = node_of_a_bot(ground)? else { return Ok(()) };
+    let before = ground.discord().ledger()?;
+    let drain = ["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"];
+    let drained = ground.kube.run(&drain).and_then(|_| {
+        until("no bot on the drained node", PATIENCE, || {
+            let left = pods_on(ground, &node)?;
+            Ok(if left.is_empty() { Seen::Yes(()) } else { Seen::NotYet(left.join(", ")) })
+        })?;
+        resumed(ground, &before, "the shards of the drained node")
+    });
+    ground.kube.run(&["uncordon", &node])?;
+    drained?;
+    ground.rules_were_kept()
+}
+
+pub fn a_lost_node(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let Kube::Embedded(cluster) = &ground.kube else { return no_power_over_nodes("kill a node") };
+    let Some(node) = node_of_a_bot(ground)? else { return Ok(()) };
+    let lost = pods_on(ground, &node)?;
+    let number = number_of(&node)?;
+    cluster.kill_node(number)?;
+    let began = Instant::now();
+    let outcome = online_again(ground, &lost, began);
+    cluster.start_node(number)?;
+    ground.kube.run(&["wait", "node", &node, "--for=condition=Ready", "--timeout=120s"])?;
+    eprintln!("  a lost node's shards were online again after {:.0} s", outcome?.as_secs_f64());
+    let described = ground.kube.run(&["describe", "sbot", "mybot", "--namespace", BOTS])?;
+    ensure!(
+        described.contains("NodeLost") && described.contains(&node),
+        "no word of the node in\n{described}"
+    );
+    ground.ready("mybot")?;
+    ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
+    ground.rules_were_kept()
+}
+
+pub fn the_api_server_restarts(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let Kube::Embedded(cluster) = &ground.kube else { return no_power_over_nodes("kill the API server") };
+    let pods = ground.pods("mybot")?;
+    ensure!(cluster.kill_processes(0, "kube-apiserver", None)? == 1, "one API server");
+    until("the API server to answer again", PATIENCE, || {
+        Ok(match ground.kube.run(&["get", "--raw", "/readyz"]) {
+            Ok(_) => Seen::Yes(()),
+            Err(error) => Seen::NotYet(format!("{error:#}")),
+        })
+    })?;
+    ground.ready("mybot")?;
+    ensure!(ground.pods("mybot")? == pods, "a restart of the API server replaced pods");
+    // The watches are alive again: a change is carried out.
+    ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
+    ground.rules_were_kept()
+}
+
+pub fn secrets_that_are_deleted(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let (before, pods) = (ground.discord().ledger()?, ground.pods("mybot")?);
+    ground.kube.run(&["delete", "secret/mybot-sessions-0", "--namespace", BOTS])?;
+    let all = before.sessions.iter().filter(|session| session.connected).count();
+    ground.kube.wait(
+        "the holders to write their records again",
+        PATIENCE,
+        &["--namespace", BOTS, "secret", "mybot-sessions-0"],
+        |secret| secret["data"].as_object().is_some_and(|records| records.len() >= all),
+    )?;
+    ground.kube.run(&["delete", "secret/mybot-token", "--namespace", BOTS])?;
+    let told = ground.reason("mybot", "SecretMissing")?;
+    ensure!(told.contains("mybot-token"), "{told}");
+    ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
+    ground.secret("mybot-token", shard_tests::discord::TOKEN)?;
+    ground.ready("mybot")?;
+    ensure!(ground.pods("mybot")? == pods, "a deleted Secret replaced pods");
+    // Records that were written again are believed: the next owner resumes.
+    let before = ground.discord().ledger()?;
+    ground.kube.run(&["delete", "pod", &pods[0].0, "--namespace", BOTS])?;
+    resumed(ground, &before, "the next pod's shards")?;
+    ground.rules_were_kept()
+}
+
+pub fn a_spent_budget(ground: &Ground) -> Result<()> {
+    ground.spread()?;
+    let left = ground.discord().ledger()?.budget.remaining;
+    ground.discord().control("settings", &json!({ "remaining": 0 }))?;
+    ground.discord().control("connections/drop", &json!({ "shard": 0, "how": "invalid" }))?;
+    let told = ground.kube.wait(
+        "the budget to be called spent",
+        PATIENCE,
+        &["--namespace", BOTS, "shardedbot", "mybot"],
+        |bot| {
+            crate::ground::condition(bot, "BudgetAvailable").is_some_and(|one| {
+                one["status"] == "False"
+                    && one["message"].as_str().is_some_and(|said| said.starts_with("0 of "))
+            })
+        },
+    );
+    ground.discord().control("settings", &json!({ "remaining": left }))?;
+    told?;
+    ground.ready("mybot")?;
+    ground.rules_were_kept()
+}
+
+/// Who the lease says is the leader: `<pod>_...`.
+fn leader(ground: &Ground) -> Result<String> {
+    let lease =
+        ["get", "lease", OPERATOR, "--namespace", OPERATOR, "--output=jsonpath={.spec.holderIdentity}"];
+    ground.kube.run(&lease)
+}
+
+/// Waits until the fleet is whole again after a fault, and that no session was lost on the way.
+fn resumed(ground: &Ground, before: &Ledger, what: &str) -> Result<()> {
+    let connected = |ledger: &Ledger| ledger.sessions.iter().filter(|session| session.connected).count();
+    until(what, PATIENCE, || {
+        let ledger = ground.discord().ledger()?;
+        Ok(if connected(&ledger) == connected(before) && ledger.resumes > before.resumes {
+            Seen::Yes(())
+        } else {
+            Seen::NotYet(format!(
+                "{} connected, {} resumed",
+                connected(&ledger),
+                ledger.resumes - before.resumes
+            ))
+        })
+    })?;
+    ground.ready("mybot")?;
+    let after = ground.discord().ledger()?;
+    ensure!(
+        after.identifies == before.identifies,
+        "{} IDENTIFYs where sessions could be resumed",
+        after.identifies - before.identifies
+    );
+    Ok(())
+}
+
+/// A node with pods of the bot on which the simulated Discord does not run; none: there is but one node.
+fn node_of_a_bot(ground: &Ground) -> Result<Option<String>> {
+    let discord = nodes_of(ground, "discord", "app=discord")?;
+    let bots = nodes_of(ground, BOTS, "shard-operator.dev/bot=mybot")?;
+    Ok(bots.into_iter().find(|node| !discord.contains(node)))
+}
+
+fn nodes_of(ground: &Ground, namespace: &str, label: &str) -> Result<Vec<String>> {
+    let selector = format!("--selector={label}");
+    let path = "--output=jsonpath={.items[*].spec.nodeName}";
+    let nodes = ground.kube.run(&["get", "pods", "--namespace", namespace, &selector, path])?;
+    Ok(nodes.split_whitespace().map(str::to_owned).collect())
+}
+
+fn pods_on(ground: &Ground, node: &str) -> Result<Vec<String>> {
+    let field = format!("--field-selector=spec.nodeName={node}");
+    let path = "--output=jsonpath={.items[*].metadata.uid}";
+    let selector = "--selector=shard-operator.dev/bot=mybot";
+    let pods = ground.kube.run(&["get", "pods", "--namespace", BOTS, selector, &field, path])?;
+    Ok(pods.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Waits until no pod of the lost node is left and every shard is online; how long that took.
+fn online_again(ground: &Ground, lost: &[String], began: Instant) -> Result<Duration> {
+    until("the lost node's pods to be replaced and online", NODE_LOSS, || {
+        let pods = ground.pods("mybot")?;
+        let left = pods.iter().filter(|(_, uid)| lost.contains(uid)).count();
+        let bot = ground.bot("mybot")?.context("the bot is gone")?;
+        let online = &bot["status"]["readyShards"] == &bot["status"]["shards"];
+        Ok(if left == 0 && online {
+            Seen::Yes(())
+        } else {
+            Seen::NotYet(format!("{left} pods left, {} shards online", bot["status"]["readyShards"]))
+        })
+    })?;
+    Ok(began.elapsed())
+}
+
+fn number_of(node: &str) -> Result<u8> {
+    let digits: String = node.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().with_context(|| format!("{node}: not a node of an embedded cluster"))
+}
+
+/// A user's own cluster: its nodes are not ours to break.
+fn no_power_over_nodes(what: &str) -> Result<()> {
+    eprintln!("  on a cluster of yours the tests do not {what}");
+    Ok(())
+}
