@@ -38,6 +38,8 @@ pub struct Context {
     pub addresses: Addresses,
     /// What is remembered.
     pub memory: Memory,
+    /// Since when this process leads.
+    pub leading_since: tokio::time::Instant,
 }
 
 /// What is remembered between rounds.

@@ -1,8 +1,8 @@
 //! The loop around the rounds: what is watched, what wakes which bot, when it ends.
 //!
 //! One controller per watched namespace, or one over all. ShardedBots, their StatefulSets and ConfigMaps, and pods by
-//! label wake a round; so does a pod's report. The rest is looked at again within a minute. Deliberately absent: leases;
-//! the chart runs one replica and replaces it by stopping it first.
+//! label wake a round; so does a pod's report. The rest is looked at again within a minute. Deliberately absent: who
+//! leads; it runs only where the lease is held.
 
 use crate::context::Context;
 use crate::crd::ShardedBot;

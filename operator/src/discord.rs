@@ -5,8 +5,10 @@
 //! 10,000 refused calls in 10 minutes ban the address. Deliberately absent: every other route.
 
 use crate::model::{DiscordProblem, DiscordSeen, Fingerprint, GatewaySeen, Token};
+use k8s_openapi::jiff::fmt::rfc2822;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
+use shard_contract::pace::Pace;
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +24,10 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Asks Discord, sparingly.
-#[derive(Debug)]
 pub struct Discord {
     base: Option<String>,
+    pace: Pace,
+    dated: Box<dyn Fn(Fingerprint, Dated) + Send + Sync>,
     asked: Mutex<HashMap<Fingerprint, Arc<tokio::sync::Mutex<Asked>>>>,
 }
 
@@ -48,11 +51,26 @@ fn hash(text: &str) -> Fingerprint {
     Fingerprint(first)
 }
 
+/// What Discord's clock showed, by the `Date` of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// The second that it names, in milliseconds since 1970.
+    pub said_ms: u64,
+    /// When the question went out.
+    pub asked_at: Instant,
+    /// When the answer was here.
+    pub answered_at: Instant,
+}
+
 impl Discord {
-    /// Asks at this base URL, or Discord itself.
+    /// Asks at this base URL, or Discord itself, and says what time it is there.
     #[must_use]
-    pub fn new(base: Option<String>) -> Self {
-        Self { base, asked: Mutex::default() }
+    pub fn new(
+        base: Option<String>,
+        pace: Pace,
+        dated: impl Fn(Fingerprint, Dated) + Send + Sync + 'static,
+    ) -> Self {
+        Self { base, pace, dated: Box::new(dated), asked: Mutex::default() }
     }
 
     /// What Discord says of this token: an answer at most [`FRESH`] old, or the last one and why there is no newer.
@@ -92,13 +110,22 @@ impl Discord {
         // Twilight repeats a 429 at once and without end; this lets the first try through and no other.
         let tried = AtomicBool::new(false);
         request.set_pre_flight(move || !tried.swap(true, Ordering::Relaxed));
+        let sent_at = Instant::now();
         let response = request.await.map_err(|error| problem(&error))?;
+        let date = response.headers().find(|(name, _)| name.eq_ignore_ascii_case("date"));
+        if let Some(said_ms) = date.and_then(|(_, value)| unix_ms(value)) {
+            (self.dated)(
+                fingerprint(token),
+                Dated { said_ms, asked_at: sent_at, answered_at: Instant::now() },
+            );
+        }
         let info = response
             .model()
             .await
             .map_err(|error| DiscordProblem::Unreachable(format!("its answer could not be read: {error}")))?;
         let limit = info.session_start_limit;
-        let resets_in = SignedDuration::from_millis(limit.reset_after.try_into().unwrap_or(i64::MAX / 2));
+        let resets_in = self.pace.real_ms(limit.reset_after);
+        let resets_in = SignedDuration::from_millis(resets_in.try_into().unwrap_or(i64::MAX / 2));
         Ok(GatewaySeen {
             shards: info.shards,
             total: limit.total,
@@ -126,6 +153,12 @@ impl Discord {
     }
 }
 
+/// From `Mon, 23 Nov 2026 20:37:55 GMT`.
+fn unix_ms(date: &[u8]) -> Option<u64> {
+    let time = rfc2822::parse(std::str::from_utf8(date).ok()?).ok()?;
+    time.timestamp().as_millisecond().try_into().ok()
+}
+
 fn problem(error: &Error) -> DiscordProblem {
     match error.kind() {
         ErrorType::Response { status, .. } if status.get() == 401 => DiscordProblem::TokenRefused,
@@ -146,6 +179,19 @@ fn problem(error: &Error) -> DiscordProblem {
                 deepest = source;
             }
             DiscordProblem::Unreachable(deepest.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_read_and_nothing_else_for_it() {
+        assert_eq!(unix_ms(b"Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        for bad in ["", "now", "1994-11-06", "Sun, 06 Nov 1894 08:49:37 GMT"] {
+            assert_eq!(unix_ms(bad.as_bytes()), None, "{bad}");
         }
     }
 }

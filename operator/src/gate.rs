@@ -1,22 +1,33 @@
 //! The gate: hands out permission to IDENTIFY, one task per token.
 //!
-//! From pods' calls and the limits that plans set, to grants by the rules of [`rules`]. Calls are held until a shard
-//! may identify, the hold time is over, or the caller is gone. It is part of the world for the reconcile loop, which
-//! sets its limits and reads its figures and never calls it otherwise. It starts closed: a fresh process grants nothing
-//! before one identify window has passed and Discord's budget is known. Deliberately absent: HTTP, and who may call.
+//! From pods' calls and the limits that plans set, to grants by the rules of [`rules`], given by the tasks of [`keeper`]. It is
+//! part of the world for the reconcile loop, which sets its limits and reads its figures and never calls it otherwise. It
+//! starts closed: a fresh leader grants nothing before one identify window has passed and Discord's budget is known, and
+//! nobody grants without the lease. Each answer is named by a word that tells when it was given, so that a pod that repeats the
+//! word has surely heard it. Deliberately absent: HTTP, and who may call.
 
+mod keeper;
 pub mod rules;
 
+use crate::lease::Leadership;
 use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
 use k8s_openapi::jiff::Timestamp;
-use rules::{Decision, Limits, State};
-use shard_contract::identify::{HOLD_MS, IdentifyAnswer, IdentifyRequest, Outcome, Why};
+pub use keeper::Counted;
+use keeper::{Command, Keeper, Setting, moment};
+use rules::{DiscordTime, Limits, Millis, Request};
+use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use shard_contract::pace::Pace;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+
+/// Calls of one pod that may wait. A pod needs one, and a few more while connections break.
+const MOST_OF_A_POD: usize = 8;
+/// Calls that may wait in all.
+const MOST: usize = 50_000;
 
 /// A pod that proved who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,28 +55,39 @@ pub enum Refused {
     /// The request makes no sense.
     #[error("{0}")]
     Malformed(String),
+    /// Too many calls of this pod, or of all, wait already.
+    #[error("{0}")]
+    TooMany(String),
     /// The gate is closed for this bot.
     #[error("the gate is closed: {0}")]
     Closed(String),
 }
 
-/// Counts for metrics.
+/// Counts over all tokens, for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GateTotals {
     /// Grants given.
     pub grants: u64,
-    /// Calls that wait.
+    /// Grants that did not reach READY.
+    pub failures: u64,
+    /// Shards that wait.
     pub waiting: u64,
+    /// Calls that wait.
+    pub calls: u64,
 }
 
 /// The gate's handle.
 #[derive(Clone, Debug)]
 pub struct Gate {
     started: Instant,
+    /// What no other leader begins its words with.
+    leader: u64,
+    pace: Pace,
+    leadership: watch::Receiver<Leadership>,
     inner: Arc<Mutex<Inner>>,
 }
 
-/// Total and pods of each layout that may identify.
+/// Total, pods and turn of each layout that may identify.
 type Layouts = BTreeMap<u32, GateLayout>;
 
 #[derive(Debug, Default)]
@@ -73,114 +95,171 @@ struct Inner {
     closed: bool,
     bots: HashMap<(String, String), GateSetting>,
     tokens: HashMap<Fingerprint, TokenGate>,
+    held: HashMap<String, usize>,
+    held_in_all: usize,
 }
 
 #[derive(Clone, Debug)]
 struct TokenGate {
     commands: mpsc::Sender<Command>,
-    figures: watch::Receiver<(GateFigures, u64)>,
-}
-
-#[derive(Debug)]
-enum Command {
-    Ask { why: Why, waiter: Waiter },
-    Identified { pod: String, grant: u64, outcome: Outcome },
-    Set(Limits),
-    Close,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { started: Instant::now(), inner: Arc::default() }
-    }
+    counted: watch::Receiver<Counted>,
+    /// Discord's last answer and the limits that follow from it, taken when it was new: the wall clock may jump later.
+    limits: Option<(Timestamp, Limits)>,
 }
 
 impl Gate {
+    /// A gate that grants while this process leads, for a Discord whose time passes so fast.
+    #[must_use]
+    pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>) -> Self {
+        Self { started: Instant::now(), leader: rand::random(), pace, leadership, inner: Arc::default() }
+    }
+
     /// Sets the gate for a bot, as planned.
     pub async fn set(&self, namespace: &str, bot: &str, setting: GateSetting) {
         let order = {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = self.lock();
             inner.bots.insert((namespace.to_owned(), bot.to_owned()), setting.clone());
-            if let GateSetting::Open { token, reserve_percent, gateway, .. } = setting {
-                let started = self.started;
-                let gate = inner.tokens.entry(token).or_insert_with(|| open(started));
-                Some((gate.commands.clone(), limits(started, &gateway, reserve_percent)))
-            } else {
-                None
+            match setting {
+                GateSetting::Open { token, reserve_percent, gateway, layouts, pods } => {
+                    let gate = inner.tokens.entry(token).or_insert_with(|| self.open());
+                    let limits = match gate.limits {
+                        Some((asked_at, limits)) if asked_at == gateway.asked_at => limits,
+                        _ => self.limits(&gateway),
+                    };
+                    gate.limits = Some((gateway.asked_at, limits));
+                    let limits = Limits { reserve_percent, ..limits };
+                    Some((gate.commands.clone(), Setting { limits, layouts, pods }))
+                }
+                GateSetting::Closed(_) => None,
             }
         };
-        if let Some((commands, limits)) = order {
-            // The task ends only with the process, so a failed send means that this round ends too.
-            let _ = commands.send(Command::Set(limits)).await;
+        if let Some((commands, setting)) = order {
+            // The task ends only with the gate, so a failed send means that this round ends too.
+            let _ = commands.send(Command::Set(Box::new(setting))).await;
         }
     }
 
     /// Holds a pod's call until one of its shards may identify, or says when to ask again.
     ///
     /// # Errors
-    /// [`Refused`] when the gate is closed for the bot or the request is not the caller's to make.
+    /// [`Refused`] when the gate is closed for the bot, the request is not the caller's to make, or too many calls wait.
     pub async fn identify(
         &self,
         caller: &Caller,
         request: IdentifyRequest,
     ) -> Result<IdentifyAnswer, Refused> {
         let commands = self.check(caller, &request)?;
+        let _held = self.hold(caller)?;
         let (reply, answer) = oneshot::channel();
-        let IdentifyRequest { layout: _, shards, why } = request;
-        let waiter = Waiter { pod: caller.uid.clone(), shards, arrived: Instant::now(), reply };
-        let ask = Command::Ask { why, waiter };
-        let ended = |_| Refused::Closed("the operator is stopping; ask again".into());
-        commands
-            .send(ask)
-            .await
-            .map_err(|_| Refused::Closed("the operator is stopping; ask again".into()))?;
-        answer.await.map_err(ended)
+        let IdentifyRequest { layout, shards, why } = request;
+        let mut seen = BTreeSet::new();
+        let shards = shards.into_iter().filter(|shard| seen.insert(*shard)).collect();
+        let ask = Command::Ask {
+            pod: caller.uid.clone(),
+            request: Request { layout, shards, why },
+            arrived: Instant::now(),
+            reply,
+        };
+        let ended = || Refused::Closed("the operator is stopping; ask again".into());
+        commands.send(ask).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
     }
 
-    /// Takes note that a grant's IDENTIFY went out, or will not.
+    /// Takes note of what became of a grant.
     ///
     /// # Errors
     /// [`Refused::Closed`] when the bot has no gate.
     pub async fn identified(&self, caller: &Caller, grant: u64, outcome: Outcome) -> Result<(), Refused> {
-        let commands = {
-            let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.of(caller)?.1.commands.clone()
-        };
+        let commands = self.lock().of(caller)?.1.commands.clone();
         commands
-            .send(Command::Identified { pod: caller.uid.clone(), grant, outcome })
+            .send(Command::Told { pod: caller.uid.clone(), grant, outcome })
             .await
             .map_err(|_| Refused::Closed("the operator is stopping".into()))
+    }
+
+    /// The word for an answer that is given now.
+    #[must_use]
+    pub fn word(&self) -> String {
+        format!("{:016x}-{}", self.leader, moment(self.started, Instant::now()).0)
+    }
+
+    /// Takes note of the word that a call repeats. Words of other leaders, and what is no word, change nothing.
+    pub fn heard(&self, caller: &Caller, word: &str) {
+        let given_at = word.split_once('-').and_then(|(leader, at)| {
+            let ours = u64::from_str_radix(leader, 16).ok()? == self.leader;
+            at.parse().ok().filter(|_| ours).map(Millis)
+        });
+        let Some(given_at) = given_at else { return };
+        let commands = self.lock().of(caller).ok().map(|(_, gate)| gate.commands.clone());
+        if let Some(commands) = commands {
+            // A full channel: the pod's next call says it again.
+            let _ = commands.try_send(Command::Heard { pod: caller.uid.clone(), given_at });
+        }
+    }
+
+    /// Takes note of what Discord's clock showed, in milliseconds since 1970, in an answer to a question of this token.
+    pub fn dated(&self, token: Fingerprint, said_ms: u64, asked_at: Instant, answered_at: Instant) {
+        let at = |instant| moment(self.started, instant);
+        // Cut to whole milliseconds, so the answer may have come one later.
+        let time = DiscordTime { said_ms, asked_at: at(asked_at), answered_at: at(answered_at).after(1) };
+        let commands = self.lock().tokens.entry(token).or_insert_with(|| self.open()).commands.clone();
+        // A full channel: Discord is asked again within a minute.
+        let _ = commands.try_send(Command::Time(time));
     }
 
     /// Closes for good: answers everybody who waits and grants nothing more. A successor may begin to grant 9 s after its
     /// own start, so this comes before anything else that ends the process.
     pub async fn close(&self) {
         let tokens: Vec<_> = {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = self.lock();
             inner.closed = true;
             inner.tokens.values().map(|gate| gate.commands.clone()).collect()
         };
         for commands in tokens {
             // A task that has ended already grants nothing either.
             let _ = commands.send(Command::Close).await;
+            commands.closed().await;
         }
     }
 
     /// What the gate counted for a token.
     #[must_use]
     pub fn figures(&self, token: Fingerprint) -> Option<GateFigures> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.tokens.get(&token).map(|gate| gate.figures.borrow().0)
+        let inner = self.lock();
+        inner.tokens.get(&token).map(|gate| gate.counted.borrow().figures)
+    }
+
+    /// What it counted for each bot that it grants to, by namespace and name.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(String, String, Counted)> {
+        let inner = self.lock();
+        let of = |((namespace, bot), setting): (&(String, String), &GateSetting)| {
+            let GateSetting::Open { token, .. } = setting else { return None };
+            let counted = *inner.tokens.get(token)?.counted.borrow();
+            Some((namespace.clone(), bot.clone(), counted))
+        };
+        inner.bots.iter().filter_map(of).collect()
     }
 
     /// Sums over all tokens.
     #[must_use]
     pub fn totals(&self) -> GateTotals {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.lock();
         inner.tokens.values().fold(GateTotals::default(), |sum, gate| {
-            let (figures, grants) = *gate.figures.borrow();
-            GateTotals { grants: sum.grants + grants, waiting: sum.waiting + u64::from(figures.waiting) }
+            let Counted { figures, daily_total: _, granted, failed, calls } = *gate.counted.borrow();
+            GateTotals {
+                grants: sum.grants + granted,
+                failures: sum.failures + failed,
+                waiting: sum.waiting + u64::from(figures.waiting),
+                calls: sum.calls + calls as u64,
+            }
         })
+    }
+
+    /// Whether this process leads now.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leadership.borrow().holds(Instant::now())
     }
 
     fn check(&self, caller: &Caller, request: &IdentifyRequest) -> Result<mpsc::Sender<Command>, Refused> {
@@ -190,7 +269,7 @@ impl Gate {
                 "shards: found {found}; name 1 to 256 shards of this pod"
             )));
         }
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.lock();
         let (layouts, gate) = inner.of(caller)?;
         if request.layout != caller.layout {
             return Err(Refused::NotYours(format!(
@@ -212,6 +291,58 @@ impl Gate {
             ))),
         }
     }
+
+    /// Counts a call among those that wait, until what is returned is dropped, with the call or before.
+    fn hold(&self, caller: &Caller) -> Result<Held, Refused> {
+        let mut inner = self.lock();
+        if inner.held_in_all >= MOST {
+            return Err(Refused::TooMany(format!("{MOST} calls wait already; ask again later")));
+        }
+        let own = inner.held.entry(caller.uid.clone()).or_default();
+        if *own >= MOST_OF_A_POD {
+            let error =
+                format!("{MOST_OF_A_POD} calls of pod {} wait already; wait for their answers", caller.pod);
+            return Err(Refused::TooMany(error));
+        }
+        *own += 1;
+        inner.held_in_all += 1;
+        Ok(Held { inner: self.inner.clone(), uid: caller.uid.clone() })
+    }
+
+    fn open(&self) -> TokenGate {
+        let (commands, receiver) = mpsc::channel(4_096);
+        let (sender, counted) = watch::channel(Counted::default());
+        let keeper = Keeper {
+            started: self.started,
+            pace: self.pace,
+            leadership: self.leadership.clone(),
+            commands: receiver,
+            counted: sender,
+        };
+        tokio::spawn(keeper.run());
+        TokenGate { commands, counted, limits: None }
+    }
+
+    /// From Discord's answer, which speaks of wall-clock time, to the gate's own clock.
+    fn limits(&self, gateway: &GatewaySeen) -> Limits {
+        let now = moment(self.started, Instant::now());
+        let ago = Timestamp::now().duration_since(gateway.asked_at).unsigned_abs();
+        let until = Timestamp::now().duration_until(gateway.resets_at);
+        let reset = if until.is_negative() { Duration::ZERO } else { until.unsigned_abs() };
+        Limits {
+            total: gateway.total,
+            remaining: gateway.remaining,
+            asked_at: Millis(now.0.saturating_sub(millis(ago))),
+            resets_at: now.after(millis(reset)),
+            max_concurrency: gateway.max_concurrency,
+            reserve_percent: 0,
+            pace: self.pace,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Inner {
@@ -230,138 +361,25 @@ impl Inner {
     }
 }
 
-fn open(started: Instant) -> TokenGate {
-    let (commands, receiver) = mpsc::channel(1_024);
-    let (sender, figures) = watch::channel((GateFigures::default(), 0));
-    tokio::spawn(keep(started, receiver, sender));
-    TokenGate { commands, figures }
+/// A call that waits; dropped with it, also when its caller goes away.
+struct Held {
+    inner: Arc<Mutex<Inner>>,
+    uid: String,
 }
 
-/// From Discord's answer, which speaks of wall-clock time, to the gate's own clock.
-fn limits(started: Instant, gateway: &GatewaySeen, reserve_percent: u32) -> Limits {
-    let now = rules::Millis(millis(started.elapsed()));
-    let ago = Timestamp::now().duration_since(gateway.asked_at).unsigned_abs();
-    let until = Timestamp::now().duration_until(gateway.resets_at);
-    let reset = if until.is_negative() { Duration::ZERO } else { until.unsigned_abs() };
-    Limits {
-        total: gateway.total,
-        remaining: gateway.remaining,
-        asked_at: rules::Millis(now.0.saturating_sub(millis(ago))),
-        resets_at: rules::Millis(now.0.saturating_add(millis(reset))),
-        max_concurrency: gateway.max_concurrency,
-        reserve_percent,
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.held_in_all = inner.held_in_all.saturating_sub(1);
+        if let Some(own) = inner.held.get_mut(&self.uid) {
+            *own -= 1;
+            if *own == 0 {
+                inner.held.remove(&self.uid);
+            }
+        }
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-/// A call that waits.
-#[derive(Debug)]
-struct Waiter {
-    pod: String,
-    shards: Vec<u32>,
-    arrived: Instant,
-    reply: oneshot::Sender<IdentifyAnswer>,
-}
-
-/// One token's task: the only writer of its state.
-async fn keep(
-    started: Instant,
-    mut commands: mpsc::Receiver<Command>,
-    figures: watch::Sender<(GateFigures, u64)>,
-) {
-    let mut state = State::new();
-    let mut waiters: BTreeMap<(Why, u64), Waiter> = BTreeMap::new();
-    let mut owners: HashMap<u64, String> = HashMap::new();
-    let mut arrivals = 0_u64;
-    loop {
-        let now = rules::Millis(millis(started.elapsed()));
-        let wake = serve(&mut state, &mut waiters, &mut owners, now);
-        let waiting = waiters.values().map(|waiter| waiter.shards.len()).sum::<usize>();
-        let seen = GateFigures {
-            remaining: state.remaining(),
-            waiting: waiting.try_into().unwrap_or(u32::MAX),
-            ..GateFigures::default()
-        };
-        figures.send_if_modified(|before| {
-            let after = (seen, state.granted());
-            std::mem::replace(before, after) != after
-        });
-        let next = tokio::select! {
-            command = commands.recv() => match command {
-                Some(command) => command,
-                None => return,
-            },
-            () = tokio::time::sleep_until(started + Duration::from_millis(wake.0)) => continue,
-        };
-        let now = rules::Millis(millis(started.elapsed()));
-        match next {
-            Command::Ask { why, waiter } => {
-                arrivals += 1;
-                waiters.insert((why, arrivals), waiter);
-            }
-            // Only the pod that a grant was given to may speak of it, and only once.
-            Command::Identified { pod, grant, outcome } if owners.get(&grant) == Some(&pod) => {
-                owners.remove(&grant);
-                state.identified(now, grant, outcome != Outcome::Unused);
-            }
-            Command::Identified { .. } => {}
-            Command::Set(limits) => {
-                state.set(now, limits);
-                owners.retain(|grant, _| state.is_open(*grant));
-            }
-            // The waiters' ends of their channels go with this task.
-            Command::Close => return,
-        }
-    }
-}
-
-/// Answers every waiter that can be answered now, in order; returns when the next one may be.
-fn serve(
-    state: &mut State,
-    waiters: &mut BTreeMap<(Why, u64), Waiter>,
-    owners: &mut HashMap<u64, String>,
-    now: rules::Millis,
-) -> rules::Millis {
-    // Callers that went away are noticed at least this often.
-    let mut wake = rules::Millis(now.0 + 1_000);
-    let keys: Vec<_> = waiters.keys().copied().collect();
-    for key in keys {
-        let Some(waiter) = waiters.get(&key) else { continue };
-        if waiter.reply.is_closed() {
-            waiters.remove(&key);
-            continue;
-        }
-        let held_ms = millis(waiter.arrived.elapsed());
-        let answer = match state.decide(now, &waiter.shards, key.0) {
-            Decision::Grant { shard } => {
-                let grant = state.grant(now, shard);
-                IdentifyAnswer::Granted { shard, grant, held_ms }
-            }
-            Decision::WaitUntil { at, because } if held_ms >= HOLD_MS || at.0 > now.0 + 10 * HOLD_MS => {
-                let later = at.0.saturating_sub(now.0);
-                let ask_again_after_ms = if later > HOLD_MS { later.min(60_000) } else { 0 };
-                IdentifyAnswer::NotYet { because, ask_again_after_ms }
-            }
-            Decision::WaitUntil { at, .. } => {
-                wake = wake.min(at);
-                continue;
-            }
-        };
-        if let Some(waiter) = waiters.remove(&key) {
-            let granted = match answer {
-                IdentifyAnswer::Granted { grant, .. } => Some(grant),
-                IdentifyAnswer::NotYet { .. } => None,
-            };
-            let taken = waiter.reply.send(answer).is_ok();
-            match granted {
-                Some(grant) if taken => drop(owners.insert(grant, waiter.pod)),
-                Some(grant) => state.identified(now, grant, false),
-                None => {}
-            }
-        }
-    }
-    rules::Millis(wake.0.max(now.0 + 1))
 }

@@ -1,24 +1,32 @@
 //! The two HTTP servers: the gate for pods, health and metrics for the kubelet and Prometheus.
 //!
-//! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; callers are pods of a layout, by their
-//! projected token. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who reaches the port, nothing
-//! secret. Bodies are at most 64 KiB. Deliberately absent: what the calls mean.
+//! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; only pods of a layout may call, and prove it
+//! by their projected token. A replica that does not lead answers 421 and who does, before it looks at the token: the
+//! address is no secret. Successful answers are named by the header of the contract. Health (default port 8081): `GET /livez`,
+//! `/readyz`, `/metrics`; anyone who reaches the port, nothing secret. Bodies are at most 64 KiB. Deliberately absent: what
+//! the calls mean.
 
 use crate::callers::{self, Callers};
 use crate::gate::{Caller, Gate, Refused};
+use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::reports::Reports;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
-use shard_contract::identify::{IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal};
+use shard_contract::identify::{
+    ANSWER_HEADER, HEARD_HEADER, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal,
+};
 use shard_contract::report::{REPORT_PATH, Report};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 const BODY_LIMIT: usize = 64 * 1_024;
+/// The longest word of an answer, in characters.
+const WORD_LIMIT: usize = 64;
 
 /// What the servers hand on to.
 #[derive(Clone)]
@@ -31,7 +39,9 @@ pub struct Doors {
     pub reports: Reports,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Whether all watches have been filled once.
+    /// Whether this replica leads.
+    pub leadership: watch::Receiver<Leadership>,
+    /// Whether it stands by, or all watches have been filled once.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -87,11 +97,11 @@ async fn report(State(doors): State<Doors>, headers: HeaderMap, body: String) ->
                 "layout: found {}; pod {} belongs to layout {}",
                 report.layout, caller.pod, caller.layout
             );
-            return Err(TurnedAway(StatusCode::FORBIDDEN, error));
+            return Err(TurnedAway::new(StatusCode::FORBIDDEN, error));
         }
         if report.shards.len() > 256 {
             let error = format!("shards: found {}; a pod has at most 256", report.shards.len());
-            return Err(TurnedAway(StatusCode::BAD_REQUEST, error));
+            return Err(TurnedAway::new(StatusCode::BAD_REQUEST, error));
         }
         doors.reports.keep(&caller, report);
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -108,7 +118,7 @@ async fn readyz(State(doors): State<Doors>) -> Response {
 }
 
 async fn metrics(State(doors): State<Doors>) -> Response {
-    match doors.metrics.text(doors.gate.totals()) {
+    match doors.metrics.text(doors.gate.leads(), &doors.gate.totals(), doors.gate.counted()) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -118,15 +128,44 @@ async fn metrics(State(doors): State<Doors>) -> Response {
 }
 
 /// A call that is turned away: the status, and why.
-struct TurnedAway(StatusCode, String);
+struct TurnedAway(StatusCode, Refusal);
+
+impl TurnedAway {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self(status, Refusal { error: error.into(), leader: None })
+    }
+}
 
 impl IntoResponse for TurnedAway {
     fn into_response(self) -> Response {
-        (self.0, Json(Refusal { error: self.1, leader: None })).into_response()
+        (self.0, Json(self.1)).into_response()
     }
 }
 
 async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+    leads(&doors.leadership.borrow())?;
+    let caller = recognised(doors, headers).await?;
+    let word = headers.get(HEARD_HEADER).and_then(|value| value.to_str().ok());
+    if let Some(word) = word.filter(|word| word.len() <= WORD_LIMIT) {
+        doors.gate.heard(&caller, word);
+    }
+    Ok(caller)
+}
+
+fn leads(leadership: &Leadership) -> Result<(), TurnedAway> {
+    let leader = match leadership {
+        Leadership::Leading { .. } => return Ok(()),
+        Leadership::Standby { leader } => leader.clone(),
+        Leadership::Over => None,
+    };
+    let error = match &leader {
+        Some(leader) => format!("this replica stands by; ask {leader}"),
+        None => "this replica stands by, and nobody leads that it knows of; ask again".to_owned(),
+    };
+    Err(TurnedAway(StatusCode::MISDIRECTED_REQUEST, Refusal { error, leader }))
+}
+
+async fn recognised(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     doors.callers.recognise(token).await.map_err(|error| {
@@ -139,30 +178,37 @@ async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway>
             }
             callers::Error::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         };
-        TurnedAway(status, error.to_string())
+        TurnedAway::new(status, error.to_string())
     })
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, TurnedAway> {
     // serde takes a list for a struct; the contract knows objects only.
     if !body.trim_start().starts_with('{') {
-        return Err(TurnedAway(StatusCode::BAD_REQUEST, "the body: expected a JSON object".to_owned()));
+        return Err(TurnedAway::new(StatusCode::BAD_REQUEST, "the body: expected a JSON object".to_owned()));
     }
     serde_json::from_str(body)
-        .map_err(|error| TurnedAway(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+        .map_err(|error| TurnedAway::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
 fn refused(refused: &Refused) -> TurnedAway {
     let status = match refused {
         Refused::NotYours(_) => StatusCode::FORBIDDEN,
         Refused::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Refused::Closed(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    TurnedAway(status, refused.to_string())
+    TurnedAway::new(status, refused.to_string())
 }
 
 fn counted(doors: &Doors, path: &'static str, answer: Result<Response, TurnedAway>) -> Response {
-    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    // Named last: the word says when the answer was given, not when it was asked for.
+    if response.status().is_success()
+        && let Ok(word) = HeaderValue::try_from(doors.gate.word())
+    {
+        response.headers_mut().insert(ANSWER_HEADER, word);
+    }
     doors.metrics.call(path, response.status().as_u16());
     response
 }

@@ -8,7 +8,9 @@
 //!
 //! Nouns: [`crd`], [`model`], [`names`]. Verbs: [`observe`], [`plan`], [`apply`], [`report`]; only [`reconcile`] knows all
 //! four. The gate is part of the world: `observe` reads its figures, `apply` sets its limits, pods ask it over HTTP.
-//! [`run`] wires everything and holds no logic. Deliberately absent: leases and the dashboard, which come later.
+//! Of several
+//! replicas one leads, by a [`lease`]; the others answer who. [`run`] wires everything and holds no logic. Deliberately absent:
+//! the dashboard, which comes later.
 
 pub mod apply;
 pub mod callers;
@@ -19,6 +21,8 @@ pub mod crd;
 pub mod discord;
 pub mod gate;
 pub mod http;
+pub mod leader;
+pub mod lease;
 pub mod metrics;
 pub mod model;
 pub mod names;
@@ -34,16 +38,19 @@ use callers::Callers;
 use config::Config;
 use context::{Context, Memory};
 use controller::Scope;
-use discord::Discord;
-use futures::{FutureExt, Stream, StreamExt, future};
+use discord::{Dated, Discord};
+use futures::{Stream, StreamExt, future};
 use gate::Gate;
 use http::Doors;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
+use leader::Leader;
+use lease::Leadership;
 use metrics::Metrics;
 use reports::Reports;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Why the operator could not start or go on.
@@ -58,6 +65,9 @@ pub enum Error {
     /// A server ended.
     #[error("serve {0}")]
     Serve(&'static str, #[source] std::io::Error),
+    /// Somebody else may lead now; a fresh process stands by.
+    #[error("led, and does no more; the gate was closed first")]
+    Lease(#[source] leader::Lost),
     /// No signals.
     #[error("wait for signals")]
     Signals(#[source] std::io::Error),
@@ -66,46 +76,127 @@ pub enum Error {
 /// Runs until SIGTERM or Ctrl-C, then finishes what has begun.
 ///
 /// # Errors
-/// When it cannot start; once running, only when a server ends by itself.
+/// When it cannot start; once running, when the lease is lost or a server ends by itself.
 pub async fn run(config: Config) -> Result<(), Error> {
     let client = kube::Client::try_default().await.map_err(Error::Cluster)?;
+    let (leader, leadership) = Leader::new(config.post.clone()).await.map_err(Error::Cluster)?;
     let gate_listener = listen(config.listen_gate, "--listen-gate").await?;
     let health_listener = listen(config.listen_health, "--listen-health").await?;
     let stop = stop_on_signal()?;
     let (reports, changes) = Reports::new();
     let scopes = scopes(&client, &config, changes);
+    let gate = Gate::new(config.addresses.time_factor, leadership.clone());
     let metrics = Arc::new(Metrics::default());
-    let memory = Memory::default();
-    for scope in &scopes {
-        memory.watch(scope.bots.clone());
-    }
-    let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
-    let ctx = Arc::new(Context {
-        discord: Discord::new(config.addresses.discord.clone()),
-        gate: Gate::default(),
+    let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
+    let doors = Doors {
+        callers: Arc::new(Callers::new(client.clone(), pods)),
+        gate: gate.clone(),
         reports: reports.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
         metrics: metrics.clone(),
-        addresses: config.addresses.clone(),
-        memory,
-        client: client.clone(),
-    });
-    let readiness: Vec<_> = scopes.iter().map(Scope::readiness).collect();
-    let ready = Arc::new(move || readiness.iter().all(|filled| filled()));
-    let callers = Arc::new(Callers::new(client, scopes.iter().map(|scope| scope.pods.clone()).collect()));
-    let doors = Doors { callers, gate: ctx.gate.clone(), reports, metrics, ready };
+        ready: ready(&scopes, leadership.clone()),
+        leadership,
+    };
     tracing::info!(?config, "started");
-    let gate = ctx.gate.clone();
-    let closing = stop.clone().cancelled_owned().then(|()| async move { gate.close().await });
+    let ended = stop.child_token();
+    let serve_gate = serve(gate_listener, http::gate_router(doors.clone()), ended.clone(), "the gate");
+    let serve_health =
+        serve(health_listener, http::health_router(doors), ended.clone(), "health and metrics");
+    let lead = async {
+        let handles = Handles { client, gate, reports, metrics };
+        let led = lead(leader, scopes, handles, &config, &stop).await;
+        ended.cancel();
+        led
+    };
+    let (led, gate, health) = future::join3(lead, serve_gate, serve_health).await;
+    led.and(gate).and(health)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the leader's rounds are made of.
+struct Handles {
+    client: kube::Client,
+    gate: Gate,
+    reports: Reports,
+    metrics: Arc<Metrics>,
+}
+
+/// Waits for the lease, reconciles while it is held, and closes the gate before it is given back or lost for good.
+async fn lead(
+    mut leader: Leader,
+    scopes: Vec<Scope>,
+    handles: Handles,
+    config: &Config,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let leading_since = tokio::select! {
+        since = leader.acquire() => since,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let gate = handles.gate.clone();
+    let ctx = Arc::new(context(handles, config, &scopes, leading_since));
     let rounds = future::join_all(
         scopes.into_iter().map(|scope| scope.run(ctx.clone(), stop.clone().cancelled_owned())),
     );
-    let serve_gate = serve(gate_listener, http::gate_router(doors.clone()), stop.clone(), "the gate");
-    let serve_health = serve(health_listener, http::health_router(doors), stop.clone(), "health and metrics");
-    let ((), _, gate, health) = future::join4(closing, rounds, serve_gate, serve_health).await;
-    gate.and(health)?;
-    tracing::info!("stopped");
-    Ok(())
+    let rounds = async {
+        rounds.await;
+        // The controllers end only when they are stopped.
+        stop.cancelled().await;
+    };
+    let closing = async {
+        stop.cancelled().await;
+        gate.close().await;
+    };
+    tokio::select! {
+        lost = leader.keep() => {
+            gate.close().await;
+            Err(Error::Lease(lost))
+        }
+        _ = future::join(closing, rounds) => {
+            leader.release().await;
+            Ok(())
+        }
+    }
+}
+
+fn context(
+    handles: Handles,
+    config: &Config,
+    scopes: &[Scope],
+    leading_since: tokio::time::Instant,
+) -> Context {
+    let Handles { client, gate, reports, metrics } = handles;
+    let memory = Memory::default();
+    for scope in scopes {
+        memory.watch(scope.bots.clone());
+    }
+    let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let addresses = config.addresses.clone();
+    let clock = gate.clone();
+    let dated = move |token, Dated { said_ms, asked_at, answered_at }| {
+        clock.dated(token, said_ms, asked_at, answered_at);
+    };
+    Context {
+        discord: Discord::new(addresses.discord.clone(), addresses.time_factor, dated),
+        gate,
+        reports,
+        recorder: Recorder::new(client.clone(), reporter),
+        metrics,
+        addresses,
+        memory,
+        leading_since,
+        client,
+    }
+}
+
+/// A replica that stands by is ready, so that replicas can be replaced one by one.
+fn ready(scopes: &[Scope], leadership: watch::Receiver<Leadership>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let filled: Vec<_> = scopes.iter().map(Scope::readiness).collect();
+    Arc::new(move || match *leadership.borrow() {
+        Leadership::Standby { .. } => true,
+        Leadership::Leading { .. } => filled.iter().all(|filled| filled()),
+        Leadership::Over => false,
+    })
 }
 
 fn scopes(

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use shard_contract::layouts::Layouts;
+use shard_contract::pace::Pace;
 use shard_contract::report::Report;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +51,20 @@ pub struct Addresses {
     pub gate: String,
     /// Base URL of Discord's REST API; none: Discord itself.
     pub discord: Option<String>,
+    /// How fast Discord's time passes.
+    pub time_factor: Pace,
+    /// What to do about pods on a lost node.
+    pub on_node_loss: NodeLoss,
+}
+
+/// What to do about pods on a lost node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeLoss {
+    /// Delete them by force when it is sure enough that they are gone, so that they are made anew elsewhere.
+    #[default]
+    Replace,
+    /// Leave them to a person.
+    Wait,
 }
 
 /// A bot's token. Never printed.

@@ -27,14 +27,14 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
     ensure!(!reviews.contains("secrets"), "Secrets are readable everywhere although namespaces are named");
     let role = rest.split("kind: ClusterRoleBinding").next().unwrap_or_default();
     ensure!(!role.contains("secrets"), "the ClusterRole reads Secrets although namespaces are named");
-    ensure!(text.matches("\nkind: Role\n").count() == 2, "one Role for each namespace");
+    ensure!(text.matches("\nkind: Role\n").count() == 3, "one Role for each namespace, and one for the lease");
     Ok(())
 }
 
 pub fn the_chart_installs(ground: &Ground) -> Result<()> {
     ground.installed()?;
     let pods = ground.kube.run(&["get", "pods", "--namespace=shard-operator", "--output=name"])?;
-    ensure!(pods.lines().count() == 2, "one operator and its standby: {pods}");
+    ensure!(pods.lines().count() == 2, "one that leads and one that stands by: {pods}");
     let definition = ground.kube.run(&["get", "crd", "shardedbots.shard-operator.dev", "--output=name"])?;
     ensure!(definition.contains("shardedbots"), "{definition}");
     Ok(())

@@ -106,7 +106,7 @@ impl World {
         let map = self.children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours);
         Observed {
             now: self.now,
-            addresses: Addresses { gate: "http://gate".into(), discord: None },
+            addresses: Addresses { gate: "http://gate".into(), ..Addresses::default() },
             token: self.token.clone(),
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,

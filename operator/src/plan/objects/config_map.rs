@@ -47,7 +47,7 @@ mod tests {
     fn observed(gate: &str, second: i64, document: Option<Layouts>) -> Observed {
         Observed {
             now: Timestamp::from_second(second).unwrap(),
-            addresses: Addresses { gate: gate.into(), discord: None },
+            addresses: Addresses { gate: gate.into(), ..Addresses::default() },
             token: TokenSeen::SecretMissing,
             rival: None,
             waits_for_others: false,

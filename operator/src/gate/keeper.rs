@@ -1,0 +1,321 @@
+//! One token's task: the only writer of its state, and the one who answers calls.
+//!
+//! From commands, the clock and the lease to answers, by the rules beside it. Calls are held until a shard may identify, the
+//! hold time is over, or the caller is gone; right before each grant the lease is looked at. Grants nothing more once closed.
+//! Deliberately absent: who may call, and every rule.
+
+use super::rules::{Decision, DiscordTime, Limits, Millis, Next, Queue, Request, State};
+use crate::lease::Leadership;
+use crate::model::{GateFigures, GateLayout, GatePod, Tripped};
+use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome};
+use shard_contract::pace::Pace;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// How often callers that went away are looked for, and figures that follow the clock are made anew.
+const LOOK_AROUND_MS: u64 = 1_000;
+/// Commands that are taken at once.
+const BATCH: usize = 256;
+
+/// What is said to the task.
+#[derive(Debug)]
+pub enum Command {
+    /// A call that waits.
+    Ask {
+        /// The caller's UID.
+        pod: String,
+        /// What it asks for.
+        request: Request,
+        /// When it came.
+        arrived: Instant,
+        /// Where it is answered.
+        reply: oneshot::Sender<IdentifyAnswer>,
+    },
+    /// What became of a grant.
+    Told {
+        /// The UID of the pod that says it.
+        pod: String,
+        /// The grant.
+        grant: u64,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// A pod has surely heard an answer that was given then.
+    Heard {
+        /// Its UID.
+        pod: String,
+        /// When the answer was given.
+        given_at: Millis,
+    },
+    /// What Discord's clock showed.
+    Time(DiscordTime),
+    /// What a plan sets.
+    Set(Box<Setting>),
+    /// The end.
+    Close,
+}
+
+/// What a plan sets.
+#[derive(Debug)]
+pub struct Setting {
+    /// What Discord said.
+    pub limits: Limits,
+    /// The layouts.
+    pub layouts: BTreeMap<u32, GateLayout>,
+    /// The pods that run.
+    pub pods: Vec<GatePod>,
+}
+
+/// What the task counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// For plans and status.
+    pub figures: GateFigures,
+    /// IDENTIFYs per day.
+    pub daily_total: u32,
+    /// Grants given.
+    pub granted: u64,
+    /// Grants that did not reach READY.
+    pub failed: u64,
+    /// Calls that wait.
+    pub calls: usize,
+}
+
+/// What the task is started with.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The zero of the gate's clock.
+    pub started: Instant,
+    /// How fast Discord's time passes.
+    pub pace: Pace,
+    /// Whether this process leads.
+    pub leadership: watch::Receiver<Leadership>,
+    /// What is said to it.
+    pub commands: mpsc::Receiver<Command>,
+    /// What it counts.
+    pub counted: watch::Sender<Counted>,
+}
+
+/// What it knows.
+struct Desk {
+    started: Instant,
+    pace: Pace,
+    leadership: watch::Receiver<Leadership>,
+    state: State,
+    queue: Queue,
+    callers: HashMap<u64, (String, oneshot::Sender<IdentifyAnswer>)>,
+    /// Who may speak of a grant.
+    owners: HashMap<u64, String>,
+    on_turns: u32,
+    looks_around_at: Millis,
+}
+
+impl Keeper {
+    /// Runs until it is closed.
+    pub async fn run(self) {
+        let Self { started, pace, leadership, mut commands, counted } = self;
+        let leads_since = leadership.borrow().since().map_or(Millis(0), |since| moment(started, since));
+        let mut desk = Desk {
+            started,
+            pace,
+            leadership,
+            state: State::new(leads_since),
+            queue: Queue::default(),
+            callers: HashMap::new(),
+            owners: HashMap::new(),
+            on_turns: 0,
+            looks_around_at: Millis(0),
+        };
+        let mut batch = Vec::new();
+        loop {
+            let wake = desk.work();
+            let seen = desk.counted();
+            counted.send_if_modified(|before| std::mem::replace(before, seen) != seen);
+            tokio::select! {
+                taken = commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                () = tokio::time::sleep_until(started + Duration::from_millis(wake.0)) => {}
+            }
+            for command in batch.drain(..) {
+                if matches!(command, Command::Close) {
+                    // The callers' ends of their channels go with this task.
+                    return;
+                }
+                desk.take(command);
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn now(&self) -> Millis {
+        moment(self.started, Instant::now())
+    }
+
+    fn hold_ms(&self) -> u64 {
+        self.pace.real_ms(HOLD_MS)
+    }
+
+    fn take(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Ask { pod, request, arrived, reply } => self.ask(now, pod, &request, arrived, reply),
+            // Only the pod that a grant was given to may speak of it.
+            Command::Told { pod, grant, outcome } if self.owners.get(&grant) == Some(&pod) => {
+                self.state.told(now, grant, outcome);
+                if !self.state.remembers(grant) {
+                    self.owners.remove(&grant);
+                }
+            }
+            Command::Heard { pod, given_at } => self.state.turns().heard(&pod, given_at.min(now)),
+            Command::Time(time) => self.state.tell_time(time),
+            Command::Set(setting) => self.set(now, *setting),
+            Command::Told { .. } | Command::Close => {}
+        }
+    }
+
+    fn set(&mut self, now: Millis, setting: Setting) {
+        let Setting { limits, layouts, pods } = setting;
+        let layouts = layouts.into_iter().map(|(number, layout)| (number, layout.turn, layout.pods));
+        let pods = pods.into_iter().map(|pod| (pod.uid, pod.layout, pod.ordinal));
+        self.state.turns().set(now, limits.pace, layouts, pods);
+        self.state.set(now, limits);
+        self.queue.resize(self.state.concurrency());
+        let state = &self.state;
+        self.owners.retain(|grant, _| state.remembers(*grant));
+        self.looks_around_at = now;
+    }
+
+    fn ask(
+        &mut self,
+        now: Millis,
+        pod: String,
+        request: &Request,
+        arrived: Instant,
+        reply: oneshot::Sender<IdentifyAnswer>,
+    ) {
+        let first = self.state.turns().greet(&pod);
+        let not_yet = match self.state.decide(now, request) {
+            _ if first => Some(IdentifyAnswer::NotYet {
+                because: "the operator leads since a short while and hears this pod for the first time"
+                    .into(),
+                ask_again_after_ms: 0,
+            }),
+            Decision::WaitUntil { at, because } if at.since(now) > 10 * self.hold_ms() => {
+                Some(later(at.since(now), self.hold_ms(), because))
+            }
+            Decision::WaitUntil { .. } | Decision::Grant { .. } => None,
+        };
+        if let Some(answer) = not_yet {
+            // A caller that is gone needs none.
+            let _ = reply.send(answer);
+            return;
+        }
+        let arrived = moment(self.started, arrived);
+        let call = self.queue.push(arrived, request.layout, &request.shards, request.why);
+        self.callers.insert(call, (pod, reply));
+    }
+
+    /// Serves whoever can be served, in order; returns when somebody may be next.
+    fn work(&mut self) -> Millis {
+        let now = self.now();
+        let lapses = self.state.lapse(now);
+        if self.looks_around_at <= now {
+            self.look_around(now);
+        }
+        self.dismiss(now);
+        let mut wake = self.looks_around_at;
+        loop {
+            let now = self.now();
+            match self.queue.next(&self.state, now) {
+                Next::Serve { call, shard } => {
+                    // Without the lease there is nothing to wait for: it ends the process, or is renewed before the next look.
+                    if !self.leadership.borrow().holds(Instant::now()) {
+                        break;
+                    }
+                    self.grant(now, call, shard);
+                }
+                Next::Wait(at) => {
+                    wake = wake.min(at.unwrap_or(wake));
+                    break;
+                }
+            }
+        }
+        let oldest = self.queue.oldest().map(|(_, arrived)| arrived.after(self.hold_ms()));
+        [oldest, lapses].into_iter().flatten().fold(wake, Millis::min).max(now.after(1))
+    }
+
+    fn grant(&mut self, now: Millis, call: u64, shard: u32) {
+        let Some(waited) = self.queue.remove(call) else { return };
+        let Some((pod, reply)) = self.callers.remove(&call) else { return };
+        if reply.is_closed() {
+            return;
+        }
+        let grant = self.state.grant(now, waited.layout, shard);
+        let answer = IdentifyAnswer::Granted { shard, grant, held_ms: now.since(waited.arrived) };
+        if reply.send(answer).is_ok() {
+            self.owners.insert(grant, pod);
+        } else {
+            self.state.told(now, grant, Outcome::Unused);
+        }
+    }
+
+    /// Answers those who were held long enough.
+    fn dismiss(&mut self, now: Millis) {
+        while let Some((call, arrived)) = self.queue.oldest() {
+            if now.since(arrived) < self.hold_ms() {
+                return;
+            }
+            let shards = self.queue.shards(call);
+            let (Some(waited), Some((_, reply))) = (self.queue.remove(call), self.callers.remove(&call))
+            else {
+                continue;
+            };
+            let request = Request { layout: waited.layout, shards, why: waited.why };
+            let answer = match self.state.decide(now, &request) {
+                Decision::WaitUntil { at, because } => later(at.since(now), self.hold_ms(), because),
+                Decision::Grant { .. } => later(0, self.hold_ms(), "others come first".to_owned()),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn look_around(&mut self, now: Millis) {
+        let gone: Vec<u64> =
+            self.callers.iter().filter(|(_, (_, reply))| reply.is_closed()).map(|(call, _)| *call).collect();
+        for call in gone {
+            self.callers.remove(&call);
+            self.queue.remove(call);
+        }
+        self.on_turns = self.state.on_turns(now);
+        self.looks_around_at = now.after(LOOK_AROUND_MS);
+    }
+
+    fn counted(&self) -> Counted {
+        let tripped = |(failures, next_probe_seconds)| Tripped { failures, next_probe_seconds };
+        Counted {
+            figures: GateFigures {
+                remaining: self.state.remaining(),
+                waiting: self.queue.waiting().try_into().unwrap_or(u32::MAX),
+                breaker: self.state.tripped(self.now()).map(tripped),
+                strange: self.state.strange(),
+                on_turns: self.on_turns,
+            },
+            daily_total: self.state.daily_total(),
+            granted: self.state.granted(),
+            failed: self.state.failed(),
+            calls: self.callers.len(),
+        }
+    }
+}
+
+fn later(wait_ms: u64, hold_ms: u64, because: String) -> IdentifyAnswer {
+    let ask_again_after_ms = if wait_ms > hold_ms { wait_ms.min(60_000) } else { 0 };
+    IdentifyAnswer::NotYet { because, ask_again_after_ms }
+}
+
+/// A moment on the gate's clock; cut to whole milliseconds, so never later than it was.
+pub fn moment(started: Instant, at: Instant) -> Millis {
+    Millis(at.duration_since(started).as_millis().try_into().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,191 @@
+//! The daily budget: counted down by grants, corrected by Discord's newer answers.
+//!
+//! From grants and `GET /gateway/bot` to how many IDENTIFYs are left, for whom, and how many were spent by somebody whom
+//! nobody here knows. Below the reserve only live shards are served, and nobody below zero. Against strangers only the
+//! budget can be kept: their IDENTIFYs are seen when they are counted, so the bucket rule may be broken, and is said only.
+//! Deliberately absent: asking Discord.
+
+use super::clock::Millis;
+use shard_contract::identify::{GRANT_VALID_MS, Why};
+use shard_contract::pace::Pace;
+use std::collections::VecDeque;
+
+/// What an IDENTIFY may take from its pod to Discord's books.
+const BOOKED_MS: u64 = 1_000;
+/// Two answers that name reset times further apart than this speak of two days.
+const ANOTHER_DAY_MS: u64 = 600_000;
+/// Grants that are remembered, to be held against an answer that cannot know them.
+const REMEMBERED_MS: u64 = 600_000;
+const REMEMBERED: usize = 100_000;
+
+/// What Discord says, and what a plan makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// IDENTIFYs per day.
+    pub total: u32,
+    /// What was left of them when Discord was asked.
+    pub remaining: u32,
+    /// When Discord was asked.
+    pub asked_at: Millis,
+    /// When the budget is full again.
+    pub resets_at: Millis,
+    /// How many buckets there are; at least 1.
+    pub max_concurrency: u32,
+    /// Share of the total that only live shards may use, in percent.
+    pub reserve_percent: u32,
+    /// How fast Discord's time passes.
+    pub pace: Pace,
+}
+
+/// What is left.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    limits: Limits,
+    remaining: u32,
+    recent: VecDeque<Millis>,
+    strange: u32,
+}
+
+impl Budget {
+    /// As Discord said first.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, remaining: limits.remaining, recent: VecDeque::new(), strange: 0 }
+    }
+
+    /// The limits that count.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// IDENTIFYs that are left.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// IDENTIFYs since the last reset that nobody here was granted.
+    #[must_use]
+    pub fn strange(&self) -> u32 {
+        self.strange
+    }
+
+    /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod may be on turns: then whatever
+    /// it counts beyond the grants was spent by strangers.
+    pub fn set(&mut self, limits: Limits, alone: bool) {
+        if limits.asked_at <= self.limits.asked_at {
+            self.limits.reserve_percent = limits.reserve_percent;
+            return;
+        }
+        while self.recent.front().is_some_and(|at| at.0 + 60_000 < limits.asked_at.0) {
+            self.recent.pop_front();
+        }
+        let another_day = limits.asked_at >= self.limits.resets_at
+            || limits.resets_at.since(self.limits.resets_at) > limits.pace.real_ms(ANOTHER_DAY_MS);
+        if another_day {
+            self.strange = 0;
+        } else if alone {
+            // Every grant was counted when it was given, so what is under way cannot make the answer lower than this.
+            self.strange += self.remaining.saturating_sub(limits.remaining);
+        }
+        // One granted before the question may still have been under way.
+        let on_the_way = limits.pace.real_ms(GRANT_VALID_MS) + BOOKED_MS;
+        let unseen = self.recent.iter().filter(|at| at.0 + on_the_way > limits.asked_at.0).count();
+        self.remaining = limits.remaining.saturating_sub(unseen.try_into().unwrap_or(u32::MAX));
+        self.limits = limits;
+    }
+
+    /// A grant was given.
+    pub fn spend(&mut self, now: Millis) {
+        self.remaining = self.remaining.saturating_sub(1);
+        self.recent.push_back(now);
+        while self.recent.len() > REMEMBERED
+            || self.recent.front().is_some_and(|at| now.since(*at) > REMEMBERED_MS)
+        {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The grant given then was not used.
+    pub fn refund(&mut self, given_at: Millis) {
+        if let Some(place) = self.recent.iter().rposition(|at| *at == given_at) {
+            self.recent.remove(place);
+            self.remaining = self.remaining.saturating_add(1);
+        }
+    }
+
+    /// Why nothing is left for shards that wait for this reason, and until when; none while something is.
+    #[must_use]
+    pub fn denies(&self, now: Millis, why: Why) -> Option<(Millis, String)> {
+        let limits = &self.limits;
+        let reserve = if why == Why::Live { 0 } else { reserve(limits) };
+        if self.remaining > reserve {
+            return None;
+        }
+        // Past the reset only a new answer of Discord counts.
+        let at = if limits.resets_at > now { limits.resets_at } else { now.after(1_000) };
+        let because = format!(
+            "{} of {} daily IDENTIFYs are left and {reserve} are kept for live shards; the budget is full again in {} s",
+            self.remaining,
+            limits.total,
+            limits.resets_at.since(now) / 1_000
+        );
+        Some((at, because))
+    }
+}
+
+fn reserve(limits: &Limits) -> u32 {
+    let share = u64::from(limits.total) * u64::from(limits.reserve_percent) / 100;
+    share.try_into().unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(remaining: u32, asked_at: u64) -> Limits {
+        Limits {
+            total: 1_000,
+            remaining,
+            asked_at: Millis(asked_at),
+            resets_at: Millis(80_000_000),
+            max_concurrency: 1,
+            reserve_percent: 20,
+            pace: Pace::REAL,
+        }
+    }
+
+    #[test]
+    fn an_answer_of_discord_cannot_bring_back_what_is_under_way() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        budget.spend(Millis(10_000));
+        budget.spend(Millis(14_000));
+        budget.set(limits(899, 15_000), true);
+        assert_eq!(budget.remaining(), 898, "the second may not have reached Discord when it was asked");
+        budget.set(limits(950, 9_000), true);
+        assert_eq!((budget.remaining(), budget.strange()), (898, 0), "an older answer changes nothing");
+    }
+
+    #[test]
+    fn what_nobody_here_was_granted_was_spent_by_strangers_until_the_reset() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        budget.spend(Millis(10_000));
+        budget.set(limits(892, 60_000), true);
+        assert_eq!((budget.remaining(), budget.strange()), (892, 7));
+        budget.set(limits(890, 120_000), false);
+        assert_eq!(budget.strange(), 7, "pods on turns spend it too, and are no strangers");
+        let tomorrow = Limits { resets_at: Millis(166_400_000), ..limits(1_000, 80_000_001) };
+        budget.set(tomorrow, true);
+        assert_eq!((budget.remaining(), budget.strange()), (1_000, 0));
+    }
+
+    #[test]
+    fn a_refund_comes_once() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        budget.spend(Millis(10_000));
+        budget.refund(Millis(10_000));
+        budget.refund(Millis(10_000));
+        assert_eq!(budget.remaining(), 900);
+    }
+}

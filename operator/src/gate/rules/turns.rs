@@ -1,0 +1,202 @@
+//! Keeping clear of pods that identify by their turns, because they may not hear the gate.
+//!
+//! From the pods that run, which of our answers each has surely heard, and Discord's time, to whether something granted now
+//! could meet an IDENTIFY of [`shard_contract::turns`]. A pod named by no call of this leader's time may be on turns; one
+//! whose named answer is [`DOUBTFUL_MS`] old may be again. Looks at the few slots around now, not at all pods.
+//! Deliberately absent: pods of layouts that the plan does not list; they are on their way out and begin nothing.
+
+use super::clock::{DiscordTime, Millis};
+use shard_contract::identify::GRANT_VALID_MS;
+use shard_contract::pace::Pace;
+use shard_contract::turns::{APART_MS, DOUBTFUL_MS, FROM_MS, SLOT_MS, TURNS, UNTIL_MS};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// More slots than this around now mean that Discord's time is as good as unknown.
+const MOST_SLOTS: u64 = 16;
+
+/// The pods that run, and what is known of each.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    /// Turn and pods of each layout.
+    layouts: BTreeMap<u32, (u32, u32)>,
+    /// UIDs at each ordinal of a layout; more than one for a moment while a pod is replaced.
+    seats: HashMap<(u32, u32), Vec<String>>,
+    listed: HashSet<String>,
+    /// When the newest answer was given that a pod has surely heard.
+    heard: HashMap<String, Millis>,
+    greeted: HashSet<String>,
+}
+
+impl Turns {
+    /// Takes over which layouts `(number, turn, pods)` and which pods `(uid, layout, ordinal)` there are.
+    pub fn set(
+        &mut self,
+        now: Millis,
+        pace: Pace,
+        layouts: impl IntoIterator<Item = (u32, u32, u32)>,
+        pods: impl IntoIterator<Item = (String, u32, u32)>,
+    ) {
+        self.layouts =
+            layouts.into_iter().map(|(number, turn, pods)| (number, (turn, pods.max(1)))).collect();
+        self.seats.clear();
+        self.listed.clear();
+        for (uid, layout, ordinal) in pods {
+            if self.layouts.contains_key(&layout) {
+                self.listed.insert(uid.clone());
+                self.seats.entry((layout, ordinal)).or_default().push(uid);
+            }
+        }
+        let (listed, kept) = (&self.listed, pace.real_ms(DOUBTFUL_MS));
+        // A pod may call before the plan has seen it.
+        self.heard.retain(|uid, at| listed.contains(uid) || now.since(*at) < kept);
+        self.greeted.retain(|uid| listed.contains(uid));
+    }
+
+    /// A pod has surely heard an answer that was given then.
+    pub fn heard(&mut self, uid: &str, given_at: Millis) {
+        match self.heard.get_mut(uid) {
+            Some(at) => *at = given_at.max(*at),
+            None => drop(self.heard.insert(uid.to_owned(), given_at)),
+        }
+    }
+
+    /// Whether this pod should be answered at once, so that its next call can name an answer of ours: once a pod.
+    pub fn greet(&mut self, uid: &str) -> bool {
+        self.listed.contains(uid) && !self.heard.contains_key(uid) && self.greeted.insert(uid.to_owned())
+    }
+
+    /// How many pods may be on turns.
+    #[must_use]
+    pub fn count(&self, now: Millis, pace: Pace) -> u32 {
+        let doubtful = self.listed.iter().filter(|uid| self.is_doubtful(uid, now, pace)).count();
+        doubtful.try_into().unwrap_or(u32::MAX)
+    }
+
+    /// Whether no pod may be on turns.
+    #[must_use]
+    pub fn none(&self, now: Millis, pace: Pace) -> bool {
+        !self.listed.iter().any(|uid| self.is_doubtful(uid, now, pace))
+    }
+
+    /// Why nothing may be granted now, and until when at least; none when whatever a grant leads to comes far enough from
+    /// the turns of every pod that may be on them.
+    #[must_use]
+    pub fn denies(&self, now: Millis, time: Option<&DiscordTime>, pace: Pace) -> Option<(Millis, String)> {
+        let life = pace.real_ms(GRANT_VALID_MS);
+        let bounds =
+            time.and_then(|time| Some((time.bounds(now, pace)?.0, time.bounds(now.after(life), pace)?.1)));
+        // A slot that begins between these two has IDENTIFYs too near to what a grant now leads to.
+        let slots = bounds.map(|(early, late)| {
+            let first = early.saturating_sub(UNTIL_MS + APART_MS).div_ceil(SLOT_MS);
+            (early, first, (late + APART_MS).saturating_sub(FROM_MS) / SLOT_MS)
+        });
+        let Some((early, first, last)) =
+            slots.filter(|(_, first, last)| last.saturating_sub(*first) < MOST_SLOTS)
+        else {
+            return (!self.none(now, pace)).then(|| {
+                let because = "pods may be identifying by their turns, and Discord's time is not known";
+                (now.after(1_000), because.to_owned())
+            });
+        };
+        let slot = (first..=last).find(|slot| self.is_taken(*slot, now, pace))?;
+        let clear = slot * SLOT_MS + UNTIL_MS + APART_MS + 1;
+        let because = "a pod that has not heard from the operator may be identifying by its turn";
+        Some((now.after(pace.real_ms(clear.saturating_sub(early)).max(1)), because.to_owned()))
+    }
+
+    fn is_taken(&self, slot: u64, now: Millis, pace: Pace) -> bool {
+        self.layouts.iter().any(|(number, (turn, pods))| {
+            if slot % u64::from(TURNS) != u64::from(turn % TURNS) {
+                return false;
+            }
+            let ordinal = slot / u64::from(TURNS) % u64::from(*pods);
+            let seat = u32::try_from(ordinal).ok().and_then(|ordinal| self.seats.get(&(*number, ordinal)));
+            seat.is_some_and(|uids| uids.iter().any(|uid| self.is_doubtful(uid, now, pace)))
+        })
+    }
+
+    fn is_doubtful(&self, uid: &str, now: Millis, pace: Pace) -> bool {
+        self.heard.get(uid).is_none_or(|at| now.since(*at) >= pace.real_ms(DOUBTFUL_MS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shard_contract::turns::{Place, may_leave};
+
+    /// The gate's clock is Discord's, but for the second that `Date` leaves open.
+    const TIME: DiscordTime = DiscordTime { said_ms: 0, asked_at: Millis(0), answered_at: Millis(0) };
+
+    fn pods(count: u32) -> Turns {
+        let mut turns = Turns::default();
+        let listed = (0..count).map(|ordinal| (format!("u{ordinal}"), 5, ordinal));
+        turns.set(Millis(0), Pace::REAL, [(5, 1, count)], listed);
+        turns
+    }
+
+    #[test]
+    fn nothing_is_granted_that_could_come_near_a_doubtful_pods_turn() {
+        let mut turns = pods(3);
+        for uid in ["u0", "u2"] {
+            turns.heard(uid, Millis(3_500_000));
+        }
+        let place = Place { turn: 1, ordinal: 1, pods: 3 };
+        let mut granted = 0_u64;
+        for now in (0..540_000_u64).step_by(250) {
+            let now = 3_000_000 + now;
+            if turns.denies(Millis(now), Some(&TIME), Pace::REAL).is_some() {
+                continue;
+            }
+            granted += 1;
+            // It may be used at any time in its life, at any time that Discord's clock can show then.
+            for at in (now..now + GRANT_VALID_MS + 1_000).step_by(500) {
+                let near = (at - 7_499..=at + 7_499).step_by(100);
+                for other in near {
+                    let theirs = place.slot_at(other).is_some_and(|slot| may_leave(slot, other));
+                    assert!(!theirs, "granted at {now}, out at {at}, theirs at {other}");
+                }
+            }
+        }
+        let share = granted * 100 / 2_160;
+        assert!((85..95).contains(&share), "one slot in twelve is kept free, not more: {share} %");
+    }
+
+    #[test]
+    fn it_waits_until_the_turn_is_over_and_not_longer() {
+        let turns = pods(1);
+        let (at, because) = turns.denies(Millis(75_000), Some(&TIME), Pace::REAL).unwrap();
+        assert!(because.contains("by its turn"));
+        assert!(turns.denies(at.after(100), Some(&TIME), Pace::REAL).is_none());
+        assert!(turns.denies(Millis(at.0 - 100), Some(&TIME), Pace::REAL).is_some());
+    }
+
+    #[test]
+    fn without_discords_time_nothing_is_granted_while_a_pod_may_be_on_turns() {
+        let mut turns = pods(2);
+        turns.heard("u0", Millis(1_000));
+        assert!(turns.denies(Millis(1_000), None, Pace::REAL).is_some());
+        turns.heard("u1", Millis(2_000));
+        assert_eq!(turns.denies(Millis(2_000), None, Pace::REAL), None);
+        assert_eq!((turns.count(Millis(2_000), Pace::REAL), turns.count(Millis(46_000), Pace::REAL)), (0, 1));
+        assert!(turns.denies(Millis(46_000), None, Pace::REAL).is_some(), "u0 was silent for 45 s");
+    }
+
+    #[test]
+    fn a_dead_pod_counts_only_until_the_plan_drops_it_and_an_old_word_changes_nothing() {
+        let mut turns = pods(2);
+        turns.heard("u0", Millis(9_000));
+        turns.heard("u0", Millis(4_000));
+        turns.heard("new", Millis(9_500));
+        turns.set(Millis(10_000), Pace::REAL, [(5, 1, 2)], [("u0".into(), 5, 0), ("new".into(), 5, 1)]);
+        assert!(turns.none(Millis(53_000), Pace::REAL));
+    }
+
+    #[test]
+    fn a_pod_is_greeted_once() {
+        let mut turns = pods(1);
+        assert!(!turns.greet("stranger"));
+        assert!(turns.greet("u0"));
+        assert!(!turns.greet("u0"), "one that never names an answer would ask without end");
+    }
+}

@@ -1,0 +1,308 @@
+//! Gets the lease and keeps it, by a client of its own.
+//!
+//! From the Lease on the API server to [`Leadership`], which the gate looks at before each grant and the HTTP server before each
+//! call. Writes replace the whole Lease with the resourceVersion that was read, so a write on an old one fails instead of
+//! winning. The client never tries again by itself and gives up early: a renewal that hangs must not hide that the lease runs
+//! out. Until the API server answers it is waited for. Deliberately absent: what is done with it, and ending the process.
+
+use crate::lease::{Act, Candidate, EVERY, Leadership, Seen, TERM, VALID};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ObjectMeta, PostParams};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Annotation of the Lease: base URL of its holder's gate.
+pub const GATE_ANNOTATION: &str = "shard-operator.dev/gate";
+/// One exchange with the API server takes no longer.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// After a conflict or an error while leading; the lease has 10 s.
+const SOON: Duration = Duration::from_millis(500);
+/// How often a long wait is told of.
+const SAY_EVERY: Duration = Duration::from_secs(30);
+
+/// Which Lease, and what it says of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Base URL of this process's own gate.
+    pub gate: String,
+}
+
+/// Why this process leads no more.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// Somebody else holds the lease.
+    #[error("the lease is held by {0}")]
+    Taken(String),
+    /// It could not be renewed in time.
+    #[error("the lease could not be renewed for 10 s")]
+    NotRenewed,
+}
+
+/// One candidate.
+pub struct Leader {
+    api: Api<Lease>,
+    post: Post,
+    me: String,
+    candidate: Candidate,
+    /// The Lease as it was last written by us.
+    held: Option<Lease>,
+    leadership: watch::Sender<Leadership>,
+}
+
+/// What one exchange showed.
+enum Exchange {
+    /// It is ours; the renewal began then.
+    Ours(Instant),
+    /// It is somebody else's.
+    Theirs { holder: String, gate: Option<String> },
+    /// Somebody wrote it at the same time.
+    Again,
+}
+
+impl Leader {
+    /// A candidate, and whether it leads. Finds the cluster as [`kube::Client::try_default`] does.
+    ///
+    /// # Errors
+    /// When there is no cluster to talk to.
+    pub async fn new(post: Post) -> Result<(Self, watch::Receiver<Leadership>), kube::Error> {
+        let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
+        config.default_retry = false;
+        config.connect_timeout = Some(PATIENCE);
+        config.read_timeout = Some(PATIENCE);
+        config.write_timeout = Some(PATIENCE);
+        Ok(Self::with(kube::Client::try_from(config)?, post))
+    }
+
+    /// A candidate that uses this client.
+    #[must_use]
+    pub fn with(client: kube::Client, post: Post) -> (Self, watch::Receiver<Leadership>) {
+        let host = std::env::var("POD_NAME").unwrap_or_else(|_| "shard-operator".to_owned());
+        let me = format!("{host}_{:016x}", rand::random::<u64>());
+        let (leadership, seen) = watch::channel(Leadership::Standby { leader: None });
+        let api = Api::namespaced(client, &post.namespace);
+        let candidate = Candidate::new(me.clone());
+        (Self { api, post, me, candidate, held: None, leadership }, seen)
+    }
+
+    /// Waits until this process leads; returns since when. Waits for the API server as well.
+    pub async fn acquire(&mut self) -> Instant {
+        let mut said = None;
+        loop {
+            match tokio::time::timeout(PATIENCE, self.exchange()).await {
+                Ok(Ok(Exchange::Ours(begun))) => {
+                    let since = Instant::now();
+                    self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
+                    tracing::info!(lease = self.post.name, me = self.me, "leads");
+                    return since;
+                }
+                Ok(Ok(Exchange::Theirs { holder, gate })) => {
+                    if due(&mut said) {
+                        tracing::info!(lease = self.post.name, holder, "stands by");
+                    }
+                    self.standby(gate);
+                }
+                Ok(Ok(Exchange::Again)) => {}
+                Ok(Err(error)) => {
+                    if due(&mut said) {
+                        tracing::warn!(lease = self.post.name, %error, "the lease cannot be read or written; it is tried again");
+                    }
+                }
+                Err(_) if due(&mut said) => {
+                    tracing::warn!(
+                        lease = self.post.name,
+                        "the API server does not answer; it is waited for"
+                    );
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(jittered(EVERY)).await;
+        }
+    }
+
+    /// Keeps the lease for as long as it can be kept; returns why it cannot any more. Whoever stops waiting for this must close
+    /// the gate before [`Leader::release`].
+    pub async fn keep(&mut self) -> Lost {
+        let mut wait = jittered(EVERY);
+        loop {
+            let Leadership::Leading { since, until } = *self.leadership.borrow() else {
+                return Lost::NotRenewed;
+            };
+            let lost = tokio::time::timeout_at(until, async {
+                tokio::time::sleep(wait).await;
+                self.renew(since).await
+            })
+            .await;
+            match lost {
+                Ok(Ok(())) => wait = jittered(EVERY),
+                Ok(Err(None)) => wait = SOON,
+                Ok(Err(Some(lost))) => return self.over(lost),
+                Err(_) => return self.over(Lost::NotRenewed),
+            }
+        }
+    }
+
+    /// Gives the lease back, so that another one need not wait. Only after the gate is closed.
+    pub async fn release(mut self) {
+        self.leadership.send_replace(Leadership::Over);
+        for _ in 0..3 {
+            let released = tokio::time::timeout(PATIENCE, self.give_back()).await;
+            match released {
+                Ok(Ok(())) => {
+                    tracing::info!(lease = self.post.name, "gave the lease back");
+                    return;
+                }
+                Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => self.held = None,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the lease could not be given back; it runs out in 15 s");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn renew(&mut self, since: Instant) -> Result<(), Option<Lost>> {
+        match tokio::time::timeout(PATIENCE, self.exchange()).await {
+            Ok(Ok(Exchange::Ours(begun))) => {
+                self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
+                Ok(())
+            }
+            Ok(Ok(Exchange::Theirs { holder, .. })) => Err(Some(Lost::Taken(holder))),
+            Ok(Ok(Exchange::Again)) => Err(None),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the lease was not renewed; it is tried again");
+                Err(None)
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "the lease was not renewed: the API server does not answer; it is tried again"
+                );
+                Err(None)
+            }
+        }
+    }
+
+    fn over(&self, lost: Lost) -> Lost {
+        self.leadership.send_replace(Leadership::Over);
+        lost
+    }
+
+    fn standby(&self, gate: Option<String>) {
+        self.leadership.send_if_modified(|before| {
+            let after = Leadership::Standby { leader: gate };
+            let changed = *before != after;
+            *before = after;
+            changed
+        });
+    }
+
+    async fn exchange(&mut self) -> Result<Exchange, kube::Error> {
+        let begun = Instant::now();
+        let leads = self.leadership.borrow().since().is_some();
+        let found = match self.held.take() {
+            Some(held) => Some(held),
+            None => self.api.get_opt(&self.post.name).await?,
+        };
+        let params = PostParams::default();
+        let act = self.candidate.step(Instant::now(), found.as_ref().map(seen).as_ref());
+        let written = match (act, found) {
+            (Act::Create, _) | (_, None) => self.api.create(&params, &self.written(Lease::default())).await,
+            // One that leads has let it run out, or somebody emptied it: another may have led in between.
+            (Act::Take, Some(_)) if leads => return Ok(theirs("nobody", None)),
+            (Act::Take | Act::Renew, Some(found)) => {
+                self.api.replace(&self.post.name, &params, &self.written(found)).await
+            }
+            (Act::Wait, Some(found)) => {
+                let gate = found.annotations().get(GATE_ANNOTATION).cloned();
+                return Ok(theirs(&seen(&found).holder.unwrap_or_default(), gate));
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.held = Some(lease);
+                Ok(Exchange::Ours(begun))
+            }
+            Err(kube::Error::Api(answer)) if answer.code == 409 => Ok(Exchange::Again),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The Lease as held by this process.
+    fn written(&self, mut lease: Lease) -> Lease {
+        let now = Some(MicroTime(Timestamp::now()));
+        let spec = lease.spec.take().unwrap_or_default();
+        let renewed = spec.holder_identity.as_deref() == Some(self.me.as_str());
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.me.clone()),
+            lease_duration_seconds: TERM.as_secs().try_into().ok(),
+            acquire_time: if renewed { spec.acquire_time.clone() } else { now.clone() },
+            renew_time: now,
+            lease_transitions: Some(transitions.saturating_add(i32::from(!renewed))),
+            ..spec
+        });
+        let version = lease.metadata.resource_version.take();
+        let mut annotations = lease.metadata.annotations.take().unwrap_or_default();
+        annotations.insert(GATE_ANNOTATION.to_owned(), self.post.gate.clone());
+        lease.metadata = ObjectMeta {
+            name: Some(self.post.name.clone()),
+            namespace: Some(self.post.namespace.clone()),
+            resource_version: version,
+            annotations: Some(annotations),
+            ..lease.metadata
+        };
+        lease
+    }
+
+    async fn give_back(&mut self) -> Result<(), kube::Error> {
+        let found = match self.held.take() {
+            Some(held) => Some(held),
+            None => self.api.get_opt(&self.post.name).await?,
+        };
+        let Some(mut lease) = found.filter(|lease| seen(lease).holder.as_ref() == Some(&self.me)) else {
+            return Ok(());
+        };
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+            spec.lease_duration_seconds = Some(1);
+        }
+        lease.annotations_mut().remove(GATE_ANNOTATION);
+        self.api.replace(&self.post.name, &PostParams::default(), &lease).await.map(drop)
+    }
+}
+
+fn seen(lease: &Lease) -> Seen {
+    let spec = lease.spec.as_ref();
+    let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
+    Seen {
+        holder: spec.and_then(|spec| spec.holder_identity.clone()),
+        version: lease.resource_version().unwrap_or_default(),
+        term: seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs),
+    }
+}
+
+fn theirs(holder: &str, gate: Option<String>) -> Exchange {
+    Exchange::Theirs { holder: holder.to_owned(), gate }
+}
+
+/// Up to a fifth more, so that candidates do not ask in step.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + rand::random::<f64>() / 5.0)
+}
+
+/// Whether something that goes on should be said again.
+fn due(said: &mut Option<Instant>) -> bool {
+    let due = said.is_none_or(|at| at.elapsed() >= SAY_EVERY);
+    if due {
+        *said = Some(Instant::now());
+    }
+    due
+}

@@ -1,0 +1,154 @@
+//! The lease, pure: who leads, and what to do about it.
+//!
+//! From what the Lease says and when it was seen to change to one act: make it, take it, renew it, or wait. Whether a holder
+//! is gone is decided by the locally observed time since the Lease last changed, never by a time that another machine wrote;
+//! what is written goes through compare-and-set on its resourceVersion. A holder counts on [`VALID`] from the *start* of its
+//! last successful renewal, others wait [`TERM`] from when they saw it, so two never hold it at once while clocks run alike
+//! within a third. Deliberately absent: calls to the API server.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the lease must be seen unchanged before another may take it.
+pub const TERM: Duration = Duration::from_secs(15);
+/// How long a renewal is good for its holder.
+pub const VALID: Duration = Duration::from_secs(10);
+/// How often it is renewed, or looked at.
+pub const EVERY: Duration = Duration::from_secs(2);
+
+/// Whether this process leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// Another one does, or nobody.
+    Standby {
+        /// Base URL of the leader's gate.
+        leader: Option<String>,
+    },
+    /// This one does.
+    Leading {
+        /// Since when.
+        since: Instant,
+        /// Until when it surely does.
+        until: Instant,
+    },
+    /// This one did, and never will again.
+    Over,
+}
+
+impl Leadership {
+    /// Whether this process surely leads at this moment.
+    #[must_use]
+    pub fn holds(&self, now: Instant) -> bool {
+        matches!(self, Self::Leading { until, .. } if now < *until)
+    }
+
+    /// Since when it leads.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        match self {
+            Self::Leading { since, .. } => Some(*since),
+            Self::Standby { .. } | Self::Over => None,
+        }
+    }
+}
+
+/// What a Lease says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its holder; none while nobody holds it.
+    pub holder: Option<String>,
+    /// Its resourceVersion.
+    pub version: String,
+    /// How long its holder asks others to wait.
+    pub term: Option<Duration>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Make it; it does not exist.
+    Create,
+    /// Take it: nobody holds it, or its holder is gone.
+    Take,
+    /// Renew it: it is ours.
+    Renew,
+    /// Look again later.
+    Wait,
+}
+
+/// What one candidate remembers.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    me: String,
+    unchanged: Option<(String, Instant)>,
+}
+
+impl Candidate {
+    /// A candidate with a name that no other process has or had.
+    #[must_use]
+    pub fn new(me: String) -> Self {
+        Self { me, unchanged: None }
+    }
+
+    /// What to do about a Lease as it was seen at this moment; none: there is no Lease.
+    pub fn step(&mut self, now: Instant, seen: Option<&Seen>) -> Act {
+        let Some(seen) = seen else {
+            self.unchanged = None;
+            return Act::Create;
+        };
+        let since = match &self.unchanged {
+            Some((version, since)) if *version == seen.version => *since,
+            _ => {
+                self.unchanged = Some((seen.version.clone(), now));
+                now
+            }
+        };
+        match seen.holder.as_deref().filter(|holder| !holder.is_empty()) {
+            None => Act::Take,
+            Some(holder) if holder == self.me => Act::Renew,
+            Some(_) if now.duration_since(since) >= seen.term.unwrap_or(TERM).max(TERM) => Act::Take,
+            Some(_) => Act::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(holder: &str, version: &str) -> Seen {
+        let holder = (!holder.is_empty()).then(|| holder.to_owned());
+        Seen { holder, version: version.to_owned(), term: Some(TERM) }
+    }
+
+    #[test]
+    fn a_lease_that_is_free_is_taken_at_once_and_ones_own_renewed() {
+        let now = Instant::now();
+        let mut candidate = Candidate::new("me".into());
+        assert_eq!(candidate.step(now, None), Act::Create);
+        assert_eq!(candidate.step(now, Some(&seen("", "1"))), Act::Take);
+        assert_eq!(candidate.step(now, Some(&seen("me", "2"))), Act::Renew);
+        assert_eq!(candidate.step(now, Some(&seen("other", "3"))), Act::Wait);
+    }
+
+    #[test]
+    fn a_holder_is_gone_when_its_lease_was_seen_unchanged_for_the_whole_term() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut candidate = Candidate::new("me".into());
+        assert_eq!(candidate.step(at(0), Some(&seen("other", "1"))), Act::Wait);
+        assert_eq!(candidate.step(at(14), Some(&seen("other", "1"))), Act::Wait);
+        assert_eq!(candidate.step(at(14), Some(&seen("other", "2"))), Act::Wait, "it was renewed");
+        assert_eq!(candidate.step(at(28), Some(&seen("other", "2"))), Act::Wait);
+        assert_eq!(candidate.step(at(29), Some(&seen("other", "2"))), Act::Take);
+    }
+
+    #[test]
+    fn who_leads_stops_before_others_may_begin() {
+        let start = Instant::now();
+        let leading = Leadership::Leading { since: start, until: start + VALID };
+        assert!(leading.holds(start + Duration::from_millis(9_999)) && !leading.holds(start + VALID));
+        assert!(!Leadership::Over.holds(start) && !Leadership::Standby { leader: None }.holds(start));
+        assert!(VALID + Duration::from_millis(shard_contract::identify::GRANT_VALID_MS) < TERM);
+    }
+}
