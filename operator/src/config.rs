@@ -88,6 +88,7 @@ impl AsTyped {
             addresses: Addresses {
                 gate: base_url("--gate-url", &gate_url)?,
                 discord: discord.map(|url| base_url("--discord-api", &url)).transpose()?,
+                ..Addresses::default()
             },
             watch_namespaces,
             listen_gate,
@@ -128,7 +129,7 @@ mod tests {
         let typed =
             parse(&["--gate-url", "http://gate:8080/", "--discord-api", "", "--watch-namespaces", "b,a,,b"]);
         let meant = typed.into_meant().unwrap();
-        assert_eq!(meant.addresses, Addresses { gate: "http://gate:8080".into(), discord: None });
+        assert_eq!(meant.addresses, Addresses { gate: "http://gate:8080".into(), ..Addresses::default() });
         assert_eq!(meant.watch_namespaces, ["a", "b"]);
     }
 

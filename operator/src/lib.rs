@@ -88,6 +88,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         metrics: metrics.clone(),
         addresses: config.addresses.clone(),
         memory,
+        leading_since: tokio::time::Instant::now(),
         client: client.clone(),
     });
     let readiness: Vec<_> = scopes.iter().map(Scope::readiness).collect();
