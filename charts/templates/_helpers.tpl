@@ -70,13 +70,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, create, patch]
+# Deleted by force on a lost node, and never otherwise.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
-# Read by name, never listed or watched.
+  verbs: [get, list, watch, delete]
+# By name, never listed or watched: the token is read, the records of sessions are made and granted to the bot's pods.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get]
+  verbs: [get, create, patch]
 # Why pods of a bot could not be made.
 - apiGroups: [""]
   resources: [events]

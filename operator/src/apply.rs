@@ -1,6 +1,6 @@
 //! Carries a plan out, in its order, without a decision of its own.
 //!
-//! From steps to requests: create, server-side apply, delete, dry run; and the gate's limits. The first refusal ends the
+//! From steps to requests: create, server-side apply, patch, delete, dry run; and the gate's limits. The first refusal ends the
 //! round and is recorded, never lost: `report` always runs. Deliberately absent: reads, and any choice.
 
 use crate::context::Context;
@@ -9,16 +9,21 @@ use crate::model::{Applied, Failure, Kind, Note, Object, Plan, Reason, Step};
 use crate::names::MANAGER;
 use crate::world::Apis;
 use axum::http;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Client, ResourceExt};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Carries out the plan.
 pub async fn apply(ctx: &Context, bot: &ShardedBot, plan: &Plan) -> Applied {
-    let Plan { steps, gate, layouts: _, verdict: _, next_check: _ } = plan;
+    let Plan { steps, gate, layouts: _, verdict: _, node_loss: _, next_check: _ } = plan;
     let (namespace, name) = (bot.namespace().unwrap_or_default(), bot.name_any());
     let mut applied = Applied::default();
+    if steps.iter().any(touches_secrets) {
+        ctx.memory.forget_secrets(&(namespace.clone(), name.clone()));
+    }
     for step in steps {
         match carry_out(ctx, &namespace, step).await {
             Ok(changed) => applied.changed.extend(changed),
@@ -60,6 +65,58 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
             Err(error) => Err(failed(&said(*kind, name), &error)),
         },
+        Step::Patch { secret, operations } => {
+            let done = patch(&ctx.client, &api(Kind::Secret), secret, operations).await;
+            done.map(|changed| changed.then(|| said(Kind::Secret, secret)))
+                .map_err(|error| failed(&said(Kind::Secret, secret), &error))
+        }
+        Step::ForceDelete { pod, uid } => {
+            let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
+            let done = force_delete(&api, pod, uid).await;
+            done.map(|changed| changed.then(|| format!("Pod/{pod}")))
+                .map_err(|error| failed(&format!("Pod/{pod}"), &error))
+        }
+    }
+}
+
+fn touches_secrets(step: &Step) -> bool {
+    matches!(step, Step::Patch { .. } | Step::Create(Object { kind: Kind::Secret, .. }))
+}
+
+/// A JSON Patch; tells whether it was taken. When a pod's write came first its test fails, which is as it should be: what the
+/// pod wrote stands, and the next round reads it. By hand, since kube's type needs a crate of its own.
+async fn patch(
+    client: &Client,
+    api: &Api<DynamicObject>,
+    name: &str,
+    operations: &[Value],
+) -> Result<bool, kube::Error> {
+    let url = format!("{}/{name}?fieldManager={MANAGER}", api.resource_url());
+    let body = serde_json::to_vec(operations).map_err(kube::Error::SerdeError)?;
+    let request = http::Request::patch(url)
+        .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+        .body(body)
+        .map_err(kube::Error::HttpError)?;
+    // The answer carries sessions, so it is not even parsed.
+    match client.request::<IgnoredAny>(request).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(false),
+        // A failed test is told as an error in the request; what is invalid afterwards would be so again.
+        Err(kube::Error::Api(answer)) if answer.code == 422 && !answer.message.contains(" is invalid") => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes exactly this pod without its kubelet's word; tells whether it was there.
+async fn force_delete(api: &Api<Pod>, name: &str, uid: &str) -> Result<bool, kube::Error> {
+    let this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    match api.delete(name, &DeleteParams::default().grace_period(0).preconditions(this)).await {
+        Ok(_) => Ok(true),
+        // Gone already, or another one of the same name.
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The handles that a round may touch, and the little that is remembered between rounds.
 //!
-//! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token
-//! and which events were said. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
+//! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token,
+//! which Secrets with records there were a moment ago. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
 
 use crate::crd::{ShardedBot, ShardedBotStatus};
 use crate::discord::Discord;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use crate::model::{Addresses, Fingerprint};
+use crate::model::{Addresses, Fingerprint, SecretSeen};
 use crate::reports::Reports;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::Recorder;
@@ -49,7 +49,11 @@ pub struct Memory {
     failures: Mutex<HashMap<Key, u32>>,
     holders: Mutex<HashMap<Key, Option<Fingerprint>>>,
     stores: Mutex<Vec<Store<ShardedBot>>>,
+    secrets: Mutex<HashMap<Key, (String, Instant, Vec<SecretSeen>)>>,
 }
+
+/// How long what was read of Secrets counts. A large bot has hundreds, and a change is made only to what was read.
+const SECRETS_FRESH: Duration = Duration::from_secs(20);
 
 /// The status that was last sent for a bot.
 #[derive(Clone, Debug)]
@@ -77,6 +81,28 @@ impl Memory {
     /// Remembers a status that was sent.
     pub fn keep_sent(&self, key: Key, sent: Sent) {
         lock(&self.sent).insert(key, sent);
+    }
+
+    /// The Secrets of the bot with this UID as they were a moment ago, if exactly these were read then.
+    #[must_use]
+    pub fn secrets(&self, key: &Key, uid: &str, names: &[String]) -> Option<Vec<SecretSeen>> {
+        let secrets = lock(&self.secrets);
+        let (of, at, seen) = secrets.get(key)?;
+        let same = seen.iter().map(|secret| &secret.name).eq(names);
+        (of == uid && same && at.elapsed() < SECRETS_FRESH).then(|| seen.clone())
+    }
+
+    /// Remembers what was read of Secrets.
+    pub fn keep_secrets(&self, key: Key, uid: &str, seen: Vec<SecretSeen>) {
+        let mut secrets = lock(&self.secrets);
+        // Of bots that are gone nothing stays.
+        secrets.retain(|_, (_, at, _)| at.elapsed() < SECRETS_FRESH);
+        secrets.insert(key, (uid.to_owned(), Instant::now(), seen));
+    }
+
+    /// Forgets what was read of Secrets: they were changed, or were not as they had been read.
+    pub fn forget_secrets(&self, key: &Key) {
+        lock(&self.secrets).remove(key);
     }
 
     /// How long to wait after one more failure: 1 s, doubling, at most 5 minutes.

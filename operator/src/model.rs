@@ -3,7 +3,9 @@
 //! Plain data, comparable and printable, so that golden files and dry runs cost nothing. Time is a field of
 //! [`Observed`]. Deliberately absent: clients, clocks, behaviour beyond small look-ups.
 
+mod node;
 mod reason;
+mod secret;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
@@ -15,7 +17,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+pub use node::{NodeSeen, NodeState};
 pub use reason::Reason;
+pub use secret::{RecordSeen, SecretFound, SecretSeen};
 
 /// Everything a round knows of the world. Read in one place, before planning.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +42,14 @@ pub struct Observed {
     pub children: Vec<Child>,
     /// The document in the ConfigMap, if there is a readable one of ours.
     pub document: Option<Layouts>,
+    /// The Secrets with the records of this bot's sessions that were looked for.
+    pub secrets: Vec<SecretSeen>,
     /// Pods with this bot's label.
     pub pods: Vec<PodSeen>,
+    /// Nodes of pods that are silent and not ready, by name; those that were asked for.
+    pub nodes: BTreeMap<String, NodeSeen>,
+    /// Whether this process has heard every pod that runs since it leads, or has waited long enough for it.
+    pub heard: bool,
     /// What the gate counted.
     pub gate: Option<GateFigures>,
 }
@@ -174,6 +184,8 @@ pub enum Kind {
     Service,
     /// The document that pods watch.
     ConfigMap,
+    /// Records of sessions. Never listed: read by name, apart from the others.
+    Secret,
     /// A layout's pods.
     StatefulSet,
     /// Bounds evictions of a layout with duty.
@@ -224,6 +236,14 @@ pub struct PodSeen {
     pub ready: bool,
     /// Whether it is on its way out.
     pub deleting: bool,
+    /// When the time that it has for its way out is over.
+    pub grace_ends: Option<Timestamp>,
+    /// Whether its containers were started and have not ended for good, as far as the API server knows.
+    pub runs: bool,
+    /// The node that it is bound to.
+    pub node: Option<String>,
+    /// How long nothing was heard of it.
+    pub silent: Duration,
     /// Why it does not run, if the kubelet or the scheduler says so.
     pub trouble: Option<String>,
     /// Its last report, unless it is too old.
@@ -265,6 +285,8 @@ pub struct Plan {
     pub layouts: Vec<shard_contract::layouts::Layout>,
     /// How things stand.
     pub verdict: Verdict,
+    /// What became of pods on lost nodes, if there are any.
+    pub node_loss: Option<Note>,
     /// When to look again, even if nothing happens.
     pub next_check: Duration,
 }
@@ -280,6 +302,20 @@ pub enum Step {
     Apply(Object),
     /// Remove it; it is ours.
     Delete(Kind, String),
+    /// Change places of a Secret of ours by JSON Patch; the patch itself tests that it is still as it was read.
+    Patch {
+        /// Its name.
+        secret: String,
+        /// The operations of RFC 6902.
+        operations: Vec<Value>,
+    },
+    /// Take this pod of a lost node away without its kubelet's word, if it is still this one.
+    ForceDelete {
+        /// Its name.
+        pod: String,
+        /// Its UID.
+        uid: String,
+    },
 }
 
 /// A whole object as it should be.

@@ -19,6 +19,10 @@ pub const REVISION_ANNOTATION: &str = "shard-operator.dev/revision";
 pub const TOTAL_LABEL: &str = "shard-operator.dev/total";
 /// Label of a StatefulSet: its layout's pods.
 pub const PODS_LABEL: &str = "shard-operator.dev/pods";
+/// Label of a StatefulSet: whose records its layout's shards have. Since revision 2.
+pub const FAMILY_LABEL: &str = "shard-operator.dev/family";
+/// Label of a StatefulSet: its layout's turn. Since revision 2.
+pub const TURN_LABEL: &str = "shard-operator.dev/turn";
 
 /// The bot whose objects are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +96,7 @@ impl Owner {
 #[must_use]
 pub fn api_version(kind: Kind) -> &'static str {
     match kind {
-        Kind::ServiceAccount | Kind::Service | Kind::ConfigMap => "v1",
+        Kind::ServiceAccount | Kind::Service | Kind::ConfigMap | Kind::Secret => "v1",
         Kind::Role | Kind::RoleBinding => "rbac.authorization.k8s.io/v1",
         Kind::StatefulSet => "apps/v1",
         Kind::PodDisruptionBudget => "policy/v1",

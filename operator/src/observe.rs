@@ -4,19 +4,30 @@
 //! world could make a second layout. Secrets are read by name and never listed. Deliberately absent: decisions; a read
 //! that fails ends the round, except Discord's, which is an observation like any other.
 
+mod nodes;
+mod pods;
+mod secrets;
+
 use crate::context::{Context, Key, Standing};
 use crate::crd::ShardedBot;
 use crate::discord::fingerprint;
-use crate::model::{Child, DiscordSeen, Kind, Observed, PodSeen, Token, TokenSeen};
+use crate::model::{Child, DiscordSeen, Kind, Observed, Token, TokenSeen};
 use crate::names::api_version;
 use crate::world::{Apis, names_of};
-use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::{Resource, ResourceExt};
+use nodes::nodes;
+use pods::pods;
+use secrets::secrets;
 use shard_contract::layouts::Layouts;
-use shard_contract::names::{BOT_LABEL, LAYOUTS_KEY, parse_pod, stateful_set};
+use shard_contract::names::{BOT_LABEL, LAYOUTS_KEY};
+use std::time::Duration;
 use strum::IntoEnumIterator;
+
+/// How long a fresh leader waits for the reports of pods that run: three report times.
+const HEARS_FOR: Duration = Duration::from_secs(45);
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +47,9 @@ pub enum Error {
     /// The pods.
     #[error("list the bot's pods")]
     ListPods(#[source] kube::Error),
+    /// A Secret with records.
+    #[error("read the Secrets with the bot's records")]
+    ReadRecords(#[source] kube::Error),
 }
 
 /// Reads everything that a plan needs.
@@ -55,7 +69,8 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
             ctx.memory.hold_token(&key, bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0), None);
     }
     let (seen, token) = read?;
-    let (children, pods) = tokio::try_join!(children(ctx, &key, &uid), pods(ctx, &key))?;
+    let pods = async { pods(ctx, &key).await.map_err(Error::ListPods) };
+    let (children, pods) = tokio::try_join!(children(ctx, &key, &uid), pods)?;
     let discord = match &token {
         Some(token) => ctx.discord.gateway(token).await,
         None => DiscordSeen::default(),
@@ -69,6 +84,9 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
     };
     let gate = fingerprint.and_then(|token| ctx.gate.figures(token));
     let refusals = refusals(ctx, &key, &children).await?;
+    let document = document(&children);
+    let most = secrets::most_shards(&bot.spec, &children, document.as_ref(), discord.answer.as_ref());
+    let secrets = secrets(ctx, &key, &uid, most).await.map_err(Error::ReadRecords)?;
     Ok(Observed {
         now: Timestamp::now(),
         addresses: ctx.addresses.clone(),
@@ -77,8 +95,12 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         waits_for_others,
         refusals,
         discord,
-        document: document(&children),
+        document,
         children,
+        secrets,
+        nodes: nodes(&ctx.client, &pods).await,
+        heard: ctx.leading_since.elapsed() >= HEARS_FOR
+            || pods.iter().all(|pod| !pod.runs || pod.report.is_some()),
         pods,
         gate,
     })
@@ -111,7 +133,7 @@ async fn read_token(
 /// Everything with the bot's label, and whatever stands at the names that it needs.
 async fn children(ctx: &Context, key: &Key, uid: &str) -> Result<Vec<Child>, Error> {
     let mut children = Vec::new();
-    for kind in Kind::iter() {
+    for kind in Kind::iter().filter(|kind| *kind != Kind::Secret) {
         let api = Apis::of(&ctx.client, &key.0, kind);
         let failed = |source| Error::ReadChildren(kind.into(), source);
         let found = if let Some(name) = names_of(kind, &key.1) {
@@ -146,40 +168,6 @@ fn document(children: &[Child]) -> Option<Layouts> {
     serde_json::from_str(map.live["data"][LAYOUTS_KEY].as_str()?).ok()
 }
 
-async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, Error> {
-    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &key.0);
-    let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
-    let list = api.list(&labelled).await.map_err(Error::ListPods)?;
-    let mut pods: Vec<_> = list.into_iter().filter_map(|pod| seen(ctx, key, &pod)).collect();
-    pods.sort_by_key(|pod| (pod.layout, pod.ordinal));
-    Ok(pods)
-}
-
-fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
-    let (name, uid) = (pod.name_any(), pod.uid()?);
-    let (bot, layout, ordinal) = parse_pod(&name)?;
-    // A copy that somebody made for debugging has the labels, but not the owner.
-    let set = stateful_set(bot, layout);
-    let controlled =
-        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.name == set);
-    if bot != key.1 || !controlled {
-        return None;
-    }
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let ready =
-        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
-    Some(PodSeen {
-        report: ctx.reports.of(&key.0, &name, &uid),
-        deleting: pod.metadata.deletion_timestamp.is_some(),
-        trouble: trouble(pod),
-        name,
-        uid,
-        layout,
-        ordinal,
-        ready,
-    })
-}
-
 /// Why pods of a set could not even be made: quota, admission, a missing account.
 async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<String>, Error> {
     let short = |set: &&Child| {
@@ -198,26 +186,4 @@ async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<St
         refusals.extend(latest.and_then(|event| event.message));
     }
     Ok(refusals)
-}
-
-/// What the scheduler or the kubelet says when a pod does not run.
-fn trouble(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let unscheduled =
-        status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False");
-    if let Some(condition) = unscheduled {
-        return Some(format!("not scheduled: {}", condition.message.as_deref().unwrap_or("no reason given")));
-    }
-    let containers =
-        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    let mut containers = containers;
-    containers.find_map(|container| {
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.as_deref()?;
-        // Every pod passes through these two.
-        (!matches!(reason, "ContainerCreating" | "PodInitializing")).then(|| {
-            let message = waiting.message.as_deref().unwrap_or_default();
-            format!("container {}: {reason} {message}", container.name)
-        })
-    })
 }

@@ -1,11 +1,12 @@
 //! What to do, from a spec and what was observed. Pure, synchronous and total.
 //!
 //! In a fixed order: is the spec one that can be carried out ([`spec`]), may anything change now ([`hold`]), how many
-//! shards ([`shards`]), which layouts ([`change`]), which objects ([`objects`]). A bad spec is a plan that changes
+//! shards ([`shards`]), which layouts ([`change`]), which pods are lost ([`nodes`]), which objects ([`objects`]). A bad spec is a plan that changes
 //! nothing and says why. Deliberately absent: clients, clocks, randomness; time is a field of what was observed.
 
 pub mod change;
 pub mod hold;
+pub mod nodes;
 pub mod objects;
 pub mod shards;
 pub mod spec;
@@ -16,11 +17,13 @@ use crate::model::{
     Verdict,
 };
 use change::{Change, SetSeen};
+use nodes::Lost;
+use objects::records::{Needs, records};
 use objects::stateful_set::{Arrangement, stateful_set};
 use objects::{config_map, disruption, rights, service};
+use shard_contract::REVISION;
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::names::stateful_set as set_name;
-use shard_contract::turns::TURNS;
 use spec::Spec;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,25 +31,29 @@ use std::time::Duration;
 /// The plan of this round.
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
-    let sets = change::sets(&observed.children);
+    let sets = change::sets(observed);
     let spec = match (spec::check(bot), taken(observed)) {
         (Ok(spec), None) => spec,
         (Err(note), _) | (Ok(_), Some(note)) => return stand_still(bot, observed, &sets, note),
     };
+    let Lost { steps: replaced, note: node_loss } = nodes::lost(observed);
     let running = change::running(&sets, observed);
     let held = hold::hold(&spec, observed);
     let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
     let change = change::change(&spec, &sets, observed, wanted, held.clone());
     let layouts = layouts(&change, observed);
-    let mut steps = Vec::new();
-    let verdict = carry_out(&spec, observed, &change, &layouts, &mut steps);
+    // First: a refusal of something else must not keep a lost pod where it is.
+    let mut steps = replaced;
+    let base = Base { layouts: &layouts, needs: needs(&sets, &change, observed) };
+    let verdict = carry_out(&spec, observed, &change, &base, &mut steps);
     let verdict = held.map_or(verdict, hold::Hold::into_verdict);
     Plan {
         gate: gate(spec.reserve_percent, observed, &change),
-        next_check: next_check(&spec, observed, &verdict),
+        next_check: next_check(&spec, observed, &verdict, &steps),
         steps,
         layouts,
         verdict,
+        node_loss,
     }
 }
 
@@ -55,8 +62,11 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
     let change = Change::Keep { current, note: None };
+    let Lost { steps, note: node_loss } = nodes::lost(observed);
     Plan {
-        steps: Vec::new(),
+        // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says.
+        steps,
+        node_loss,
         gate: gate(bot.spec.identify.reserve_percent, observed, &change),
         layouts: layouts(&change, observed),
         verdict: if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) },
@@ -66,10 +76,17 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
 
 /// An object that is not ours at a name that this bot needs.
 fn taken(observed: &Observed) -> Option<Note> {
-    let strange = observed.children.iter().find(|child| !child.ours)?;
-    let (kind, name) = (<&str>::from(strange.kind), &strange.name);
-    let owners = strange.live["metadata"]["ownerReferences"].as_array();
-    let of_a_bot = owners.is_some_and(|all| all.iter().any(|owner| owner["kind"] == "ShardedBot"));
+    let strange = observed.children.iter().filter(|child| !child.ours).map(|child| {
+        let owners = child.live["metadata"]["ownerReferences"].as_array();
+        let of_a_bot = owners.is_some_and(|all| all.iter().any(|owner| owner["kind"] == "ShardedBot"));
+        (child.kind, &child.name, of_a_bot)
+    });
+    let secrets = observed.secrets.iter().filter_map(|secret| {
+        let found = secret.found.as_ref().filter(|found| !found.ours)?;
+        Some((Kind::Secret, &secret.name, found.of_a_bot))
+    });
+    let (kind, name, of_a_bot) = strange.chain(secrets).next()?;
+    let kind = <&str>::from(kind);
     Some(if of_a_bot {
         Note::new(
             Reason::Recreating,
@@ -90,8 +107,8 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
         total: set.total,
         pods: set.pods,
         role,
-        family: 0,
-        turn: set.number % TURNS,
+        family: set.family,
+        turn: set.turn,
     };
     let known = observed.document.iter().flat_map(|document| &document.layouts);
     // With no set left the document still says which numbers were used, and which total a change came from.
@@ -120,18 +137,46 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
     }
 }
 
+/// What the objects that every layout shares are made of.
+struct Base<'a> {
+    layouts: &'a [Layout],
+    needs: Needs,
+}
+
+/// Who needs records, before and after the change.
+fn needs(sets: &[SetSeen], change: &Change, observed: &Observed) -> Needs {
+    let there = sets.iter().map(SetSeen::arrangement);
+    let (wanted, next) = match change {
+        Change::Keep { current, .. } => (current.iter().map(SetSeen::arrangement).collect(), None),
+        Change::Start { next } => (vec![*next], Some(*next)),
+        // What stops gets no new records, but keeps its Secrets, to park in.
+        Change::Stop { next, .. } => (there.clone().filter(|set| Some(*set) == *next).collect(), *next),
+    };
+    // A set goes before its pods do: until they are gone, the document says what they were.
+    let told = observed.document.iter().flat_map(|document| &document.layouts);
+    let told = told.filter(|layout| layout.total > 0).map(|told| {
+        let Layout { number, total, pods, role: _, family, turn } = *told;
+        Arrangement { number, total, pods, revision: REVISION, family, turn }
+    });
+    let alive: BTreeMap<u32, _> =
+        told.chain(there).chain(next).map(|layout| (layout.number, layout)).collect();
+    let known = observed.pods.iter().all(|pod| alive.contains_key(&pod.layout));
+    let families = known.then(|| alive.values().map(|layout| layout.family).collect());
+    Needs { wanted, alive: alive.into_values().collect(), families }
+}
+
 /// Turns the change into steps, and says what is under way.
 fn carry_out(
     spec: &Spec,
     observed: &Observed,
     change: &Change,
-    layouts: &[Layout],
+    shared: &Base<'_>,
     steps: &mut Vec<Step>,
 ) -> Verdict {
     match change {
         Change::Keep { current, note } => {
             if current.is_some() || observed.document.is_some() {
-                base(spec, observed, layouts, steps);
+                base(spec, observed, shared, steps);
             }
             if let Some(set) = current {
                 if set.matches(spec) {
@@ -146,7 +191,7 @@ fn carry_out(
             if let Some(next) = next {
                 steps.push(Step::Try(stateful_set(spec, *next)));
             }
-            base(spec, observed, layouts, steps);
+            base(spec, observed, shared, steps);
             let running = old.iter().filter(|set| !set.deleting);
             steps.extend(
                 running.map(|set| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number))),
@@ -157,7 +202,7 @@ fn carry_out(
         Change::Start { next } => {
             let set = stateful_set(spec, *next);
             steps.push(Step::Try(set.clone()));
-            base(spec, observed, layouts, steps);
+            base(spec, observed, shared, steps);
             steps.push(Step::Create(set));
             ensure(observed, disruption::disruption(&spec.owner, next.number), steps);
             remove_budgets(observed, Some(next.number), steps);
@@ -169,11 +214,14 @@ fn carry_out(
 }
 
 /// The objects that every layout shares.
-fn base(spec: &Spec, observed: &Observed, layouts: &[Layout], steps: &mut Vec<Step>) {
-    for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts(observed)) {
+fn base(spec: &Spec, observed: &Observed, shared: &Base<'_>, steps: &mut Vec<Step>) {
+    let Base { layouts, needs } = shared;
+    let secrets = needs.secrets(&spec.owner);
+    for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts(observed), &secrets) {
         ensure(observed, object, steps);
     }
     ensure(observed, service::service(&spec.owner), steps);
+    steps.extend(records(&spec.owner, needs, observed));
     let document = config_map::document(layouts.to_vec(), observed);
     ensure(observed, config_map::config_map(&spec.owner, &document), steps);
 }
@@ -229,15 +277,15 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
     let Some(gateway) = observed.discord.answer else {
         return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
     };
-    let granted = |set: &SetSeen| {
-        (set.number, GateLayout { total: set.total, pods: set.pods, turn: set.number % TURNS })
-    };
+    let granted =
+        |set: &SetSeen| (set.number, GateLayout { total: set.total, pods: set.pods, turn: set.turn });
     let layouts: BTreeMap<_, _> = match change {
         Change::Keep { current, .. } => current.iter().map(granted).collect(),
         Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),
         Change::Stop { old, .. } => old.iter().filter(|set| !set.deleting).map(granted).collect(),
     };
-    let running = observed.pods.iter().map(|pod| GatePod {
+    // One on its way out runs until its kubelet says otherwise.
+    let running = observed.pods.iter().filter(|pod| pod.runs).map(|pod| GatePod {
         uid: pod.uid.clone(),
         layout: pod.layout,
         ordinal: pod.ordinal,
@@ -246,8 +294,12 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
 }
 
 /// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.
-fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict) -> Duration {
+fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step]) -> Duration {
     let seconds = match (&observed.token, verdict) {
+        // A pod's write may have come first, so it is looked at again.
+        _ if steps.iter().any(|step| matches!(step, Step::Patch { .. } | Step::ForceDelete { .. })) => 2,
+        // A node tells nobody here when it is lost or comes back.
+        _ if observed.nodes.values().any(|node| node.is_lost()) => 5,
         (TokenSeen::Present(_), Verdict::Settled) => {
             // Spread over objects, the same for one object.
             45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)

@@ -4,12 +4,14 @@
 //! new: conditions at once, counters at most once a minute when nothing moves. Compared with what was last *sent*, not
 //! with what came back, so that a field an older CRD prunes cannot make the loop run hot. Deliberately absent: decisions.
 
+pub mod budget;
+pub mod conditions;
 pub mod fleet;
 pub mod status;
 
 use crate::context::{Context, Sent};
 use crate::crd::{ShardedBot, ShardedBotStatus};
-use crate::model::{Applied, Note, Observed, Plan, Reason, Verdict};
+use crate::model::{Applied, Observed, Plan, Reason, Verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
@@ -52,6 +54,10 @@ pub async fn report(
     let outcome = status::outcome(observed, plan, applied);
     let status = status::status(bot, observed, plan, &outcome, &before);
     tell(ctx, bot, &outcome, &before, plan, applied).await;
+    for turn in conditions::turns(&before.conditions, &status.conditions) {
+        let type_ = if turn.worse { EventType::Warning } else { EventType::Normal };
+        publish(ctx, bot, &turn.reason, &turn.message, type_).await;
+    }
     if let Some(sent) = &sent {
         if sent.status == status {
             return Ok(None);
@@ -100,21 +106,27 @@ async fn tell(
                     | Reason::ShardsOffline
                     | Reason::DiscordUnreachable
                     | Reason::ApiServerError
+                    | Reason::NodeLost
+                    | Reason::BreakerOpen
+                    | Reason::BudgetSpent
+                    | Reason::BudgetLow
+                    | Reason::Fenced
             );
-        publish(ctx, bot, note, if warning { EventType::Warning } else { EventType::Normal }).await;
+        let type_ = if warning { EventType::Warning } else { EventType::Normal };
+        publish(ctx, bot, note.reason.as_str(), &note.message, type_).await;
     }
     if plan.verdict == Verdict::Settled && !applied.changed.is_empty() {
         let message = format!("put back or brought up to date: {}", applied.changed.join(", "));
-        publish(ctx, bot, &Note::new(Reason::PutBack, message), EventType::Normal).await;
+        publish(ctx, bot, Reason::PutBack.as_str(), &message, EventType::Normal).await;
     }
 }
 
-async fn publish(ctx: &Context, bot: &ShardedBot, note: &Note, type_: EventType) {
+async fn publish(ctx: &Context, bot: &ShardedBot, reason: &str, message: &str, type_: EventType) {
     let event = Event {
         type_,
-        reason: note.reason.as_str().to_owned(),
+        reason: reason.to_owned(),
         // The API server refuses notes above 1 kB.
-        note: Some(note.message.chars().take(900).collect()),
+        note: Some(message.chars().take(900).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

@@ -1,7 +1,7 @@
 //! What pods last reported, in memory only.
 //!
-//! From authenticated calls to what `observe` reads. Bounded: one report per pod that exists, forgotten when it is
-//! older than three report times. A change that status would show wakes the bot's reconcile. Deliberately absent:
+//! From authenticated calls to what `observe` reads. Bounded: one report per pod; it counts for three report times, and
+//! when it came is forgotten after ten minutes. A change that status would show wakes the bot's reconcile. Deliberately absent:
 //! any decision.
 
 use crate::crd::ShardedBot;
@@ -17,6 +17,9 @@ use tokio::time::Instant;
 
 /// How long a report counts.
 const KEPT: Duration = Duration::from_millis(3 * REPORT_EVERY_MS);
+
+/// How long it is remembered when a pod was heard last; longer than any decision about its silence takes.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The reports of all pods.
 #[derive(Clone, Debug)]
@@ -45,15 +48,25 @@ impl Reports {
         let told = {
             let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            pods.retain(|_, kept| now.duration_since(kept.at) < KEPT);
+            pods.retain(|_, kept| now.duration_since(kept.at) < REMEMBERED);
             let kept = Kept { uid: caller.uid.clone(), report, at: now };
             let shows = shown(&kept.report);
-            pods.insert(key, kept).is_none_or(|before| shown(&before.report) != shows)
+            let silent = |before: &Kept| now.duration_since(before.at) >= KEPT;
+            pods.insert(key, kept).is_none_or(|before| silent(&before) || shown(&before.report) != shows)
         };
         if told {
             // A full channel means that many rounds are due anyway, and each bot is looked at again within a minute.
             let _ = self.changed.clone().try_send(ObjectRef::new(&caller.bot).within(&caller.namespace));
         }
+    }
+
+    /// How long ago this pod reported last; `None` when this process has not heard it, or not for ten minutes.
+    #[must_use]
+    pub fn silent_for(&self, namespace: &str, pod: &str, uid: &str) -> Option<Duration> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.get(&(namespace.to_owned(), pod.to_owned()))
+            .filter(|kept| kept.uid == uid)
+            .map(|kept| kept.at.elapsed())
     }
 
     /// A pod's last report, unless it is too old or of an earlier pod of that name.

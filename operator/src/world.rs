@@ -21,7 +21,7 @@ impl Apis {
     }
 }
 
-/// The name of a bot's only object of a kind; none for kinds with one object a layout.
+/// The name of a bot's only object of a kind; none for kinds with several.
 #[must_use]
 pub fn names_of(kind: Kind, bot: &str) -> Option<String> {
     match kind {
@@ -29,6 +29,6 @@ pub fn names_of(kind: Kind, bot: &str) -> Option<String> {
             Some(format!("{bot}-shards"))
         }
         Kind::ConfigMap => Some(shard_contract::names::layouts_config_map(bot)),
-        Kind::StatefulSet | Kind::PodDisruptionBudget => None,
+        Kind::Secret | Kind::StatefulSet | Kind::PodDisruptionBudget => None,
     }
 }

@@ -11,6 +11,7 @@
     reason = "a story that makes no sense has failed, and its speed does not matter"
 )]
 
+mod kept;
 mod transcript;
 mod world;
 
@@ -61,14 +62,16 @@ fn retell(before: &str) -> String {
 /// What is injected into pods is a function of the contract's revision: a newer operator must leave running pods as they
 /// are. When this fails, raise `shard_contract::REVISION` and render the old one as before.
 #[test]
-fn the_pods_of_a_revision_are_rendered_as_they_always_were() {
+fn the_pods_of_each_revision_are_rendered_as_they_always_were() {
     use shard_operator::plan::objects::stateful_set::{Arrangement, stateful_set};
     let spec = shard_operator::plan::spec::check(&World::new().bot()).unwrap();
-    let layout = Arrangement { number: 1, total: 16, pods: 2, revision: 1 };
-    let rendered = serde_json::to_string_pretty(&stateful_set(&spec, layout).body).unwrap() + "\n";
-    let file = root().join("tests/stories/revision-1.json");
-    if env::var_os("UPDATE").is_some() {
-        fs::write(&file, &rendered).unwrap();
+    for revision in 1..=shard_contract::REVISION {
+        let layout = Arrangement { number: 1, total: 16, pods: 2, revision, family: 0, turn: 1 };
+        let rendered = serde_json::to_string_pretty(&stateful_set(&spec, layout).body).unwrap() + "\n";
+        let file = root().join(format!("tests/stories/revision-{revision}.json"));
+        if env::var_os("UPDATE").is_some() {
+            fs::write(&file, &rendered).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), rendered);
     }
-    assert_eq!(fs::read_to_string(&file).unwrap(), rendered);
 }

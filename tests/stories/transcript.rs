@@ -1,9 +1,10 @@
 //! A round as people read it: the steps, the layouts, the gate, and what the conditions say.
 
 use shard_operator::crd::ShardedBotStatus;
-use shard_operator::model::{GateSetting, Object, Plan, Step};
+use shard_operator::model::{GateSetting, Kind, Object, Plan, Step};
+use shard_operator::report::conditions::Turn;
 
-pub fn round(plan: &Plan, status: &ShardedBotStatus) -> String {
+pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         text += &match step {
@@ -11,14 +12,23 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus) -> String {
             Step::Create(object) => format!("  create  {}\n", said(object)),
             Step::Apply(object) => format!("  apply   {}\n", said(object)),
             Step::Delete(kind, name) => format!("  delete  {}/{name}\n", <&str>::from(*kind)),
+            Step::Patch { secret, operations } => {
+                let of = |op: &str| operations.iter().filter(|one| one["op"] == op).count();
+                format!("  patch   Secret/{secret}: {} added, {} removed\n", of("add"), of("remove"))
+            }
+            Step::ForceDelete { pod, uid: _ } => format!("  force   delete Pod/{pod}\n"),
         };
     }
     let layouts: Vec<_> = plan
         .layouts
         .iter()
         .map(|one| {
-            format!("{}: {} shards on {} pods, {:?}", one.number, one.total, one.pods, one.role)
-                .to_lowercase()
+            let (family, turn) = (one.family, one.turn);
+            format!(
+                "{}: {} shards on {} pods, {:?}, family {family}, turn {turn}",
+                one.number, one.total, one.pods, one.role
+            )
+            .to_lowercase()
         })
         .collect();
     text += &format!("  layouts {}\n", if layouts.is_empty() { "none".into() } else { layouts.join("; ") });
@@ -44,12 +54,20 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus) -> String {
             text += &format!("  {mark} {}: {}\n", condition.reason, condition.message);
         }
     }
+    for turn in turns {
+        let type_ = if turn.worse { "Warning" } else { "Normal" };
+        text += &format!("  event   {type_} {}\n", turn.reason);
+    }
     text
 }
 
 /// An object with what stories are about.
 fn said(object: &Object) -> String {
     let name = format!("{}/{}", <&str>::from(object.kind), object.name);
+    if object.kind == Kind::Secret {
+        let records = object.body["data"].as_object().map_or(0, |data| data.len() - 1);
+        return format!("{name} {records} records free");
+    }
     match object.body["spec"]["replicas"].as_u64() {
         Some(replicas) => format!("{name} replicas={replicas}"),
         None => name,

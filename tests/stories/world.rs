@@ -3,6 +3,9 @@
 //! Objects live as the API server would keep them, as far as planning looks; StatefulSets make no pods by themselves, so
 //! that a story says when they come and go.
 
+mod troubles;
+
+use crate::kept::Secrets;
 use crate::transcript;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -11,10 +14,12 @@ use shard_contract::report::{Report, ShardReport, ShardState};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
     Addresses, Applied, Child, DiscordProblem, DiscordSeen, Failure, Fingerprint, GateFigures, GatewaySeen,
-    Kind, Note, Object, Observed, PodSeen, Reason, Step, TokenSeen,
+    Kind, NodeLoss, NodeSeen, Note, Object, Observed, PodSeen, Reason, Step, TokenSeen,
 };
 use shard_operator::plan::plan;
-use shard_operator::report::status;
+use shard_operator::report::{conditions, status};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 const UID: &str = "11111111-1111-1111-1111-111111111111";
 
@@ -29,7 +34,11 @@ pub struct World {
     discord: DiscordSeen,
     children: Vec<Child>,
     pods: Vec<PodSeen>,
-    waiting: u32,
+    secrets: Secrets,
+    nodes: BTreeMap<String, NodeSeen>,
+    on_node_loss: NodeLoss,
+    fresh: bool,
+    gate: GateFigures,
     refuses_template: bool,
     now: Timestamp,
 }
@@ -48,7 +57,11 @@ impl World {
             discord: DiscordSeen::default(),
             children: Vec::new(),
             pods: Vec::new(),
-            waiting: 0,
+            secrets: Secrets::default(),
+            nodes: BTreeMap::new(),
+            on_node_loss: NodeLoss::Replace,
+            fresh: false,
+            gate: GateFigures::default(),
             refuses_template: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
@@ -71,7 +84,22 @@ impl World {
             "refuse-template" => self.refuses_template = rest == "yes",
             "discord" => self.set_discord(rest),
             "pods" => self.set_pods(rest),
-            "delete" => self.children.retain(|child| child.name != rest),
+            "pod" => self.change_pod(rest),
+            "node" => self.change_node(rest),
+            "on-node-loss" => {
+                self.on_node_loss = if rest == "Wait" { NodeLoss::Wait } else { NodeLoss::Replace };
+            }
+            "leader" => self.fresh = rest == "fresh",
+            "breaker" => self.set_breaker(rest),
+            "strangers" => self.gate.strange = rest.parse().unwrap(),
+            "records" => self.change_records(rest),
+            "wait" => self.wait(rest.parse().unwrap()),
+            "delete" => {
+                let secret = self.secrets.delete(rest);
+                let others = self.children.len();
+                self.children.retain(|child| child.name != rest);
+                assert!(secret || self.children.len() < others, "{rest} is not there");
+            }
             "strange" => self.put_strange(rest),
             "full" => self.fill(rest.parse().unwrap()),
             "reconcile" => {}
@@ -85,13 +113,20 @@ impl World {
             let plan = plan(&bot, &observed);
             let applied = self.apply(&plan.steps);
             let outcome = status::outcome(&observed, &plan, &applied);
-            self.status = status::status(&bot, &observed, &plan, &outcome, &self.status);
-            text += &transcript::round(&plan, &self.status);
+            let status = status::status(&bot, &observed, &plan, &outcome, &self.status);
+            let turns = conditions::turns(&self.status.conditions, &status.conditions);
+            self.status = status;
+            text += &transcript::round(&plan, &self.status, &turns);
             if applied.failure.is_some() || plan.steps.iter().all(|step| matches!(step, Step::Try(_))) {
-                return text;
+                return text + &self.told_of_records(verb);
             }
         }
         text + "  does not come to rest\n"
+    }
+
+    fn told_of_records(&self, verb: &str) -> String {
+        let about = matches!(verb, "records" | "delete" | "pods" | "pod").then(|| self.secrets.told());
+        about.filter(|told| !told.is_empty()).map_or_else(String::new, |told| format!("  records {told}\n"))
     }
 
     pub fn bot(&self) -> ShardedBot {
@@ -106,7 +141,11 @@ impl World {
         let map = self.children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours);
         Observed {
             now: self.now,
-            addresses: Addresses { gate: "http://gate".into(), ..Addresses::default() },
+            addresses: Addresses {
+                gate: "http://gate".into(),
+                on_node_loss: self.on_node_loss,
+                ..Addresses::default()
+            },
             token: self.token.clone(),
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
@@ -116,12 +155,11 @@ impl World {
                 serde_json::from_str(map.live["data"]["layouts.json"].as_str().unwrap()).ok()
             }),
             children: self.children.clone(),
+            secrets: self.secrets.seen("mybot", 128),
             pods: self.pods.clone(),
-            gate: self.discord.answer.map(|answer| GateFigures {
-                remaining: answer.remaining,
-                waiting: self.waiting,
-                ..GateFigures::default()
-            }),
+            nodes: self.nodes.clone(),
+            heard: !self.fresh || self.pods.iter().all(|pod| !pod.runs || pod.report.is_some()),
+            gate: self.discord.answer.map(|answer| GateFigures { remaining: answer.remaining, ..self.gate }),
         }
     }
 
@@ -135,6 +173,13 @@ impl World {
                     return applied;
                 }
                 Step::Try(_) => {}
+                Step::Create(object) if object.kind == Kind::Secret => self.secrets.create(object),
+                Step::Patch { secret, operations } => self.secrets.patch(secret, operations),
+                Step::ForceDelete { pod, uid } => {
+                    let before = self.pods.len();
+                    self.pods.retain(|one| (&one.name, &one.uid) != (pod, uid));
+                    assert!(self.pods.len() < before, "{pod} is not there");
+                }
                 Step::Create(object) => {
                     assert!(!self.exists(object.kind, &object.name), "{} is made twice", object.name);
                     self.children.push(kept(object));
@@ -220,7 +265,7 @@ impl World {
             set.unwrap().label(&format!("shard-operator.dev/{label}")).unwrap().parse::<u32>().unwrap()
         };
         let (total, pods) = (of("total"), of("pods"));
-        self.waiting = if words[0] == "waiting" { total } else { 0 };
+        self.gate.waiting = if words[0] == "waiting" { total } else { 0 };
         self.pods.retain(|pod| pod.layout != layout);
         for ordinal in 0..pods {
             let state = if words[0] == "online" { ShardState::Online } else { ShardState::Waiting };
@@ -246,6 +291,10 @@ impl World {
                 ordinal,
                 ready: words[0] == "online",
                 deleting: false,
+                grace_ends: None,
+                runs: words[0] != "start" && words[0] != "failing",
+                node: Some(format!("node-{ordinal}")),
+                silent: Duration::ZERO,
                 trouble: (words[0] == "failing")
                     .then(|| "container bot: ImagePullBackOff no such image".into()),
                 report: (!matches!(words[0], "start" | "failing")).then_some(report),

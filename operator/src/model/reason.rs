@@ -22,7 +22,7 @@ pub enum Reason {
     Paused,
     /// Discord does not answer.
     DiscordUnreachable,
-    /// Other ShardedBots have not been looked at yet.
+    /// Other ShardedBots have not been looked at yet, or the fleet has not been heard yet.
     LookingAround,
     /// Discord has not been asked yet.
     AskingDiscord,
@@ -56,6 +56,8 @@ pub enum Reason {
     ApiServerError,
     /// Some shards are without a connection.
     ShardsOffline,
+    /// The node of some pods does not answer.
+    NodeLost,
     /// An object was missing or edited and was put back.
     PutBack,
     /// Nothing is under way.
@@ -64,6 +66,22 @@ pub enum Reason {
     BudgetLeft,
     /// Only the reserve is left.
     BudgetLow,
+    /// No IDENTIFY is left today.
+    BudgetSpent,
+    /// IDENTIFYs were burned without READY.
+    BreakerOpen,
+    /// IDENTIFYs reach READY.
+    BreakerClosed,
+    /// Somebody else uses the token.
+    TokenShared,
+    /// Nobody else uses the token.
+    TokenExclusive,
+    /// Pods identify by turns, without the gate.
+    OnTurns,
+    /// Pods found themselves cut off and let their shards go.
+    Fenced,
+    /// The pods that report reach the gate.
+    GateReached,
     /// Discord answered lately.
     Answered,
     /// Nothing is known yet.

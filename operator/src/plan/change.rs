@@ -9,11 +9,15 @@ use super::objects::stateful_set::{Arrangement, identity};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
-use crate::names::{IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL};
+use crate::names::{
+    FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
+};
 use shard_contract::REVISION;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
 use shard_contract::names::LAYOUT_LABEL;
+use shard_contract::report::ShardState;
+use shard_contract::turns::TURNS;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub struct SetSeen {
     pub pods: u32,
     /// The contract's revision that its pods were made by.
     pub revision: u32,
+    /// Whose records its layout's shards have.
+    pub family: u32,
+    /// Its layout's turn.
+    pub turn: u32,
     /// What its layout was made from.
     pub identity: String,
     /// Whether it is on its way out.
@@ -36,14 +44,15 @@ impl SetSeen {
     /// A set that is about to be made.
     #[must_use]
     pub fn of(next: Arrangement) -> Self {
-        let Arrangement { number, total, pods, revision } = next;
-        Self { number, total, pods, revision, identity: String::new(), deleting: false }
+        let Arrangement { number, total, pods, revision, family, turn } = next;
+        Self { number, total, pods, revision, family, turn, identity: String::new(), deleting: false }
     }
 
     /// Its arrangement.
     #[must_use]
     pub fn arrangement(&self) -> Arrangement {
-        Arrangement { number: self.number, total: self.total, pods: self.pods, revision: self.revision }
+        let Self { number, total, pods, revision, family, turn, identity: _, deleting: _ } = *self;
+        Arrangement { number, total, pods, revision, family, turn }
     }
 
     /// Whether the spec still asks for what it was made from.
@@ -79,16 +88,26 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number.
+/// The sets among the children, by number. One made before revision 2 has no family and no turn of its own; of one that
+/// lost its labels the document still says them.
 #[must_use]
-pub fn sets(children: &[Child]) -> Vec<SetSeen> {
+pub fn sets(observed: &Observed) -> Vec<SetSeen> {
     let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
-    let mut sets: Vec<_> = children
+    let told = |layout: u32| {
+        let mut told = observed.document.iter().flat_map(|document| &document.layouts);
+        told.find(|told| told.number == layout)
+    };
+    let mut sets: Vec<_> = observed
+        .children
         .iter()
         .filter(|child| child.kind == Kind::StatefulSet && child.ours)
         .filter_map(|child| {
+            let layout = number(child, LAYOUT_LABEL)?;
+            let (family, turn) = (number(child, FAMILY_LABEL), number(child, TURN_LABEL));
             Some(SetSeen {
-                number: number(child, LAYOUT_LABEL)?,
+                number: layout,
+                family: family.or(told(layout).map(|told| told.family)).unwrap_or(0),
+                turn: turn.or(told(layout).map(|told| told.turn)).unwrap_or(layout) % TURNS,
                 total: number(child, TOTAL_LABEL)?,
                 pods: number(child, PODS_LABEL)?,
                 revision: child.annotation(REVISION_ANNOTATION)?.parse().ok()?,
@@ -130,6 +149,22 @@ pub fn change(
         (None, Err(note)) => return keep(Some(note)),
         (None, Ok(total)) => total,
     };
+    let change = wanted_change(spec, sets, observed, total, current.clone());
+    match reason_to_keep(observed, &change, current.as_ref(), total) {
+        Some(note) => keep(Some(note)),
+        None => change,
+    }
+}
+
+/// What to do about layouts to get to this total, as far as spec and budget go.
+fn wanted_change(
+    spec: &Spec,
+    sets: &[SetSeen],
+    observed: &Observed,
+    total: u32,
+    current: Option<SetSeen>,
+) -> Change {
+    let keep = |note| Change::Keep { current: current.clone(), note };
     let pods = pods_for(total, spec.shards_per_pod);
     let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
     let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
@@ -141,7 +176,7 @@ pub fn change(
             Change::Stop { old, next: Some(set.arrangement()), waits_for: left(set.number) }
         };
     }
-    let next = Arrangement { number: next_number(sets, observed), total, pods, revision: REVISION };
+    let next = next(sets, observed, total, pods);
     let idle = sets.is_empty() && left(next.number) == 0;
     if idle && total == 0 {
         return keep(None);
@@ -164,6 +199,49 @@ pub fn change(
         return keep(Some(note));
     }
     Change::Stop { old: sets.to_vec(), next: (total > 0).then_some(next), waits_for: left(next.number) }
+}
+
+/// What forbids to take pods away now, if the change would.
+fn reason_to_keep(
+    observed: &Observed,
+    change: &Change,
+    current: Option<&SetSeen>,
+    total: u32,
+) -> Option<Note> {
+    let Change::Stop { old, .. } = change else { return None };
+    if old.iter().all(|set| set.deleting) {
+        return None;
+    }
+    if !observed.heard {
+        let running = observed.pods.iter().filter(|pod| pod.runs);
+        let heard = running.clone().filter(|pod| pod.report.is_some()).count();
+        return Some(Note::new(
+            Reason::LookingAround,
+            format!(
+                "this operator has just begun to lead and hears the fleet first, for 45 s at most: {heard} of {} pods have reported; then the change goes on",
+                running.count()
+            ),
+        ));
+    }
+    breaker(observed, current?, total)
+}
+
+/// With the breaker open one IDENTIFY at a time is tried: a fleet that serves would be taken down for one that cannot come
+/// up. One that mostly does not serve may be replaced, since that is how a broken image is corrected.
+fn breaker(observed: &Observed, current: &SetSeen, total: u32) -> Option<Note> {
+    let tripped = observed.gate?.breaker.filter(|_| total > 0)?;
+    let reports = observed.pods.iter().filter(|pod| pod.layout == current.number);
+    let shards = reports.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
+    let online = shards.filter(|shard| shard.state == ShardState::Online).count();
+    (online * 2 > current.total as usize).then(|| {
+        Note::new(
+            Reason::BreakerOpen,
+            format!(
+                "the change waits, and layout {} keeps its duty: {} IDENTIFYs in a row did not reach READY, so another fleet would not come up; it goes on when one does; look at the pods' logs, or set spec.shards to 0 to stop the bot first",
+                current.number, tripped.failures
+            ),
+        )
+    })
 }
 
 /// What a running fleet waits for before it is stopped for another.
@@ -195,6 +273,26 @@ fn wait(spec: &Spec, total: u32, answer: Option<&GatewaySeen>) -> Option<Note> {
             ),
         )
     })
+}
+
+/// The next layout. The first has family 0; later ones have the family of the one before when they have its total, else one
+/// of their own. The turn is the lowest that no layout has which may still have pods somewhere.
+fn next(sets: &[SetSeen], observed: &Observed, total: u32, pods: u32) -> Arrangement {
+    let number = next_number(sets, observed);
+    let told = observed.document.iter().flat_map(|document| &document.layouts);
+    let told = told.filter(|layout| layout.role != Role::Standby && layout.number != number);
+    let told = told.map(|layout| (layout.number, layout.total, layout.family, layout.turn));
+    let known: Vec<_> =
+        sets.iter().map(|set| (set.number, set.total, set.family, set.turn)).chain(told).collect();
+    let before = known.iter().max_by_key(|(number, ..)| number);
+    let family = match before {
+        None => 0,
+        Some((_, before, family, _)) if *before == total => *family,
+        Some(_) => number,
+    };
+    let taken = |turn: &u32| known.iter().any(|(_, total, _, of)| *total > 0 && of == turn);
+    let turn = (0..TURNS).find(|turn| !taken(turn)).unwrap_or(number % TURNS);
+    Arrangement { number, total, pods, revision: REVISION, family, turn }
 }
 
 /// One above every number that any trace of an earlier layout names.

@@ -6,6 +6,7 @@
 
 pub mod config_map;
 pub mod disruption;
+pub mod records;
 pub mod rights;
 pub mod service;
 pub mod stateful_set;

@@ -5,7 +5,7 @@
 use crate::model::{Observed, Plan, PodSeen};
 use shard_contract::layout::shards_of;
 use shard_contract::layouts::{Layout, Role};
-use shard_contract::report::{ShardReport, ShardState};
+use shard_contract::report::{Report, ShardReport, ShardState};
 
 /// What status counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Fleet {
     pub refused: Option<(u32, u16)>,
     /// Pods of the layout with duty that do not run, quoted.
     pub troubles: Vec<String>,
+    /// Pods that say that they do not reach the gate and identify by turns.
+    pub on_turns: Vec<String>,
+    /// Pods that say that they found themselves cut off and let their shards go.
+    pub fenced: Vec<String>,
 }
 
 /// One layout counted.
@@ -35,6 +39,16 @@ pub struct Counted {
     pub speaking: u32,
     /// Its shards that are connected, or resuming.
     pub online: u32,
+}
+
+/// Names the first few of many.
+#[must_use]
+pub fn first_of(all: &[String], between: &str) -> String {
+    let first = all.iter().take(3).cloned().collect::<Vec<_>>().join(between);
+    match all.len().saturating_sub(3) {
+        0 => first,
+        more => format!("{first}{between}and {more} more"),
+    }
 }
 
 /// Sums up.
@@ -56,7 +70,13 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
             .filter_map(|pod| pod.report.as_ref())
             .flat_map(|report| &report.shards)
     };
+    let who_says = |says: fn(&Report) -> bool| {
+        let pods = observed.pods.iter().filter(|pod| pod.report.as_ref().is_some_and(says));
+        pods.map(|pod| pod.name.clone()).collect()
+    };
     Fleet {
+        on_turns: who_says(|report| report.on_turns),
+        fenced: who_says(|report| report.fenced),
         pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
         guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
         refused: shards().find_map(|shard| Some((shard.id, shard.fatal_close?))),

@@ -1,14 +1,14 @@
-//! The status and its conditions, built whole. Pure: (spec, observed, plan, applied, before) -> status.
+//! The status, built whole. Pure: (spec, observed, plan, applied, before) -> status.
 //!
-//! Conditions, each with `observedGeneration`: `Available` (every shard connected: what alerts use), `Ready` (available,
-//! spec reached, nothing moving), `Reconciling` and `Stalled` (kstatus), `BudgetAvailable`, `RecommendationFresh`. There is
-//! no phase. Deliberately absent: when it is written.
+//! How things stand is the plan's verdict, or, when objects are as they should be, what the fleet says: the first of a few
+//! causes, in order of how much they explain. There is no phase. Deliberately absent: the conditions' words
+//! ([`super::conditions`]), and when it is written.
 
-use super::fleet::{Counted, Fleet, fleet};
+use super::budget::{Budget, budget, done_at, seconds};
+use super::conditions::{Said, breaker, conditions, fenced};
+use super::fleet::{Counted, Fleet, first_of, fleet};
 use crate::crd::{IdentifiesStatus, LayoutStatus, ShardedBot, ShardedBotStatus};
-use crate::model::{Applied, DiscordProblem, Note, Observed, Plan, Reason, Verdict};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use crate::model::{Applied, Note, Observed, Plan, Reason, Verdict};
 use shard_contract::layouts::Role;
 
 /// How things stand, with the fleet taken into account.
@@ -31,7 +31,8 @@ pub fn outcome(observed: &Observed, plan: &Plan, applied: &Applied) -> Outcome {
     let verdict = match (&applied.failure, &plan.verdict) {
         (Some(failure), _) if failure.stalled => Verdict::Stalled(failure.note.clone()),
         (Some(failure), _) => Verdict::Moving(failure.note.clone()),
-        (None, Verdict::Settled) => of_fleet(&fleet, observed),
+        (None, Verdict::Settled) => of_fleet(&fleet, observed, plan),
+        (None, Verdict::Moving(note)) if note.reason == Reason::Recreating => waits_for(plan, note),
         (None, planned) => planned.clone(),
     };
     let stopped = fleet.active.is_none() && plan.verdict == Verdict::Settled;
@@ -45,8 +46,16 @@ pub fn outcome(observed: &Observed, plan: &Plan, applied: &Applied) -> Outcome {
     Outcome { verdict, ready, available, fleet }
 }
 
+/// A layout whose pods are on a lost node does not stop.
+fn waits_for(plan: &Plan, note: &Note) -> Verdict {
+    Verdict::Moving(plan.node_loss.as_ref().map_or_else(
+        || note.clone(),
+        |lost| Note::new(lost.reason, format!("{}; {}", lost.message, note.message)),
+    ))
+}
+
 /// What the fleet says when the objects are as they should be.
-fn of_fleet(fleet: &Fleet, observed: &Observed) -> Verdict {
+fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
     let Some(active) = &fleet.active else { return Verdict::Settled };
     if let Some((shard, code)) = fleet.refused {
         return Verdict::Stalled(refusal(shard, code));
@@ -54,11 +63,18 @@ fn of_fleet(fleet: &Fleet, observed: &Observed) -> Verdict {
     if active.online == active.layout.total && active.speaking == active.layout.pods {
         return Verdict::Settled;
     }
-    if !fleet.troubles.is_empty() {
-        let quoted = fleet.troubles.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-        let more = fleet.troubles.len().saturating_sub(3);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        return Verdict::Moving(Note::new(Reason::PodsFailing, format!("{quoted}{more}")));
+    let waiting = observed.gate.is_some_and(|gate| gate.waiting > 0);
+    let spent = || budget(observed, plan).as_ref().and_then(Budget::problem).filter(|_| waiting);
+    let quoted = || Note::new(Reason::PodsFailing, first_of(&fleet.troubles, "; "));
+    let cause = plan
+        .node_loss
+        .clone()
+        .or_else(|| fenced(fleet))
+        .or_else(|| breaker(observed))
+        .or_else(spent)
+        .or_else(|| (!fleet.troubles.is_empty()).then(quoted));
+    if let Some(cause) = cause {
+        return Verdict::Moving(cause);
     }
     Verdict::Moving(if active.speaking < active.layout.pods {
         let message = format!(
@@ -75,10 +91,16 @@ fn identifying(active: &Counted, observed: &Observed) -> Note {
     let waiting = observed.gate.map_or(0, |gate| gate.waiting);
     let until =
         done_at(observed).filter(|_| waiting > 0).map(|at| format!(", until about {at}")).unwrap_or_default();
+    let unheard = observed.gate.map_or(0, |gate| gate.on_turns);
+    let clear = if unheard > 0 && waiting > 0 {
+        format!("; the gate keeps clear of the turns of {unheard} pods that it has not heard lately")
+    } else {
+        String::new()
+    };
     Note::new(
         Reason::Identifying,
         format!(
-            "{} of {} shards online; {waiting} wait for their turn to identify{until}",
+            "{} of {} shards online; {waiting} wait for their turn to identify{until}{clear}",
             active.online, active.layout.total
         ),
     )
@@ -138,9 +160,15 @@ pub fn status(
         ready_shards: counted.online,
     });
     let generation = bot.metadata.generation.unwrap_or(0);
+    let said = Said {
+        verdict: &outcome.verdict,
+        ready: &outcome.ready,
+        available: available(outcome),
+        fleet: &outcome.fleet,
+    };
     ShardedBotStatus {
         observed_generation: generation,
-        conditions: conditions(observed, plan, outcome, before, generation),
+        conditions: conditions(observed, plan, &said, before, generation),
         shards: Some(active.map_or(0, |active| active.layout.total)),
         ready_shards: Some(active.map_or(0, |active| active.online)),
         pods: Some(fleet.pods),
@@ -158,123 +186,17 @@ pub fn status(
     }
 }
 
-fn conditions(
-    observed: &Observed,
-    plan: &Plan,
-    outcome: &Outcome,
-    before: &ShardedBotStatus,
-    generation: i64,
-) -> Vec<Condition> {
-    let idle = || Note::new(Reason::Idle, "nothing is under way");
-    let moving = match &outcome.verdict {
-        Verdict::Moving(note) => Some(note.clone()),
-        Verdict::Settled | Verdict::Stalled(_) => None,
-    };
-    let stalled = match &outcome.verdict {
-        Verdict::Stalled(note) => Some(note.clone()),
-        Verdict::Settled | Verdict::Moving(_) => None,
-    };
-    let fine = outcome.verdict == Verdict::Settled && outcome.available;
-    let available = if outcome.available {
-        let message = if outcome.fleet.active.is_none() {
-            "the bot is stopped".to_owned()
-        } else {
-            online(&outcome.fleet)
-        };
-        Note::new(if outcome.fleet.active.is_none() { Reason::Stopped } else { Reason::Online }, message)
-    } else if outcome.ready.reason == Reason::Online {
-        Note::new(Reason::ShardsOffline, "some shards are without a connection")
-    } else {
-        outcome.ready.clone()
-    };
-    let budget = budget(observed, plan);
-    let fresh = recommendation(observed);
-    let known = |value: bool| if value { "True" } else { "False" };
-    let rows = [
-        ("Available", known(outcome.available), available),
-        ("Ready", known(fine), outcome.ready.clone()),
-        ("Reconciling", known(moving.is_some()), moving.unwrap_or_else(idle)),
-        ("Stalled", known(stalled.is_some()), stalled.unwrap_or_else(idle)),
-        ("BudgetAvailable", budget.0, budget.1),
-        ("RecommendationFresh", fresh.0, fresh.1),
-    ];
-    rows.into_iter()
-        .map(|(type_, status, note)| condition(type_, status, &note, before, observed.now, generation))
-        .collect()
-}
-
-fn condition(
-    type_: &str,
-    status: &str,
-    note: &Note,
-    before: &ShardedBotStatus,
-    now: Timestamp,
-    generation: i64,
-) -> Condition {
-    let same = before.conditions.iter().find(|one| one.type_ == type_ && one.status == status);
-    Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: note.reason.as_str().to_owned(),
-        message: note.message.chars().take(2_000).collect(),
-        observed_generation: Some(generation),
-        last_transition_time: same
-            .map_or_else(|| Time(whole_seconds(now)), |one| one.last_transition_time.clone()),
-    }
-}
-
-fn budget(observed: &Observed, plan: &Plan) -> (&'static str, Note) {
-    let Some(answer) = observed.discord.answer else {
-        return (
-            "Unknown",
-            Note::new(Reason::Unknown, "Discord has not yet said how many IDENTIFYs are left"),
-        );
-    };
-    let percent = match plan.gate {
-        crate::model::GateSetting::Open { reserve_percent, .. } => reserve_percent,
-        crate::model::GateSetting::Closed(_) => 0,
-    };
-    let remaining = observed.gate.map_or(answer.remaining, |gate| gate.remaining);
-    let reserve = u64::from(answer.total) * u64::from(percent) / 100;
-    let resets = seconds(answer.resets_at);
-    if u64::from(remaining) > reserve {
-        // No count: it would rewrite the condition at every IDENTIFY, and status.identifies has it.
-        (
-            "True",
-            Note::new(Reason::BudgetLeft, format!("enough of {} daily IDENTIFYs are left", answer.total)),
-        )
-    } else {
-        let message = format!(
-            "{remaining} of {} daily IDENTIFYs are left, of which {reserve} are kept for live shards; full again at {resets}",
-            answer.total
-        );
-        ("False", Note::new(Reason::BudgetLow, message))
-    }
-}
-
-fn recommendation(observed: &Observed) -> (&'static str, Note) {
-    match (&observed.discord.problem, &observed.discord.answer) {
-        (None, Some(answer)) => {
-            ("True", Note::new(Reason::Answered, format!("Discord recommends {} shards", answer.shards)))
+/// Whether every shard is connected, and what is said of it.
+fn available(outcome: &Outcome) -> (bool, Note) {
+    let note = match (outcome.available, &outcome.fleet.active) {
+        (true, None) => Note::new(Reason::Stopped, "the bot is stopped"),
+        (true, Some(_)) => Note::new(Reason::Online, online(&outcome.fleet)),
+        (false, _) if outcome.ready.reason == Reason::Online => {
+            Note::new(Reason::ShardsOffline, "some shards are without a connection")
         }
-        (Some(DiscordProblem::TokenRefused), _) => {
-            ("False", Note::new(Reason::TokenRefused, "Discord refuses the token (401)"))
-        }
-        (Some(DiscordProblem::Unreachable(why)), _) => {
-            ("False", Note::new(Reason::DiscordUnreachable, format!("Discord was asked in vain: {why}")))
-        }
-        (None, None) => ("Unknown", Note::new(Reason::Unknown, "Discord has not been asked yet")),
-    }
-}
-
-/// When the shards that wait now will have had their turn.
-fn done_at(observed: &Observed) -> Option<String> {
-    let waiting = observed.gate?.waiting;
-    let windows = waiting.div_ceil(observed.discord.answer?.max_concurrency.max(1));
-    (windows > 0).then(|| {
-        let after = SignedDuration::from_secs(5 * i64::from(windows));
-        seconds(observed.now.checked_add(after).unwrap_or(observed.now))
-    })
+        (false, _) => outcome.ready.clone(),
+    };
+    (outcome.available, note)
 }
 
 fn role(role: Role) -> &'static str {
@@ -283,12 +205,4 @@ fn role(role: Role) -> &'static str {
         Role::Active => "active",
         Role::Retiring => "retiring",
     }
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-fn seconds(at: Timestamp) -> String {
-    whole_seconds(at).to_string()
 }

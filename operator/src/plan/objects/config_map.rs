@@ -19,7 +19,10 @@ pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
         generation: kept,
         layouts,
         gate: GateAddress { url: observed.addresses.gate.clone() },
-        discord: DiscordAddress { api: observed.addresses.discord.clone(), ..DiscordAddress::default() },
+        discord: DiscordAddress {
+            api: observed.addresses.discord.clone(),
+            time_factor: observed.addresses.time_factor,
+        },
     };
     if before == Some(&document) {
         return document;
@@ -43,6 +46,7 @@ mod tests {
     use super::*;
     use crate::model::{Addresses, DiscordSeen, TokenSeen};
     use k8s_openapi::jiff::Timestamp;
+    use std::collections::BTreeMap;
 
     fn observed(gate: &str, second: i64, document: Option<Layouts>) -> Observed {
         Observed {
@@ -55,7 +59,10 @@ mod tests {
             discord: DiscordSeen::default(),
             children: Vec::new(),
             document,
+            secrets: Vec::new(),
             pods: Vec::new(),
+            nodes: BTreeMap::new(),
+            heard: true,
             gate: None,
         }
     }

@@ -1,19 +1,26 @@
 //! One StatefulSet per layout, and the layout's identity.
 //!
 //! From the user's template to whole pods: what is injected is a function of the contract's revision alone, so that
-//! another version of the operator leaves pods as they are (a golden test holds it still). Environment for what never
-//! changes, two mounted secrets, probes where the template has none. Deliberately absent: the user's security context,
+//! another version of the operator leaves pods as they are (golden tests hold it still). Environment for what never
+//! changes, two mounted secrets, since revision 2 a place for the pod's state, probes where the template has none. Deliberately absent: the user's security context,
 //! which stays as typed, and addresses, which travel in the ConfigMap.
 
 use super::{hash, sealed};
 use crate::model::{Kind, Object};
-use crate::names::{IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL};
+use crate::names::{
+    FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
+};
 use crate::plan::spec::Spec;
 use serde_json::{Map, Value, json};
 use shard_contract::env;
 use shard_contract::names::{GATE_AUDIENCE, LAYOUT_LABEL, stateful_set as set_name};
 
-/// One arrangement: number, total, pods, and the revision that its pods are made by.
+/// The first revision whose pods keep records, in a folder of their own.
+pub const KEEPS_RECORDS: u32 = 2;
+/// Annotation by which an autoscaler may evict a pod although it has a local volume.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
+/// One arrangement: what a layout is, and the revision that its pods are made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrangement {
     /// Its number.
@@ -24,6 +31,18 @@ pub struct Arrangement {
     pub pods: u32,
     /// The contract's revision.
     pub revision: u32,
+    /// Whose records its shards have.
+    pub family: u32,
+    /// Its turn, 0 to 3.
+    pub turn: u32,
+}
+
+impl Arrangement {
+    /// Whether its pods keep records of their sessions.
+    #[must_use]
+    pub const fn keeps_records(self) -> bool {
+        self.revision >= KEEPS_RECORDS
+    }
 }
 
 /// What makes two layouts the same: the user's template, the total, the pods, the restart mark and the revision.
@@ -46,6 +65,10 @@ pub fn stateful_set(spec: &Spec, layout: Arrangement) -> Object {
     let mut labels = owner.layout_labels(layout.number);
     labels.insert(TOTAL_LABEL.into(), layout.total.to_string().into());
     labels.insert(PODS_LABEL.into(), layout.pods.to_string().into());
+    if layout.keeps_records() {
+        labels.insert(FAMILY_LABEL.into(), layout.family.to_string().into());
+        labels.insert(TURN_LABEL.into(), layout.turn.to_string().into());
+    }
     let mut body = owner.head(Kind::StatefulSet, &name, &labels);
     body["metadata"]["annotations"] = json!({
         IDENTITY_ANNOTATION: identity(spec, layout.total, layout.pods, layout.revision),
@@ -72,6 +95,14 @@ fn metadata(spec: &Spec, layout: Arrangement) -> Value {
     annotations
         .entry("kubectl.kubernetes.io/default-container")
         .or_insert_with(|| container_name(spec).unwrap_or_default().into());
+    if layout.keeps_records() {
+        let state = env::INJECTED_VOLUMES[2];
+        let safe = match annotations.get(SAFE_TO_EVICT).and_then(Value::as_str) {
+            Some(users) if !users.is_empty() => format!("{users},{state}"),
+            _ => state.to_owned(),
+        };
+        annotations.insert(SAFE_TO_EVICT.into(), safe.into());
+    }
     json!({ "labels": labels, "annotations": annotations })
 }
 
@@ -95,6 +126,11 @@ fn pod(spec: &Spec, layout: Arrangement) -> Value {
             ] } },
         ]),
     );
+    if layout.keeps_records() {
+        // In memory: it is written with each event, and is to end with the node.
+        let volume = json!({ "medium": "Memory", "sizeLimit": "64Mi" });
+        extend(&mut pod["volumes"], json!([{ "name": env::INJECTED_VOLUMES[2], "emptyDir": volume }]));
+    }
     tolerate_lost_nodes(&mut pod["tolerations"]);
     if pod.get("topologySpreadConstraints").is_none() {
         pod["topologySpreadConstraints"] = json!([{
@@ -131,6 +167,16 @@ fn inject(container: &mut Value, layout: Arrangement) {
             { "name": gate, "mountPath": env::GATE_DIR, "readOnly": true },
         ]),
     );
+    if layout.keeps_records() {
+        extend(
+            &mut container["env"],
+            json!([field(env::POD_UID, "metadata.uid"), field(env::NODE_NAME, "spec.nodeName")]),
+        );
+        extend(
+            &mut container["volumeMounts"],
+            json!([{ "name": env::INJECTED_VOLUMES[2], "mountPath": env::STATE_DIR }]),
+        );
+    }
     let probe =
         |path: &str| json!({ "httpGet": { "path": path, "port": env::HEALTH_PORT }, "periodSeconds": 5 });
     if container.get("readinessProbe").is_none() {

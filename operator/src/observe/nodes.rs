@@ -1,0 +1,72 @@
+//! The nodes of pods that are in doubt: silent for some time, and not ready.
+//!
+//! Read by name, a few in a round: with a healthy cluster none is read at all. A node that cannot be read (nodes are not
+//! namespaced, and the right to read them may have been taken away) is left out, so that nothing is decided by it.
+
+use crate::model::{NodeSeen, NodeState, PodSeen};
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use kube::api::Api;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a pod must be silent for its node to be looked at: three report times.
+const DOUBT: Duration = Duration::from_secs(45);
+/// Nodes read in one round at most.
+const MOST: usize = 16;
+
+/// The nodes that are worth a look.
+pub(super) async fn nodes(client: &Client, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
+    let doubtful = pods.iter().filter(|pod| !pod.ready && pod.report.is_none() && pod.silent >= DOUBT);
+    let names: BTreeSet<&String> = doubtful.filter_map(|pod| pod.node.as_ref()).collect();
+    let api: Api<Node> = Api::all(client.clone());
+    let read = |name: &String| {
+        let (api, name) = (api.clone(), name.clone());
+        async move {
+            let node = match api.get_opt(&name).await {
+                Ok(node) => node,
+                Err(error) => {
+                    tracing::warn!(node = name, %error, "a node cannot be read; its pods are left where they are");
+                    return None;
+                }
+            };
+            Some((name, node.as_ref().map_or(NodeSeen { state: NodeState::Gone, since: None }, seen)))
+        }
+    };
+    let reads: Vec<_> = names.into_iter().take(MOST).map(read).collect();
+    stream::iter(reads).buffer_unordered(4).filter_map(std::future::ready).collect().await
+}
+
+fn seen(node: &Node) -> NodeSeen {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions.into_iter().flatten().find(|one| one.type_ == "Ready");
+    NodeSeen {
+        state: match ready {
+            Some(ready) if ready.status == "Unknown" => NodeState::Unknown,
+            // Without the condition nothing is known against it.
+            Some(_) | None => NodeState::Answers,
+        },
+        since: ready.and_then(|ready| Some(ready.last_transition_time.as_ref()?.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_ready_condition_of_unknown_is_a_lost_node() {
+        let node = |status: &str| {
+            let conditions = json!([
+                { "type": "DiskPressure", "status": "Unknown" },
+                { "type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z" },
+            ]);
+            seen(&serde_json::from_value(json!({ "status": { "conditions": conditions } })).unwrap())
+        };
+        assert_eq!(["True", "False", "Unknown"].map(|status| node(status).is_lost()), [false, false, true]);
+        assert_eq!(node("Unknown").since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert!(!seen(&Node::default()).is_lost());
+    }
+}

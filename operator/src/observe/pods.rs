@@ -1,0 +1,85 @@
+//! The bot's pods: what Kubernetes says of them, and what they last said themselves.
+//!
+//! Listed live, by label; a copy that somebody made for debugging is not one of them. Deliberately absent: what any of it
+//! means.
+
+use crate::context::{Context, Key};
+use crate::model::PodSeen;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use shard_contract::names::{BOT_LABEL, parse_pod, stateful_set};
+use std::time::Duration;
+
+/// The bot's pods, by layout and ordinal.
+pub(super) async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, kube::Error> {
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &key.0);
+    let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
+    let list = api.list(&labelled).await?;
+    let mut pods: Vec<_> = list.into_iter().filter_map(|pod| seen(ctx, key, &pod)).collect();
+    pods.sort_by_key(|pod| (pod.layout, pod.ordinal));
+    Ok(pods)
+}
+
+fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
+    let (name, uid) = (pod.name_any(), pod.uid()?);
+    let (bot, layout, ordinal) = parse_pod(&name)?;
+    // A copy that somebody made for debugging has the labels, but not the owner.
+    let set = stateful_set(bot, layout);
+    let controlled =
+        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.name == set);
+    if bot != key.1 || !controlled {
+        return None;
+    }
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready =
+        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    Some(PodSeen {
+        silent: silent(ctx, key, pod, &name, &uid),
+        runs: matches!(phase, Some("Running" | "Unknown")),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        grace_ends: pod.metadata.deletion_timestamp.as_ref().map(|ends| ends.0),
+        report: ctx.reports.of(&key.0, &name, &uid),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        trouble: trouble(pod),
+        name,
+        uid,
+        layout,
+        ordinal,
+        ready,
+    })
+}
+
+/// How long nothing was heard of a pod. One that this process never heard has been silent since it was started, or since this
+/// process leads: before that, somebody else was told.
+fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duration {
+    ctx.reports.silent_for(&key.0, name, uid).unwrap_or_else(|| {
+        let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+        let age = started.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at.0).unsigned_abs());
+        age.min(ctx.leading_since.elapsed())
+    })
+}
+
+/// What the scheduler or the kubelet says when a pod does not run.
+fn trouble(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let unscheduled =
+        status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    if let Some(condition) = unscheduled {
+        return Some(format!("not scheduled: {}", condition.message.as_deref().unwrap_or("no reason given")));
+    }
+    let containers =
+        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let mut containers = containers;
+    containers.find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref()?;
+        // Every pod passes through these two.
+        (!matches!(reason, "ContainerCreating" | "PodInitializing")).then(|| {
+            let message = waiting.message.as_deref().unwrap_or_default();
+            format!("container {}: {reason} {message}", container.name)
+        })
+    })
+}

@@ -1,0 +1,79 @@
+//! Pods on lost nodes: when they may be taken for gone.
+//!
+//! A pod on a node that does not answer stays bound to it, and its StatefulSet makes no other, until somebody says that
+//! it is gone. The operator says so only when four things come together: the node's Ready condition is Unknown or the node
+//! is gone, the pod's grace is over, its reports have been silent for 90 s (a pod that is cut off has let its shards go
+//! after 30 s), and the operator was told to replace such pods. Deliberately absent: evicting pods, which Kubernetes does.
+
+use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
+use std::time::Duration;
+
+/// How long a pod must be silent before it is taken for gone.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// What is done and said about pods on lost nodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lost {
+    /// Pods to delete by force.
+    pub steps: Vec<Step>,
+    /// Which pods, which node, and what happens next; none when no node is lost.
+    pub note: Option<Note>,
+}
+
+/// Looks for pods on lost nodes.
+#[must_use]
+pub fn lost(observed: &Observed) -> Lost {
+    let on_lost: Vec<_> =
+        observed.pods.iter().filter_map(|pod| Some((pod, node_of(pod, observed)?))).collect();
+    let Some((first, (node, seen))) = on_lost.first() else { return Lost::default() };
+    let steps = on_lost
+        .iter()
+        .filter(|(pod, _)| may_be_replaced(pod, observed))
+        .map(|(pod, _)| Step::ForceDelete { pod: pod.name.clone(), uid: pod.uid.clone() });
+    let how = match (seen.state, seen.since) {
+        (NodeState::Gone, _) => "has been removed".to_owned(),
+        (_, Some(since)) => format!("has not answered since {since}"),
+        (_, None) => "does not answer".to_owned(),
+    };
+    let others = on_lost.len() - 1;
+    let others = if others > 0 { format!(" (and {others} more pods on lost nodes)") } else { String::new() };
+    let message =
+        format!("pod {}{others} is on node {node}, which {how}; {}", first.name, next(first, observed));
+    Lost { steps: steps.collect(), note: Some(Note::new(Reason::NodeLost, message)) }
+}
+
+/// The pod's node, if the pod is silent and the node is lost.
+fn node_of<'a>(pod: &'a PodSeen, observed: &Observed) -> Option<(&'a str, NodeSeen)> {
+    let node = pod.node.as_deref()?;
+    let seen = *observed.nodes.get(node)?;
+    (seen.is_lost() && !pod.ready && pod.report.is_none()).then_some((node, seen))
+}
+
+fn grace_is_over(pod: &PodSeen, observed: &Observed) -> bool {
+    pod.deleting && pod.grace_ends.is_some_and(|ends| ends < observed.now)
+}
+
+fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
+    observed.addresses.on_node_loss == NodeLoss::Replace
+        && observed.heard
+        && grace_is_over(pod, observed)
+        && pod.silent >= SILENCE
+}
+
+/// What happens to the pod next, and the remedy.
+fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
+    let gone = node_of(pod, observed).is_some_and(|(_, node)| node.state == NodeState::Gone);
+    if !pod.deleting && gone {
+        "Kubernetes takes it away in a minute or so; if none of the others has room for it, add a node"
+    } else if !pod.deleting {
+        "Kubernetes takes it away when its tolerationSeconds are over; bring the node back, or delete the Node object if the machine is gone for good"
+    } else if observed.addresses.on_node_loss == NodeLoss::Wait && gone {
+        "--on-node-loss=Wait leaves it there: once you know that the machine is off, delete the pod (kubectl delete pod --force)"
+    } else if observed.addresses.on_node_loss == NodeLoss::Wait {
+        "--on-node-loss=Wait leaves it there: bring the node back, or, once you know that the machine is off, delete the Node object or the pod (kubectl delete pod --force)"
+    } else if may_be_replaced(pod, observed) {
+        "it is deleted by force, so that it is made anew on another node; if none has room, add a node"
+    } else {
+        "it is replaced when its grace is over and nothing has been heard of it for 90 s; bring the node back if you can"
+    }
+}

@@ -1,0 +1,166 @@
+//! The Secrets with the records of sessions: `<bot>-sessions-<k>`, one record per family and shard.
+//!
+//! From the layouts and what was seen of the Secrets to the changes that are due. The operator only says two things of a
+//! record, that it is free and that nobody needs it any more; all else is the pods' word:
+//!
+//! - A Secret that is missing is made, by POST and not by server-side apply, which would own the keys. One that was deleted
+//!   by hand comes back without the records that pods may hold: a pod can add a record, but cannot make a Secret.
+//! - A record that is missing is added as free when no pod may hold it: there is none at the shard's place in any layout
+//!   of the family, or it does not run, or it says that the shard waits, as one does that finds no record. Else it is left to
+//!   its holder, who writes it with its next park or claim. So "free" never contradicts a pod that is connected.
+//! - A record that exists is never written, but for one that nobody can read, which counts as missing.
+//! - Records of a family are removed when no layout, announced ones and those with only terminating pods included, has
+//!   it any more. While a pod's layout is not known, none is removed and none is free.
+//!
+//! Each patch tests the Secret's version first, so that what a pod wrote in between stands. Layouts before revision 2 have
+//! no records. Deliberately absent: sessions, and removing Secrets, which go with the bot.
+
+use super::sealed;
+use super::stateful_set::Arrangement;
+use crate::model::{Kind, Object, Observed, PodSeen, SecretFound, Step};
+use crate::names::Owner;
+use k8s_openapi::ByteString;
+use serde_json::{Map, Value, json};
+use shard_contract::layout::pod_of;
+use shard_contract::names::{record_key, sessions_secret};
+use shard_contract::record::{PER_SECRET, Record};
+use shard_contract::report::ShardState;
+use std::collections::BTreeSet;
+
+/// The key that each Secret has beside its records: without any, it would have no data to add a record to.
+const ABOUT: &str = "about";
+const ABOUT_TEXT: &str = "Who owns which session of the bot. Written by its pods; do not edit.\n";
+
+/// Who needs records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Layouts whose shards must have records.
+    pub wanted: Vec<Arrangement>,
+    /// All layouts that may have pods, these included.
+    pub alive: Vec<Arrangement>,
+    /// The families whose records stay; none while it is not known of every pod which family it has.
+    pub families: Option<BTreeSet<u32>>,
+}
+
+impl Needs {
+    /// Names of the Secrets that must exist, by rising shards.
+    #[must_use]
+    pub fn secrets(&self, owner: &Owner) -> Vec<String> {
+        let totals = self.alive.iter().filter(|layout| layout.keeps_records()).map(|layout| layout.total);
+        secrets(&owner.name, totals.max().unwrap_or(0))
+    }
+}
+
+/// Names of the Secrets for so many shards, by rising shards.
+fn secrets(bot: &str, total: u32) -> Vec<String> {
+    (0..total.div_ceil(PER_SECRET)).map(|index| sessions_secret(bot, index * PER_SECRET)).collect()
+}
+
+/// Which of the bot's Secrets this is.
+fn index_of(bot: &str, secret: &str) -> Option<u32> {
+    secret.strip_prefix(bot)?.strip_prefix("-sessions-")?.parse().ok()
+}
+
+/// What is to be done about the Secrets.
+#[must_use]
+pub fn records(owner: &Owner, needs: &Needs, observed: &Observed) -> Vec<Step> {
+    let needed = needs.secrets(owner);
+    let mut steps = Vec::new();
+    for seen in &observed.secrets {
+        let Some(index) = index_of(&owner.name, &seen.name) else { continue };
+        match &seen.found {
+            None if needed.contains(&seen.name) => {
+                let free = missing(needs, index, None, observed);
+                steps.push(Step::Create(secret(owner, &seen.name, &free)));
+            }
+            Some(found) if found.ours && !found.deleting => {
+                let operations = operations(needs, index, found, observed);
+                if !operations.is_empty() {
+                    steps.push(Step::Patch { secret: seen.name.clone(), operations });
+                }
+            }
+            // `taken` speaks of one that is not ours.
+            None | Some(_) => {}
+        }
+    }
+    steps
+}
+
+/// A Secret as it is made.
+fn secret(owner: &Owner, name: &str, free: &[String]) -> Object {
+    let mut body = owner.head(Kind::Secret, name, &owner.labels());
+    let mut data = Map::from_iter([(ABOUT.to_owned(), base64(ABOUT_TEXT))]);
+    data.extend(free.iter().map(|key| (key.clone(), free_record())));
+    body["type"] = "Opaque".into();
+    body["data"] = Value::Object(data);
+    sealed(Kind::Secret, name.to_owned(), body)
+}
+
+/// The changes that a Secret needs, if it needs any, after the test that it is still what was read.
+fn operations(needs: &Needs, index: u32, found: &SecretFound, observed: &Observed) -> Vec<Value> {
+    let mut changes = Vec::new();
+    if found.bare {
+        changes.push(json!({ "op": "add", "path": "/data", "value": { ABOUT: base64(ABOUT_TEXT) } }));
+    }
+    if let Some(families) = &needs.families {
+        let unneeded = found.records.keys().filter(|(family, _)| !families.contains(family));
+        changes.extend(unneeded.map(|(family, shard)| {
+            json!({ "op": "remove", "path": format!("/data/{}", record_key(*family, *shard)) })
+        }));
+    }
+    changes.extend(
+        missing(needs, index, Some(found), observed)
+            .iter()
+            .map(|key| json!({ "op": "add", "path": format!("/data/{key}"), "value": free_record() })),
+    );
+    if !changes.is_empty() {
+        changes
+            .insert(0, json!({ "op": "test", "path": "/metadata/resourceVersion", "value": found.version }));
+    }
+    changes
+}
+
+/// Keys of the records of one Secret that are missing and surely free.
+fn missing(needs: &Needs, index: u32, found: Option<&SecretFound>, observed: &Observed) -> Vec<String> {
+    if needs.families.is_none() {
+        return Vec::new();
+    }
+    let mut keys = BTreeSet::new();
+    for layout in needs.wanted.iter().filter(|layout| layout.keeps_records()) {
+        let from = index * PER_SECRET;
+        for shard in from..layout.total.min(from + PER_SECRET) {
+            let stands =
+                |found: &SecretFound| found.records.get(&(layout.family, shard)).is_some_and(Option::is_some);
+            if !found.is_some_and(stands) && !may_be_held(needs, observed, layout.family, shard) {
+                keys.insert((layout.family, shard));
+            }
+        }
+    }
+    keys.into_iter().map(|(family, shard)| record_key(family, shard)).collect()
+}
+
+/// Whether some pod may hold this shard's record.
+fn may_be_held(needs: &Needs, observed: &Observed, family: u32, shard: u32) -> bool {
+    let places = needs.alive.iter().filter(|layout| layout.family == family);
+    let mut places =
+        places.filter_map(|layout| Some((layout.number, pod_of(shard, layout.pods, layout.total)?)));
+    places.any(|(number, ordinal)| {
+        let mut there = observed.pods.iter().filter(|pod| (pod.layout, pod.ordinal) == (number, ordinal));
+        there.any(|pod| may_hold(pod, shard))
+    })
+}
+
+fn may_hold(pod: &PodSeen, shard: u32) -> bool {
+    let Some(report) = &pod.report else { return pod.runs };
+    let state = report.shards.iter().find(|one| one.id == shard).map(|one| one.state);
+    report.fenced || state != Some(ShardState::Waiting)
+}
+
+fn free_record() -> Value {
+    // A record without fields that could fail to be written.
+    base64(&serde_json::to_string(&Record::default()).unwrap_or_default())
+}
+
+fn base64(text: &str) -> Value {
+    serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap_or_default()
+}

@@ -1,0 +1,85 @@
+//! What goes wrong in a story's world: pods fall silent, nodes are lost, IDENTIFYs fail, records are torn.
+
+use super::World;
+use jiff::SignedDuration;
+use shard_contract::report::ShardState;
+use shard_operator::model::{NodeSeen, NodeState, Tripped};
+use std::time::Duration;
+
+impl World {
+    /// `NAME deleted`, `NAME silent`, `NAME on-turns`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
+    pub(super) fn change_pod(&mut self, what: &str) {
+        let words: Vec<_> = what.split(' ').collect();
+        let grace_ends = self.now.checked_add(SignedDuration::from_secs(30)).unwrap();
+        let pod = self.pods.iter_mut().find(|pod| pod.name == words[0]).unwrap();
+        let mut report = pod.report.clone().unwrap_or_default();
+        match words[1] {
+            "deleted" => {
+                pod.deleting = true;
+                pod.grace_ends = Some(grace_ends);
+                return;
+            }
+            "silent" => {
+                pod.ready = false;
+                pod.report = None;
+                return;
+            }
+            "new" => words[2].clone_into(&mut pod.uid),
+            "on-turns" => report.on_turns = true,
+            "fenced" => report.fenced = true,
+            "online" | "waiting" => {}
+            other => panic!("{other}: not something that becomes of a pod"),
+        }
+        let state =
+            if matches!(words[1], "online" | "on-turns") { ShardState::Online } else { ShardState::Waiting };
+        report.shards.iter_mut().for_each(|shard| shard.state = state);
+        if words[1] == "online" {
+            (report.on_turns, report.fenced) = (false, false);
+        }
+        pod.ready = state == ShardState::Online;
+        (pod.report, pod.silent) = (Some(report), Duration::ZERO);
+    }
+
+    /// `NAME lost`, `NAME gone`, `NAME back`.
+    pub(super) fn change_node(&mut self, what: &str) {
+        let (name, how) = what.split_once(' ').unwrap();
+        let state = match how {
+            "lost" => NodeState::Unknown,
+            "gone" => NodeState::Gone,
+            _ => NodeState::Answers,
+        };
+        let since = (state != NodeState::Gone).then_some(self.now);
+        self.nodes.insert(name.to_owned(), NodeSeen { state, since });
+    }
+
+    /// `N SECONDS`: so many failures, and the next probe; `closed`.
+    pub(super) fn set_breaker(&mut self, what: &str) {
+        self.gate.breaker = what.split_once(' ').map(|(failures, seconds)| Tripped {
+            failures: failures.parse().unwrap(),
+            next_probe_seconds: seconds.parse().unwrap(),
+        });
+    }
+
+    /// `held FAMILY N`: the first N shards; `torn KEY`; `forget KEY`; `empty SECRET`.
+    pub(super) fn change_records(&mut self, what: &str) {
+        let words: Vec<_> = what.split(' ').collect();
+        match words[0] {
+            "held" => {
+                let shards: u32 = words[2].parse().unwrap();
+                for shard in 0..shards {
+                    self.secrets.write("mybot", &format!("{}.{shard}", words[1]), Some("pod"));
+                }
+            }
+            "torn" => self.secrets.write("mybot", words[1], None),
+            "forget" => self.secrets.forget("mybot", words[1]),
+            "empty" => self.secrets.empty(words[1]),
+            other => panic!("{other}: not something that becomes of records"),
+        }
+    }
+
+    pub(super) fn wait(&mut self, seconds: u32) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(seconds.into())).unwrap();
+        let silent = self.pods.iter_mut().filter(|pod| pod.report.is_none());
+        silent.for_each(|pod| pod.silent += Duration::from_secs(seconds.into()));
+    }
+}
