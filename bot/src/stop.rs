@@ -56,9 +56,10 @@ pub(crate) async fn close(shards: &mut JoinSet<()>, deadline: Instant) {
 pub(crate) async fn park(records: Option<&Records>, deadline: Instant) {
     let Some(records) = records else { return };
     let begun = Instant::now();
-    match timeout_at(deadline - BEFORE_DEADLINE, records.park()).await {
-        Ok(()) => tracing::info!(after = ?begun.elapsed(), "sessions are parked for the next owner"),
-        Err(_) => tracing::error!("the API server did not take the sessions; the next owner must IDENTIFY"),
+    if timeout_at(deadline - BEFORE_DEADLINE, records.park()).await.is_ok() {
+        tracing::info!(after = ?begun.elapsed(), "sessions are parked for the next owner");
+    } else {
+        tracing::error!("the API server did not take the sessions; the next owner must IDENTIFY");
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) enum Goal {
 
 /// What a row comes to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time, and is taken apart at once")]
 pub(super) enum Next {
     Nothing,
     Write(Planned),

@@ -27,7 +27,7 @@ impl Disk {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// The next event comes, after so many sequences that mean nothing.
     Receive { left_out: u64, handled: bool },
@@ -108,7 +108,9 @@ impl World {
         self.window.replay();
         let from = self.window.resume_at() + 1;
         let missed: Vec<u64> = self.events.range(from..).map(|(at, _)| *at).collect();
-        missed.into_iter().for_each(|sequence| self.take(sequence));
+        for sequence in missed {
+            self.take(sequence);
+        }
     }
 
     fn step(&mut self, step: Step) {
