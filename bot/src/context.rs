@@ -19,6 +19,7 @@ pub struct Context {
     pub(crate) discord: Arc<Discord>,
     pub(crate) status: Arc<Status>,
     pub(crate) shard: u32,
+    pub(crate) again: bool,
 }
 
 impl Context {
@@ -41,6 +42,14 @@ impl Context {
     /// The shard that received the event.
     pub const fn shard(&self) -> u32 {
         self.shard
+    }
+
+    /// Whether this event may have been handled before: the process that had begun to handle it crashed before it was
+    /// done, and nobody knows how far it came. Replies of commands are not said twice even then (Discord is asked to return
+    /// the earlier one). Whatever else the handler does once more should be harmless, or looked up first: has that row been
+    /// written, has that role been given? Where neither is possible, leaving it is for the author to choose.
+    pub const fn again(&self) -> bool {
+        self.again
     }
 
     /// The number Discord routes by, over all pods.

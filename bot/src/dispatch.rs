@@ -2,8 +2,8 @@
 //!
 //! One loop takes events from the shards' channel while there is room; with none, the channel fills and the shards
 //! hold back ([`crate::shard::inbox`]). Only a layout with the role `active` handles events. Guarantees: after the
-//! stop nothing is begun; what was begun may finish until the deadline. Caveat: events of one shard begin in order,
-//! but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
+//! stop nothing is begun; what was begun may finish until the deadline; each event's begin and end is noted
+//! ([`crate::progress`]) around all that handles it. Caveat: events of one shard begin in order, but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
 
 use std::{error::Error as StdError, sync::Arc};
 
@@ -21,6 +21,7 @@ use crate::{
     command::{CommandError, Input, Reply},
     context::Context,
     metrics::Counters,
+    progress::Ticket,
     registry::{AnyCommand, Asked, Registry},
     reply::{self, Brake, To},
     shard::inbox::Envelope,
@@ -97,26 +98,40 @@ impl Dispatch {
             not_begun += 1;
         }
         if not_begun > 0 {
-            tracing::warn!(not_begun, "events that were received were not begun, because the pod stops");
+            tracing::info!(
+                not_begun,
+                "events were received and not begun; who resumes their sessions gets them again"
+            );
         }
         running
     }
 
-    fn begin(&self, Envelope { shard, sequence, event }: Envelope, tasks: &mut JoinSet<()>) {
+    fn begin(&self, Envelope { shard, event, mut ticket }: Envelope, tasks: &mut JoinSet<()>) {
         if *self.role.borrow() != Some(Role::Active) {
             self.counters.without_duty.inc();
+            return ticket.pass();
+        }
+        let command = self.read_command(&event);
+        if command.is_none() && self.handlers.on_event.is_none() {
+            return ticket.pass();
+        }
+        if !ticket.begin() {
             return;
         }
-        let context = Context { shard, ..self.context.clone() };
-        if let Event::MessageCreate(message) = &event
-            && !message.author.bot
-        {
-            self.begin_command(message, &context, tasks);
+        let (again, sequence) = (ticket.again(), ticket.sequence());
+        if again {
+            self.context.status.update(shard, |row| row.again += 1);
+        }
+        let context = Context { shard, again, ..self.context.clone() };
+        let ticket = Arc::new(ticket);
+        if let Some((message, asked)) = command {
+            self.begin_command(message, asked, &context, Arc::clone(&ticket), tasks);
         }
         if let Some(handler) = &self.handlers.on_event {
             let (handler, counters) = (Arc::clone(handler), self.counters.clone());
             let kind = event.kind();
             tasks.spawn(async move {
+                let _until_it_ended = ticket;
                 if let Err(error) = handler(event, context).await {
                     counters.handler_errors.inc();
                     tracing::error!(shard, sequence, ?kind, error = %chain(&*error), "the event handler failed");
@@ -125,10 +140,22 @@ impl Dispatch {
         }
     }
 
-    fn begin_command(&self, message: &Message, context: &Context, tasks: &mut JoinSet<()>) {
-        let Some(asked) = self.handlers.registry.read(&self.handlers.prefix, &message.content) else {
-            return;
-        };
+    /// The command that a message is, if it is one.
+    fn read_command<'a>(&self, event: &'a Event) -> Option<(&'a Message, Asked)> {
+        let Event::MessageCreate(message) = event else { return None };
+        let asked = self.handlers.registry.read(&self.handlers.prefix, &message.content);
+        let message: &Message = message;
+        asked.filter(|_| !message.author.bot).map(|asked| (message, asked))
+    }
+
+    fn begin_command(
+        &self,
+        message: &Message,
+        asked: Asked,
+        context: &Context,
+        ticket: Arc<Ticket>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let answering = Answering {
             context: context.clone(),
             counters: self.counters.clone(),
@@ -141,6 +168,7 @@ impl Dispatch {
                 let answer = Ok(Reply::Text(answer));
                 tasks.spawn(async move {
                     answering.send(&name, answer).await;
+                    drop(ticket);
                 });
             }
             Asked::Command(command, values) => {
@@ -150,7 +178,10 @@ impl Dispatch {
                     channel: message.channel_id,
                     guild: message.guild_id,
                 };
-                tasks.spawn(answering.run(command, input));
+                tasks.spawn(async move {
+                    answering.run(command, input).await;
+                    drop(ticket);
+                });
             }
         }
     }

@@ -44,7 +44,15 @@
 //! }
 //! ```
 //!
-//! Deliberately absent so far: sessions that outlive the process, hand-overs between layouts, slash commands.
+//! # What happens to events when a pod goes
+//!
+//! In a pod, sessions outlive the process. An orderly stop (SIGTERM, a drained node) begins nothing more, gives the sessions
+//! away at once, so that the next pod resumes them and gets what was received and not begun, and then lets handlers and
+//! jobs run until the deadline ([`Bot::stop_within`]). **What still runs at the deadline is not repeated.** After a crash the
+//! restarted container resumes: what was begun and did not end is handled again, and [`Context::again`] says so. When
+//! Discord ends a session, or the whole node is lost, what it had not delivered is lost. A local run keeps nothing.
+//!
+//! Deliberately absent so far: hand-overs between layouts, slash commands.
 
 // From the start of the process to the first connection.
 mod bot;
@@ -59,6 +67,10 @@ mod discord;
 mod gate;
 mod operator;
 mod shard;
+
+// Sessions that outlive the process.
+mod progress;
+mod records;
 
 // What events lead to.
 mod command;

@@ -3,8 +3,10 @@
 //! From a [`Reply`] to REST calls through twilight. Discord's 429s are waited for where twilight knows whose limit it
 //! is; where not, it would try again at once and without end, so a request is sent at most three times, and then all
 //! replies of the pod wait for a moment that doubles ([`Brake`]). An answer that cannot be sent in half a minute is
-//! given up, logged and counted by the caller. Deliberately absent: a second try after a timeout, which could say a
-//! thing twice.
+//! given up, logged and counted by the caller. Each carries its message's id as nonce, so that an event that is handled
+//! again after a crash gets the earlier answer back instead of a second one
+//! (<https://docs.discord.com/developers/resources/message#create-message>). Deliberately absent: a second try after a
+//! timeout, which could say a thing twice.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -110,16 +112,34 @@ async fn create(
     text: &str,
 ) -> Result<Response<Message>, ReplyError> {
     let text = cut(text);
+    let once = context.again().then(|| said_once(message, text));
     held(brake, || {
-        context
-            .http()
-            .create_message(channel)
-            .reply(message)
-            .fail_if_not_exists(false)
-            .content(text)
-            .into_future()
+        let http = context.http();
+        let reply = http.create_message(channel);
+        match &once {
+            // twilight's own fields are left out with it, and it knows no `enforce_nonce`.
+            Some(payload) => reply.payload_json(payload).into_future(),
+            None => reply
+                .reply(message)
+                .fail_if_not_exists(false)
+                .nonce(message.get())
+                .content(text)
+                .into_future(),
+        }
     })
     .await
+}
+
+/// A reply that Discord is to send only if it has not sent it in the last minutes.
+fn said_once(message: Id<MessageMarker>, text: &str) -> Vec<u8> {
+    let body = serde_json::json!({
+        "content": text,
+        "message_reference": { "message_id": message, "fail_if_not_exists": false },
+        "allowed_mentions": { "parse": [] },
+        "nonce": message.get(),
+        "enforce_nonce": true,
+    });
+    body.to_string().into_bytes()
 }
 
 async fn edit(context: &Context, brake: &Brake, ours: &Message, text: &str) -> Result<(), ReplyError> {

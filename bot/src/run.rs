@@ -4,11 +4,14 @@
 //! run one made up from the environment, so that everything after it is the same. Then gate, dispatch and one task a
 //! shard; and at the end the orderly stop. Deliberately absent: what the parts do.
 
-use std::{sync::Arc, time::Duration};
+mod local;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use shard_contract::{
     env,
-    layouts::{DiscordAddress, Layout, Layouts, Role},
+    layouts::{Layouts, Role},
+    record::Owner,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -16,10 +19,11 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use twilight_gateway::{EventTypeFlags, Intents, ShardId, queue::InMemoryQueue};
+use twilight_gateway::{EventTypeFlags, Intents, ShardId};
 
+use self::local::connect_local;
 use crate::{
-    config::{Config, Local, Place, Pod},
+    config::{Config, Place, Pod},
     context::Context,
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
@@ -30,6 +34,8 @@ use crate::{
     layouts,
     metrics::{Counters, Metrics},
     operator::Operator,
+    progress::Progress,
+    records::{Me, Records, Source},
     reply::Brake,
     report::Reporter,
     shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
@@ -129,58 +135,61 @@ impl Parts {
     /// Learns where everything is.
     async fn connect(&self, bot: &Setup) -> Result<Connected, Error> {
         match &bot.config.place {
-            Place::Pod(pod) => self.connect_pod(pod).await,
+            Place::Pod(pod) => self.connect_pod(pod, bot.intents).await,
             Place::Local(local) => connect_local(local, bot.config.total).await,
         }
     }
 
-    async fn connect_pod(&self, pod: &Pod) -> Result<Connected, Error> {
+    async fn connect_pod(&self, pod: &Pod, intents: Intents) -> Result<Connected, Error> {
         let client = kube::Client::try_default().await.map_err(Error::Kubernetes)?;
-        let layouts = layouts::follow(client, pod).await;
+        let layouts = layouts::follow(client.clone(), pod).await;
         let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
         let (status, jobs) = (Arc::clone(&self.status), self.jobs.clone());
         tokio::spawn(Reporter { operator: operator.clone(), layout: pod.layout, status, jobs }.run());
         let token = TokenSource::File(env::TOKEN_FILE.into());
+        let (_, fenced) = watch::channel(false);
+        let records = source(client, pod, intents, layouts.clone()).await;
         Ok(Connected {
             discord: Arc::new(Discord::new(token.clone(), layouts.clone())?),
             token,
             role: layouts::follow_role(layouts, pod.layout),
             gate: Gate::of(operator, pod.layout),
+            records,
+            fenced,
             refusal_ends: false,
         })
     }
 }
 
-/// A local run's layout is this number.
-const LOCAL_LAYOUT: u32 = 1;
-
-async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
-    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active, family: 0, turn: 0 };
-    let document = Layouts {
-        generation: 1,
-        layouts: vec![only],
-        discord: DiscordAddress { api: local.api.clone(), ..DiscordAddress::default() },
-        ..Layouts::default()
-    };
-    let (sender, layouts) = watch::channel(document);
-    let token = TokenSource::Given(local.token.clone());
-    let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
-    let limit = discord.limits().await?.session_start_limit;
-    if limit.remaining < total {
-        let hours = Duration::from_millis(limit.reset_after).as_secs_f64() / 3_600.0;
-        return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
+/// Where the pod's records are; none for a pod of revision 1, which cannot say who it is.
+async fn source(
+    client: kube::Client,
+    pod: &Pod,
+    intents: Intents,
+    mut layouts: watch::Receiver<Layouts>,
+) -> Option<Source> {
+    if pod.uid.is_empty() {
+        tracing::warn!(
+            variable = env::POD_UID,
+            "not set, as in layouts of older versions: sessions end with the process"
+        );
+        return None;
     }
-    // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
-    let queue = InMemoryQueue::new(
-        limit.max_concurrency.max(1),
-        limit.remaining,
-        Duration::from_millis(limit.reset_after),
-        limit.total.max(limit.remaining),
-    );
-    let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
-    // Nothing changes in a local run, and nobody is told that the document is gone.
-    tokio::spawn(async move { sender.closed().await });
-    Ok(Connected { discord, token, role, gate: Gate::Local(Arc::new(queue)), refusal_ends: true })
+    let of = |document: &Layouts| {
+        document.layouts.iter().find(|layout| layout.number == pod.layout).map(|layout| layout.family)
+    };
+    if of(&layouts.borrow_and_update()).is_none() {
+        tracing::info!(layout = pod.layout, "waiting until the layouts document names this layout");
+    }
+    let family = of(&*layouts.wait_for(|document| of(document).is_some()).await.ok()?)?;
+    Some(Source {
+        client,
+        namespace: pod.namespace.clone(),
+        bot: pod.bot.clone(),
+        family,
+        me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
+        layouts,
+    })
 }
 
 /// What is known once everything outside is found.
@@ -189,6 +198,10 @@ struct Connected {
     token: TokenSource,
     role: watch::Receiver<Option<Role>>,
     gate: Gate,
+    /// None: sessions end with the process.
+    records: Option<Source>,
+    /// Whether the pod is cut off and must let its shards go.
+    fenced: watch::Receiver<bool>,
     /// Whether a refusal by Discord ends the process: a person waits for the answer in a local run, while a pod's
     /// restart would only cost IDENTIFYs.
     refusal_ends: bool,
@@ -197,6 +210,8 @@ struct Connected {
 /// The running bot.
 struct Running {
     shards: JoinSet<()>,
+    progress: BTreeMap<u32, Arc<Progress>>,
+    records: Option<Records>,
     dispatch: tokio::task::JoinHandle<dispatch::Running>,
     refused: mpsc::UnboundedReceiver<Refused>,
 }
@@ -212,6 +227,7 @@ impl Connected {
                 discord: Arc::clone(&self.discord),
                 status: Arc::clone(&parts.status),
                 shard: bot.config.shards.start,
+                again: false,
             },
             role: self.role.clone(),
             counters: parts.counters.clone(),
@@ -219,27 +235,44 @@ impl Connected {
             brake: Arc::new(Brake::default()),
         };
         tokio::spawn(Arc::clone(&self.discord).keep_current());
+        let progress = progress(&bot.config, self.records.as_ref());
+        let records = self.records.map(|source| Records::begin(&source, &progress));
         let around = Surroundings {
             connector: Arc::new(Connector::new(bot.intents, self.token, self.discord)),
             gate: self.gate,
             status: Arc::clone(&parts.status),
             role: self.role,
             wanted,
+            records: records.clone(),
+            fenced: self.fenced,
             stop: parts.stop.clone(),
         };
         let (say_refused, refused) = mpsc::unbounded_channel();
         let mut shards = JoinSet::new();
-        for id in bot.config.shards {
-            let id = ShardId::new(id, bot.config.total);
+        for (id, progress) in &progress {
+            let id = ShardId::new(*id, bot.config.total);
             let say_refused = self.refusal_ends.then(|| say_refused.clone());
-            shards.spawn(keep_shard(id, around.clone(), to_dispatch.clone(), say_refused));
+            let progress = Arc::clone(progress);
+            shards.spawn(keep_shard(id, around.clone(), progress, to_dispatch.clone(), say_refused));
         }
         // A pod that is refused goes on, so that the channel must not close.
         if !self.refusal_ends {
             shards.spawn(hold(say_refused, parts.stop.clone()));
         }
-        Running { shards, dispatch: tokio::spawn(dispatch.run(events, parts.stop.clone())), refused }
+        let dispatch = tokio::spawn(dispatch.run(events, parts.stop.clone()));
+        Running { shards, progress, records, dispatch, refused }
     }
+}
+
+/// How far each shard is, as an earlier process of this pod left it.
+fn progress(config: &Config, records: Option<&Source>) -> BTreeMap<u32, Arc<Progress>> {
+    let of = |shard| match records {
+        Some(Source { family, me, .. }) => {
+            Progress::kept(env::STATE_DIR.as_ref(), *family, shard, &me.owner.pod_uid)
+        }
+        None => Progress::unkept(shard),
+    };
+    config.shards.clone().map(|shard| (shard, of(shard))).collect()
 }
 
 /// Which events are parsed.
@@ -253,17 +286,18 @@ fn wanted(handlers: &Handlers) -> EventTypeFlags {
     }
 }
 
-/// Keeps one shard's task alive: one that panics is begun anew, without its session.
+/// Keeps one shard's task alive: one that panics is begun anew, where its progress says.
 async fn keep_shard(
     id: ShardId,
     around: Surroundings,
+    progress: Arc<Progress>,
     to_dispatch: mpsc::Sender<inbox::Envelope>,
     say_refused: Option<mpsc::UnboundedSender<Refused>>,
 ) {
     const AFTER_PANIC: Duration = Duration::from_secs(5);
     loop {
         let inbox = inbox::Inbox::new(to_dispatch.clone(), inbox::HELD);
-        match tokio::spawn(ShardTask::new(id, around.clone(), inbox).run()).await {
+        match tokio::spawn(ShardTask::new(id, around.clone(), Arc::clone(&progress), inbox).run()).await {
             Ok(Ok(())) => return,
             Ok(Err(refused)) => {
                 if let Some(say_refused) = say_refused {
@@ -290,17 +324,16 @@ impl Running {
     /// The orderly stop.
     async fn end(mut self, parts: &Parts, deadline: Instant, signals: &mut Signals) {
         parts.stop.cancel();
-        let closing = async { while self.shards.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(deadline, closing).await.is_err() {
-            tracing::warn!(
-                left = self.shards.len(),
-                "shards did not close in time, dropping their connections"
-            );
-        }
-        tracing::info!(shards = parts.status.all().len(), "shards closed");
-        match self.dispatch.await {
-            Ok(running) => stop::drain(running, &parts.jobs, deadline, signals).await,
-            Err(error) => tracing::error!(%error, "dispatch had ended"),
-        }
+        // From here on nothing begins, so that what the records say of it stays true.
+        self.progress.values().for_each(|progress| progress.close());
+        stop::close(&mut self.shards, deadline).await;
+        let parking = stop::park(self.records.as_ref(), deadline);
+        let draining = async {
+            match self.dispatch.await {
+                Ok(running) => stop::drain(running, &parts.jobs, deadline, signals).await,
+                Err(error) => tracing::error!(%error, "dispatch had ended"),
+            }
+        };
+        tokio::join!(parking, draining);
     }
 }

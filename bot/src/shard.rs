@@ -1,19 +1,23 @@
 //! One task a shard: keeps it connected, keeps its session, passes its events on.
 //!
 //! ```text
+//! take up: own the record, resume where its session was left
+//!      v
 //! between connections: wait, read the token, build a Link  ->  during one: frame -> guilds, state -> Inbox -> dispatch
-//!            ^                                                      |
-//!            +------------- Reconnect: how long, with the session? -+
+//!      ^                                                            |
+//!      +------------------- Reconnect: how long, with the session? -+
 //! ```
 //!
 //! Each twilight `Shard` serves one connection ([`link`]); what follows its end is decided by [`reconnect`], since
 //! twilight itself tries again without a pause once a connection opens. A full [`inbox`] never stops heartbeats.
 //! Guarantees: no IDENTIFY without a grant; a close code that forbids a new try ends the shard (after 4004 it begins
-//! again with another token); on stop the connection closes with 4000, so that the session stays resumable.
-//! Deliberately absent: sessions that outlive the process.
+//! again with another token); on stop the connection closes with 4000, so that the session stays resumable; while the pod
+//! is cut off, or once its record is another pod's, the shard is closed and nothing of it begins ([`ownership`]).
+//! Deliberately absent: how records and progress are kept ([`crate::records`], [`crate::progress`]).
 
 mod connector;
 mod link;
+mod ownership;
 mod reconnect;
 mod refusal;
 mod slot;
@@ -36,7 +40,9 @@ use self::{
     link::{Ended, Link, Seen},
     reconnect::{Next, Reconnect},
 };
-use crate::{backoff::spread, gate::Gate, status::Status, trouble::Trouble};
+use crate::{
+    backoff::spread, gate::Gate, progress::Progress, records::Records, status::Status, trouble::Trouble,
+};
 
 /// What every shard's task of the pod shares.
 #[derive(Clone)]
@@ -47,6 +53,10 @@ pub(crate) struct Surroundings {
     pub(crate) role: watch::Receiver<Option<Role>>,
     /// Which events are parsed; the rest is counted and dropped.
     pub(crate) wanted: EventTypeFlags,
+    /// None: this process alone decides, as in a local run.
+    pub(crate) records: Option<Records>,
+    /// Whether the pod is cut off from everybody and may have been replaced.
+    pub(crate) fenced: watch::Receiver<bool>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -71,6 +81,9 @@ pub(crate) struct ShardTask {
     inbox: Inbox,
     guilds: Guilds,
     kept: Option<Kept>,
+    progress: Arc<Progress>,
+    /// Whether users were served before, as far as the record knows.
+    live: bool,
     unreachable: bool,
     ended: Option<Discriminant<Ended>>,
     reconnect: Reconnect,
@@ -78,13 +91,15 @@ pub(crate) struct ShardTask {
 }
 
 impl ShardTask {
-    pub(crate) fn new(id: ShardId, around: Surroundings, inbox: Inbox) -> Self {
+    pub(crate) fn new(id: ShardId, around: Surroundings, progress: Arc<Progress>, inbox: Inbox) -> Self {
         Self {
             id,
             around,
             inbox,
             guilds: Guilds::default(),
             kept: None,
+            progress,
+            live: false,
             unreachable: false,
             ended: None,
             reconnect: Reconnect::default(),
@@ -94,17 +109,23 @@ impl ShardTask {
 
     /// Keeps the shard connected until the pod stops. An error: Discord refused it for good.
     pub(crate) async fn run(mut self) -> Result<(), Refused> {
+        self.take_up(true).await;
         loop {
             let ended = self.connect().await;
             if self.around.stop.is_cancelled() {
                 return Ok(());
+            }
+            if ended == Ended::TakenAway || !self.is_owner_after(&ended).await {
+                tracing::info!(shard = self.id.number(), "closed: cut off, or another pod owns the shard");
+                self.take_up(false).await;
+                continue;
             }
             let next = self.reconnect.after(&ended, Instant::now());
             self.say(ended, next);
             match next {
                 Next::Again { wait, keep_session } => {
                     if !keep_session {
-                        self.kept = None;
+                        self.forget_session();
                     }
                     self.pause(spread(wait)).await;
                 }
@@ -127,9 +148,11 @@ impl ShardTask {
     async fn connect(&mut self) -> Ended {
         self.enter(if self.kept.is_some() { ShardState::Resuming } else { ShardState::Waiting });
         let stop = self.around.stop.clone();
+        let taken_away = self.taken_away();
         let opening = self.around.connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());
         let mut link = tokio::select! {
             () = stop.cancelled() => return Ended::Stopped,
+            () = taken_away => return Ended::TakenAway,
             opened = opening => match opened {
                 Ok(link) => link,
                 Err(error) => {
@@ -140,6 +163,9 @@ impl ShardTask {
         };
         let ended = self.follow(&mut link).await;
         self.kept = link.session();
+        if self.kept.is_none() {
+            self.forget_session();
+        }
         self.unreachable = matches!(ended, Ended::NotConnected | Ended::NoHello);
         ended
     }
@@ -148,9 +174,9 @@ impl ShardTask {
     fn asker(&self) -> link::Asker {
         let (gate, status, role) =
             (self.around.gate.clone(), Arc::clone(&self.around.status), self.around.role.clone());
-        let id = self.id.number();
+        let (id, live) = (self.id.number(), self.live);
         Box::new(move || {
-            let was_online = status.of(id).is_some_and(|shard| shard.was_online);
+            let was_online = live || status.of(id).is_some_and(|shard| shard.was_online);
             let why = match *role.borrow() {
                 _ if was_online => Why::Live,
                 Some(Role::Active) => Why::Active,
@@ -163,6 +189,8 @@ impl ShardTask {
     /// Follows one connection until it ends.
     async fn follow(&mut self, link: &mut Link) -> Ended {
         let stop = self.around.stop.clone();
+        let mut taken_away = std::pin::pin!(self.taken_away());
+        let mut taken = false;
         loop {
             let reading = self.inbox.may_read() || link.is_closing();
             let pause = self.inbox.read_again_at();
@@ -173,10 +201,18 @@ impl ShardTask {
                         return Ended::Stopped;
                     }
                 }
+                () = &mut taken_away, if !taken => {
+                    taken = true;
+                    self.progress.close();
+                    if !link.is_closing() && !link.close() {
+                        return Ended::TakenAway;
+                    }
+                }
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
                 seen = link.next(), if reading => match seen {
                     Seen::Text(text) => self.read(link, text),
                     Seen::Identified => self.identified(),
+                    Seen::Ended(_) if taken => return Ended::TakenAway,
                     Seen::Ended(ended) => return ended,
                 },
                 () = tokio::time::sleep_until(pause), if !reading => self.inbox.read_on(),
@@ -200,18 +236,27 @@ impl ShardTask {
                 return self.around.status.update(shard, |row| row.latency = link.latency());
             }
             Ok(Some(_)) => return,
-            Ok(None) => return self.around.status.update(shard, |row| row.events += 1),
+            Ok(None) => return self.skip(link),
             Err(error) => {
                 // Its text could say what users wrote, so it stays out of the log.
                 tracing::warn!(shard, kind = error_kind(&error), "skipped a frame that twilight cannot read");
-                return self.around.status.update(shard, |row| row.events += 1);
+                return self.skip(link);
             }
         };
         self.note(link, &event);
+        let Some(ticket) = self.progress.receive(sequence) else { return };
         if self.around.stop.is_cancelled() {
             self.inbox.not_begun();
-        } else if !self.inbox.offer(Envelope { shard, sequence, event }) {
+        } else if !self.inbox.offer(Envelope { shard, event, ticket }) {
             self.around.status.update(shard, |row| row.dropped += 1);
+        }
+    }
+
+    /// A frame came that nobody wants, or nobody can read.
+    fn skip(&self, link: &Link) {
+        self.around.status.update(self.id.number(), |row| row.events += 1);
+        if let Some(sequence) = link.sequence() {
+            self.progress.pass_up_to(sequence);
         }
     }
 
@@ -231,7 +276,8 @@ impl ShardTask {
             }
         });
         match event {
-            Event::Ready(_) => {
+            Event::Ready(ready) => {
+                self.begin_session(ready);
                 tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard ready");
                 self.came_online();
             }
@@ -251,7 +297,7 @@ impl ShardTask {
     /// Discord refused the shard: says why, and waits for what can help. An error: nothing can.
     async fn refused(&mut self, code: u16) -> Result<(), Refused> {
         let shard = self.id.number();
-        self.kept = None;
+        self.forget_session();
         self.around.status.update(shard, |row| {
             row.fatal_close = Some(code);
             row.enter(ShardState::Refused);
@@ -279,9 +325,11 @@ impl ShardTask {
     async fn pause(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
         let stop = self.around.stop.clone();
+        let mut taken_away = std::pin::pin!(self.taken_away());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = &mut taken_away => return,
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
                 () = tokio::time::sleep_until(until) => return,
             }

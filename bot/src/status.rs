@@ -37,6 +37,8 @@ pub struct ShardStatus {
     pub events: u64,
     /// Events received and thrown away because the pod could not keep up; see [`crate::shard`].
     pub dropped: u64,
+    /// Events handled again after a crash since the process started, marked so.
+    pub again: u64,
     /// The close code that ended it for good, if one did.
     pub fatal_close: Option<u16>,
     /// Since when it has not been online, if it ever was.
@@ -57,6 +59,7 @@ impl ShardStatus {
             resumes: 0,
             events: 0,
             dropped: 0,
+            again: 0,
             fatal_close: None,
             away_since: None,
             was_online: false,
@@ -98,7 +101,7 @@ impl ShardStatus {
             identifies: self.identifies,
             resumes: self.resumes,
             events: self.events,
-            again: 0,
+            again: self.again,
             idle_ms: None,
             fatal_close: self.fatal_close,
         }

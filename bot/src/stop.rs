@@ -1,17 +1,18 @@
-//! The orderly stop: begin nothing more, close each shard with 4000, let what runs finish until the deadline.
+//! The orderly stop: begin nothing more, close each shard with 4000, give the sessions away, let what runs finish.
 //!
-//! SIGTERM (Kubernetes) and Ctrl-C (a person) mean the same; a second one ends the wait. What still runs at the
-//! deadline ends with the process and is counted in the log. Deliberately absent: handing the sessions over to the
-//! next owner.
+//! SIGTERM (Kubernetes) and Ctrl-C (a person) mean the same; a second one ends the wait. The records are parked at once, so
+//! that the next owner need not wait for handlers and jobs, which go on until the deadline. What still runs then ends with
+//! the process, is counted in the log and is not repeated. Deliberately absent: what a parked record says.
 
 use std::{io, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
+    task::JoinSet,
+    time::{Instant, timeout_at},
 };
 
-use crate::{dispatch::Running, jobs::Jobs};
+use crate::{dispatch::Running, jobs::Jobs, records::Records};
 
 /// How long an orderly stop may take when nothing else is said; Kubernetes kills after 30 s by default.
 pub(crate) const DEFAULT_WITHIN: Duration = Duration::from_secs(20);
@@ -33,6 +34,32 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// How long shards may take to close before their connections are dropped, which keeps the sessions as well.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// Parking is given up so long before the deadline, so that the process still ends by itself.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Waits until the shards are closed, and drops those that take too long.
+pub(crate) async fn close(shards: &mut JoinSet<()>, deadline: Instant) {
+    let closing = async { while shards.join_next().await.is_some() {} };
+    if timeout_at(deadline.min(Instant::now() + CLOSE_WITHIN), closing).await.is_err() {
+        tracing::info!(left = shards.len(), "shards did not close in time, dropping their connections");
+        shards.abort_all();
+    }
+    tracing::info!("shards closed");
+}
+
+/// Gives the sessions away, until shortly before the deadline.
+pub(crate) async fn park(records: Option<&Records>, deadline: Instant) {
+    let Some(records) = records else { return };
+    let begun = Instant::now();
+    if timeout_at(deadline - BEFORE_DEADLINE, records.park()).await.is_ok() {
+        tracing::info!(after = ?begun.elapsed(), "sessions are parked for the next owner");
+    } else {
+        tracing::error!("the API server did not take the sessions; the next owner must IDENTIFY");
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Record {
     /// While parked: sequences above `after` that were begun by the owner as well, rising; at most [`MOST_SKIPPED`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<u64>,
+    /// While parked: sequences above `after` that the owner did not begin, though a process of it that crashed had; rising, at
+    /// most [`MOST_SKIPPED`]. They are handled and marked so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<u64>,
 }
 
 /// What is done with a shard.
@@ -112,8 +116,9 @@ mod tests {
             }),
             after: Some(99),
             skip: vec![101, 103],
+            again: vec![102],
         };
-        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40},"after":99,"skip":[101,103]}"#;
+        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40},"after":99,"skip":[101,103],"again":[102]}"#;
         assert_eq!(serde_json::to_string(&parked).unwrap(), json);
         assert_eq!(serde_json::from_str::<Record>(json).unwrap(), parked);
         assert!(!format!("{parked:?}").contains("abc"));

@@ -5,13 +5,14 @@ use std::{
     time::Duration,
 };
 
-use shard_contract::layouts::Layouts;
+use shard_contract::{layouts::Layouts, record::Session};
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
     discord::Discord,
     jobs::Jobs,
+    progress::Progress,
     status::Status,
     token::{Token, TokenSource},
 };
@@ -30,6 +31,7 @@ where
         discord: Arc::new(Discord::new(token, layouts).unwrap()),
         status: Arc::new(Status::new(0..1, 1)),
         shard: 0,
+        again: false,
     };
     let on_event: Handler = Arc::new(move |event, _| handler(event).map(Ok).boxed());
     let handlers = Handlers { registry: Registry::default(), prefix: "!".into(), on_event: Some(on_event) };
@@ -37,8 +39,9 @@ where
     (Dispatch { handlers, context, role, counters: Counters::default(), at_a_time, brake }, changed)
 }
 
-const fn envelope(sequence: u64) -> Envelope {
-    Envelope { shard: 0, sequence, event: Event::Resumed }
+fn envelope(sequence: u64) -> Envelope {
+    let ticket = Progress::unkept(0).receive(sequence).unwrap();
+    Envelope { shard: 0, event: Event::Resumed, ticket }
 }
 
 #[tokio::test]
@@ -55,7 +58,7 @@ async fn no_more_than_the_bound_run_at_a_time_and_the_stop_leaves_the_rest() {
         }
     });
     let (to, events) = mpsc::channel(8);
-    for sequence in 0..5 {
+    for sequence in 1..=5 {
         to.send(envelope(sequence)).await.unwrap();
     }
     let stop = CancellationToken::new();
@@ -125,4 +128,49 @@ async fn only_an_active_layout_handles_events() {
         assert_eq!(handled.load(Ordering::SeqCst), expected, "{role:?}");
         assert_eq!(counters.without_duty.get(), 1 - expected as u64, "{role:?}");
     }
+}
+
+#[tokio::test]
+async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_crash_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = || Progress::kept(folder.path(), 0, 0, "uid");
+    let session = Session { id: "a".into(), resume_url: None, intents: 0, guilds: 0 };
+    let crashed = kept();
+    crashed.begin_session(session);
+    let mut ticket = crashed.receive(1).unwrap();
+    assert!(ticket.begin());
+    std::mem::forget(ticket);
+
+    let progress = kept();
+    progress.resume().unwrap();
+    let ended = Arc::new(Semaphore::new(0));
+    let (mut dispatch, _role) = dispatch(8, Some(Role::Active), async |_| ());
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    dispatch.handlers.on_event = Some({
+        let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
+        Arc::new(move |_, context: Context| {
+            seen.lock().unwrap().push(context.again());
+            let ended = Arc::clone(&ended);
+            async move {
+                ended.acquire().await.unwrap().forget();
+                Ok(())
+            }
+            .boxed()
+        })
+    });
+    let status = Arc::clone(&dispatch.context.status);
+    let (to, events) = mpsc::channel(8);
+    for sequence in [1, 2] {
+        let ticket = progress.receive(sequence).unwrap();
+        to.send(Envelope { shard: 0, event: Event::Resumed, ticket }).await.unwrap();
+    }
+    drop(to);
+    let mut running = dispatch.run(events, CancellationToken::new()).await;
+    let begun = progress.parting();
+    assert_eq!((begun.after, kept().resume().unwrap().1), (2, 0), "begun and not done");
+    ended.add_permits(2);
+    running.finish().await;
+    assert_eq!(kept().resume().unwrap().1, 2, "done");
+    assert_eq!(*seen.lock().unwrap(), [true, false]);
+    assert_eq!(status.of(0).unwrap().again, 1);
 }

@@ -45,6 +45,11 @@ impl Connector {
         Self { intents, token, discord, made: Mutex::new(None), refused: Arc::default() }
     }
 
+    /// What the bot wants Discord to send.
+    pub(crate) const fn intents(&self) -> Intents {
+        self.intents
+    }
+
     /// Whether another token can come at all.
     pub(crate) const fn token_may_change(&self) -> bool {
         matches!(self.token, TokenSource::File(_))

@@ -18,12 +18,21 @@ use twilight_model::{
 pub(super) struct Guilds {
     available: HashMap<Id<GuildMarker>, bool>,
     unavailable: u32,
+    /// How many there were when a session was resumed that this process has not begun; it learns their ids one by one.
+    before: u32,
 }
 
 impl Guilds {
     /// All of them, the unavailable ones included.
     pub(super) fn all(&self) -> u32 {
-        u32::try_from(self.available.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.available.len()).unwrap_or(u32::MAX).max(self.before)
+    }
+
+    /// A session is resumed that was begun elsewhere.
+    pub(super) fn resumed(&mut self, guilds: u32) {
+        if self.available.is_empty() {
+            self.before = guilds;
+        }
     }
 
     /// Those that Discord has not sent yet, or that are down.
@@ -35,6 +44,7 @@ impl Guilds {
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Ready(ready) => {
+                self.before = 0;
                 self.available = ready.guilds.iter().map(|guild| (guild.id, false)).collect();
                 self.unavailable = self.all();
             }

@@ -12,6 +12,8 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use twilight_gateway::Event;
 
+use crate::progress::Ticket;
+
 /// Events held for one shard while dispatch is full.
 pub(crate) const HELD: usize = 1_024;
 /// How long the socket is left alone when they are held. Discord's heartbeat interval is about 41 s.
@@ -22,10 +24,10 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct Envelope {
     /// The shard that received it.
     pub(crate) shard: u32,
-    /// Its number in the shard's session.
-    pub(crate) sequence: u64,
     /// The event.
     pub(crate) event: Event,
+    /// Notes how far it is.
+    pub(crate) ticket: Ticket,
 }
 
 /// One shard's way to dispatch.
@@ -58,9 +60,10 @@ impl Inbox {
     /// Takes an event; `false`: it was thrown away.
     pub(crate) fn offer(&mut self, envelope: Envelope) -> bool {
         if self.held.len() >= self.most {
+            let shard = envelope.shard;
+            envelope.ticket.pass();
             let Full::Dropping(dropped) = &mut self.full else { return false };
             if *dropped == 0 {
-                let shard = envelope.shard;
                 tracing::error!(
                     shard,
                     held = self.most,
@@ -148,7 +151,10 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         let not_begun = self.not_begun + self.held.len() as u64;
         if not_begun > 0 {
-            tracing::warn!(not_begun, "events that one shard received were not begun");
+            tracing::info!(
+                not_begun,
+                "events that one shard received were not begun; who resumes its session gets them again"
+            );
         }
     }
 }
@@ -156,9 +162,11 @@ impl Drop for Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Progress;
 
-    const fn envelope(sequence: u64) -> Envelope {
-        Envelope { shard: 0, sequence, event: Event::GatewayHeartbeatAck }
+    fn envelope(sequence: u64) -> Envelope {
+        let ticket = Progress::unkept(0).receive(sequence).unwrap();
+        Envelope { shard: 0, event: Event::GatewayHeartbeatAck, ticket }
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,15 +181,15 @@ mod tests {
         assert!(inbox.may_read());
         assert!(!inbox.offer(envelope(4)), "thrown away");
 
-        assert_eq!(dispatch.recv().await.unwrap().sequence, 1);
+        assert_eq!(dispatch.recv().await.unwrap().ticket.sequence(), 1);
         inbox.pass().await;
         assert_eq!(inbox.full, Full::No, "room again");
         assert!(inbox.offer(envelope(5)));
-        let mut seen = vec![dispatch.recv().await.unwrap().sequence];
+        let mut seen = vec![dispatch.recv().await.unwrap().ticket.sequence()];
         inbox.pass().await;
-        seen.push(dispatch.recv().await.unwrap().sequence);
+        seen.push(dispatch.recv().await.unwrap().ticket.sequence());
         inbox.pass().await;
-        seen.push(dispatch.recv().await.unwrap().sequence);
+        seen.push(dispatch.recv().await.unwrap().ticket.sequence());
         assert_eq!(seen, [2, 3, 5]);
     }
 

@@ -51,6 +51,8 @@ pub(super) type Asker = Box<dyn Fn() -> BoxFuture<'static, Grant> + Send + Sync>
 pub(super) enum Ended {
     /// We closed it, because the pod stops.
     Stopped,
+    /// We closed it, because the shard is not ours for now.
+    TakenAway,
     /// There is another token; nothing was sent with the old one.
     OtherToken,
     /// The grant ended before the IDENTIFY went out; it did not go out.
@@ -174,6 +176,11 @@ impl Link {
         self.shard
             .session()
             .map(|session| Kept { session: session.clone(), url: url.filter(|url| is_url(url)) })
+    }
+
+    /// The newest sequence that came, of whatever was read last.
+    pub(super) fn sequence(&self) -> Option<u64> {
+        self.shard.session().map(twilight_gateway::Session::sequence)
     }
 
     /// Whether the end has begun.
@@ -346,7 +353,7 @@ impl Link {
 }
 
 /// twilight panics on an address that is none.
-fn is_url(url: &str) -> bool {
+pub(super) fn is_url(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
 }
 

@@ -51,7 +51,7 @@ impl Reconnect {
         match *ended {
             Ended::Closed(code) if refusal::is_final(code) => return Next::Refused(code),
             // Rebuilt by our own wish, or for an IDENTIFY, which the gate paces: no failure.
-            Ended::Stopped | Ended::OtherToken | Ended::TooLate | Ended::SessionGone => {
+            Ended::Stopped | Ended::TakenAway | Ended::OtherToken | Ended::TooLate | Ended::SessionGone => {
                 return Next::Again { wait: Duration::ZERO, keep_session };
             }
             // Invalid sequence, session timed out: "start a new session".

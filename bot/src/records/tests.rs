@@ -1,0 +1,340 @@
+//! Records against a small API server on loopback: compare-and-set, late and lost answers, an API server that is away.
+
+use std::{collections::VecDeque, path::Path, sync::Mutex, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
+use shard_contract::{
+    layouts::{Layout, Role},
+    record::{Owner, Record, Session, State as Held},
+};
+use tokio::{net::TcpListener, time::timeout};
+
+use super::*;
+
+const INTENTS: u64 = 513;
+
+/// What is to happen to the next patch.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// It is made, and the answer is lost.
+    AnswerLost,
+    /// It is not made, and the answer says nothing.
+    Lost,
+}
+
+/// The API server's one Secret.
+#[derive(Debug, Default)]
+struct Server {
+    secret: Option<Value>,
+    version: u64,
+    away: bool,
+    faults: VecDeque<Fault>,
+    patches: usize,
+    document: Layouts,
+}
+
+type Shared = Arc<Mutex<Server>>;
+
+fn status(code: StatusCode) -> Response {
+    let body = json!({ "kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "as planned", "reason": "" });
+    (code, Json(body)).into_response()
+}
+
+async fn read(State(server): State<Shared>) -> Response {
+    let server = server.lock().unwrap();
+    match &server.secret {
+        _ if server.away => status(StatusCode::SERVICE_UNAVAILABLE),
+        Some(secret) => Json(secret.clone()).into_response(),
+        None => status(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn read_document(State(server): State<Shared>) -> Response {
+    let document = serde_json::to_string(&server.lock().unwrap().document).unwrap();
+    let metadata = json!({ "name": "b-layouts", "namespace": "n" });
+    Json(json!({ "metadata": metadata, "data": { "layouts.json": document } })).into_response()
+}
+
+async fn patch(State(server): State<Shared>, body: Bytes) -> Response {
+    let mut server = server.lock().unwrap();
+    if server.away {
+        return status(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let Some(mut secret) = server.secret.clone() else { return status(StatusCode::NOT_FOUND) };
+    server.patches += 1;
+    let fault = server.faults.pop_front();
+    if matches!(fault, Some(Fault::Lost)) {
+        return status(StatusCode::GATEWAY_TIMEOUT);
+    }
+    for operation in serde_json::from_slice::<Vec<Value>>(&body).unwrap() {
+        let path = operation["path"].as_str().unwrap();
+        match operation["op"].as_str().unwrap() {
+            "test" if secret.pointer(path) == Some(&operation["value"]) => {}
+            "add" => {
+                let (parent, key) = path.rsplit_once('/').unwrap();
+                secret.pointer_mut(parent).unwrap()[key] = operation["value"].clone();
+            }
+            _ => return status(StatusCode::UNPROCESSABLE_ENTITY),
+        }
+    }
+    server.put(secret);
+    match fault {
+        Some(Fault::AnswerLost) => status(StatusCode::GATEWAY_TIMEOUT),
+        _ => Json(server.secret.clone()).into_response(),
+    }
+}
+
+impl Server {
+    fn put(&mut self, mut secret: Value) {
+        self.version += 1;
+        secret["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.secret = Some(secret);
+    }
+
+    fn set(&mut self, shard: u32, record: &Record) {
+        let mut secret = self.secret.clone().unwrap();
+        secret["data"][names::record_key(0, shard)] = json!(ByteString(serde_json::to_vec(record).unwrap()));
+        self.put(secret);
+    }
+
+    fn record(&self, shard: u32) -> Record {
+        let value = self.secret.as_ref().unwrap()["data"][names::record_key(0, shard)].clone();
+        let bytes: ByteString = serde_json::from_value(value).unwrap();
+        serde_json::from_slice(&bytes.0).unwrap()
+    }
+}
+
+/// The API server, with free records of these shards.
+struct Scene {
+    server: Shared,
+    client: kube::Client,
+    folder: tempfile::TempDir,
+    layouts: watch::Sender<Layouts>,
+}
+
+async fn scene(shards: u32) -> Scene {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let layout = |number| Layout { number, total: 8, pods: 2, role: Role::Active, family: 0, turn: number };
+    let document = Layouts { layouts: vec![layout(1), layout(2)], ..Layouts::default() };
+    let mut server = Server { document: document.clone(), ..Server::default() };
+    server.put(json!({ "metadata": { "name": "b-sessions-0", "namespace": "n" }, "data": {} }));
+    (0..shards).for_each(|shard| server.set(shard, &Record::default()));
+    let server = Arc::new(Mutex::new(server));
+    let pages = Router::new()
+        .route("/api/v1/namespaces/n/secrets/b-sessions-0", get(read).patch(patch))
+        .route("/api/v1/namespaces/n/configmaps/b-layouts", get(read_document))
+        .with_state(Arc::clone(&server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let mut config = kube::Config::new(url);
+    config.default_retry = false;
+    let client = kube::Client::try_from(config).unwrap();
+    Scene { server, client, folder: tempfile::tempdir().unwrap(), layouts: watch::channel(document).0 }
+}
+
+struct Pod {
+    records: Records,
+    progress: BTreeMap<u32, Arc<Progress>>,
+}
+
+impl Scene {
+    /// A pod's process, with a folder for its files by its UID.
+    fn pod(&self, layout: u32, uid: &str, shards: u32) -> Pod {
+        let folder = self.folder.path().join(uid);
+        std::fs::create_dir_all(&folder).unwrap();
+        let kept = |shard| (shard, Progress::kept(Path::new(&folder), 0, shard, uid));
+        let progress: BTreeMap<_, _> = (0..shards).map(kept).collect();
+        let source = Source {
+            client: self.client.clone(),
+            namespace: "n".into(),
+            bot: "b".into(),
+            family: 0,
+            me: Me { owner: Owner { layout, pod_uid: uid.into() }, intents: INTENTS },
+            layouts: self.layouts.subscribe(),
+        };
+        Pod { records: Records::begin(&source, &progress), progress }
+    }
+
+    fn server(&self) -> std::sync::MutexGuard<'_, Server> {
+        self.server.lock().unwrap()
+    }
+
+    async fn until(&self, condition: impl Fn(&Server) -> bool) {
+        let waiting = async {
+            while !condition(&self.server()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), waiting).await.unwrap();
+    }
+}
+
+impl Pod {
+    async fn claim(&self, shard: u32) -> Claimed {
+        timeout(Duration::from_secs(20), self.records.claim(shard, true)).await.unwrap()
+    }
+
+    /// A claim that is still waiting after a while.
+    async fn waits(&self, shard: u32) -> bool {
+        timeout(Duration::from_millis(400), self.records.claim(shard, true)).await.is_err()
+    }
+
+    fn ready(&self, shard: u32, id: &str) {
+        let session = Session { id: id.into(), resume_url: None, intents: INTENTS, guilds: 3 };
+        self.progress[&shard].begin_session(session);
+        self.records.ready(shard);
+    }
+
+    fn resumes(&self, shard: u32) -> Option<(String, u64)> {
+        self.progress[&shard].resume().map(|(session, after)| (session.id, after))
+    }
+}
+
+fn held_by(layout: u32, uid: &str, rev: u64) -> Record {
+    let owner = Some(Owner { layout, pod_uid: uid.into() });
+    Record { rev, owner, state: Held::Held, ..Record::default() }
+}
+
+#[tokio::test]
+async fn shards_are_claimed_noted_and_parked_together_and_the_next_pod_resumes() {
+    let scene = scene(4).await;
+    let first = scene.pod(1, "first", 4);
+    let claims = (0..4).map(|shard| first.claim(shard));
+    assert_eq!(futures::future::join_all(claims).await, [Claimed { live: false }; 4]);
+    assert_eq!(scene.server().patches, 1, "one patch for all");
+    (0..4).for_each(|shard| first.ready(shard, &format!("s{shard}")));
+    scene.until(|server| (0..4).all(|shard| server.record(shard).session.is_some())).await;
+    assert_eq!(scene.server().patches, 2);
+
+    let mut tickets: Vec<_> = (1..=3).map(|at| first.progress[&2].receive(at).unwrap()).collect();
+    assert!(tickets[0].begin());
+    first.progress.values().for_each(|progress| progress.close());
+    first.records.park().await;
+    assert_eq!(scene.server().patches, 3);
+    let parked = scene.server().record(2);
+    assert_eq!((parked.rev, parked.state, parked.after), (3, Held::Parked, Some(1)));
+
+    let next = scene.pod(2, "next", 4);
+    assert_eq!(next.claim(2).await, Claimed { live: true });
+    assert_eq!(next.resumes(2), Some(("s2".into(), 1)));
+    let restarted = scene.pod(2, "next", 4);
+    assert_eq!(restarted.claim(2).await, Claimed { live: false });
+    assert_eq!(restarted.resumes(2), Some(("s2".into(), 1)), "a restarted container resumes by its file");
+    assert_eq!(scene.server().record(2).rev, 4, "without a write");
+}
+
+#[tokio::test]
+async fn one_record_that_changed_does_not_hold_the_others_up() {
+    let scene = scene(3).await;
+    let pod = scene.pod(1, "me", 3);
+    futures::future::join_all((0..3).map(|shard| pod.claim(shard))).await;
+    scene.server().set(1, &held_by(2, "other", 9));
+    (0..3).for_each(|shard| pod.ready(shard, "s"));
+    let noted = |server: &Server, shard| server.record(shard).session.is_some();
+    scene.until(|server| noted(server, 0) && noted(server, 2)).await;
+    let mut owned = pod.records.owned(1).unwrap();
+    timeout(Duration::from_secs(5), owned.wait_for(|owned| !*owned)).await.unwrap().unwrap();
+    assert_eq!(scene.server().record(1), held_by(2, "other", 9), "never two owners");
+    assert_eq!(pod.resumes(1), None);
+    assert!(pod.waits(1).await);
+}
+
+#[tokio::test]
+async fn of_many_that_claim_at_once_one_gets_each_shard() {
+    let scene = scene(1).await;
+    scene.server().set(0, &held_by(9, "gone", 5));
+    let (one, two) = (scene.pod(1, "one", 1), scene.pod(2, "two", 1));
+    // Who comes too late finds the record with a living layout, and goes on as a guest.
+    futures::join!(one.claim(0), two.claim(0));
+    let record = scene.server().record(0);
+    assert_eq!((record.rev, record.state), (6, Held::Held));
+    let loser = if record.owner.unwrap().pod_uid == "one" { &two } else { &one };
+    assert_eq!(loser.records.names_me(0).await, Some(true), "a guest is nobody's but its own");
+    assert_eq!(loser.progress[&0].header().writing, None, "and knows that its write cannot land any more");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_read_back() {
+    for fault in [Fault::AnswerLost, Fault::Lost] {
+        let scene = scene(1).await;
+        scene.server().faults.push_back(fault);
+        let pod = scene.pod(1, "me", 1);
+        pod.claim(0).await;
+        let record = scene.server().record(0);
+        assert_eq!(record.owner.unwrap().pod_uid, "me", "{fault:?}");
+        assert_eq!((pod.progress[&0].header().rev, pod.progress[&0].header().writing), (record.rev, None));
+    }
+}
+
+#[tokio::test]
+async fn without_the_api_server_a_restarted_container_goes_by_its_file_and_a_new_pod_waits() {
+    let scene = scene(2).await;
+    let pod = scene.pod(1, "me", 2);
+    pod.claim(0).await;
+    pod.ready(0, "s");
+    scene.until(|server| server.record(0).session.is_some()).await;
+    drop(pod);
+    scene.server().away = true;
+    let restarted = scene.pod(1, "me", 2);
+    restarted.claim(0).await;
+    assert_eq!(restarted.resumes(0), Some(("s".into(), 0)));
+    assert!(restarted.waits(1).await, "it has no file");
+    assert_eq!(restarted.records.names_me(0).await, None);
+    scene.server().away = false;
+    let claimed = restarted.claim(1).await;
+    assert_eq!((claimed.live, restarted.records.names_me(0).await), (false, Some(true)));
+}
+
+#[tokio::test]
+async fn a_container_that_may_have_parked_waits_for_the_api_server_and_writes_first() {
+    let scene = scene(1).await;
+    let pod = scene.pod(1, "me", 1);
+    pod.claim(0).await;
+    pod.ready(0, "s");
+    scene.until(|server| server.record(0).session.is_some()).await;
+    pod.progress[&0].writing(3, true);
+    drop(pod);
+    scene.server().away = true;
+    let restarted = scene.pod(1, "me", 1);
+    assert!(restarted.waits(0).await);
+    scene.server().away = false;
+    restarted.claim(0).await;
+    assert_eq!((scene.server().record(0).rev, restarted.resumes(0)), (4, Some(("s".into(), 0))));
+}
+
+#[tokio::test]
+async fn a_record_that_is_removed_under_its_holder_is_written_again() {
+    let scene = scene(1).await;
+    let pod = scene.pod(1, "me", 1);
+    pod.claim(0).await;
+    pod.ready(0, "s");
+    scene.until(|server| server.record(0).session.is_some()).await;
+    let empty = json!({ "metadata": { "name": "b-sessions-0", "namespace": "n" } });
+    scene.server().put(empty);
+    assert_eq!(pod.records.names_me(0).await, Some(true));
+    scene.until(|server| server.secret.as_ref().unwrap()["data"].is_object()).await;
+    let record = scene.server().record(0);
+    assert_eq!((record.rev, record.session.unwrap().id), (3, "s".to_owned()));
+}
+
+#[tokio::test]
+async fn a_pod_that_was_replaced_does_not_take_its_shards_back() {
+    let scene = scene(1).await;
+    let old = scene.pod(1, "old", 1);
+    old.claim(0).await;
+    let new = scene.pod(1, "new", 1);
+    assert_eq!(new.claim(0).await, Claimed { live: true });
+    assert_eq!(old.records.names_me(0).await, Some(false));
+    assert!(old.waits(0).await);
+    assert_eq!(scene.server().record(0).owner.unwrap().pod_uid, "new");
+}

@@ -1,0 +1,55 @@
+//! A run without Kubernetes: the layouts document is made up, and Discord is asked whether its budget allows the start.
+//!
+//! From the environment to the same parts that a pod finds, so that everything after them is the same. Deliberately absent:
+//! records and progress files: this process is the whole bot, and ends with its sessions.
+
+use std::{sync::Arc, time::Duration};
+
+use shard_contract::layouts::{DiscordAddress, Layout, Layouts, Role};
+use tokio::sync::watch;
+use twilight_gateway::queue::InMemoryQueue;
+
+use super::Connected;
+use crate::{config::Local, discord::Discord, error::Error, gate::Gate, layouts, token::TokenSource};
+
+/// A local run's layout is this number.
+const LOCAL_LAYOUT: u32 = 1;
+
+/// Finds what there is to be found.
+pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
+    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active, family: 0, turn: 0 };
+    let document = Layouts {
+        generation: 1,
+        layouts: vec![only],
+        discord: DiscordAddress { api: local.api.clone(), ..DiscordAddress::default() },
+        ..Layouts::default()
+    };
+    let (sender, layouts) = watch::channel(document);
+    let token = TokenSource::Given(local.token.clone());
+    let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+    let limit = discord.limits().await?.session_start_limit;
+    if limit.remaining < total {
+        let hours = Duration::from_millis(limit.reset_after).as_secs_f64() / 3_600.0;
+        return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
+    }
+    // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
+    let queue = InMemoryQueue::new(
+        limit.max_concurrency.max(1),
+        limit.remaining,
+        Duration::from_millis(limit.reset_after),
+        limit.total.max(limit.remaining),
+    );
+    let (_, fenced) = watch::channel(false);
+    let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
+    // Nothing changes in a local run, and nobody is told that the document is gone.
+    tokio::spawn(async move { sender.closed().await });
+    Ok(Connected {
+        discord,
+        token,
+        role,
+        gate: Gate::Local(Arc::new(queue)),
+        records: None,
+        fenced,
+        refusal_ends: true,
+    })
+}
