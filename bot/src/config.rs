@@ -49,6 +49,10 @@ pub(crate) struct Pod {
     pub(crate) layout: u32,
     /// Ordinal in the layout, from 0.
     pub(crate) ordinal: u32,
+    /// Its UID; empty in a layout of revision 1.
+    pub(crate) uid: String,
+    /// Its node; empty in a layout of revision 1.
+    pub(crate) node: String,
 }
 
 /// What a local run is given.
@@ -130,7 +134,9 @@ fn read_pod(bot: String, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Conf
     let namespace =
         lookup(env::NAMESPACE).ok_or(ConfigError::Missing { variable: env::NAMESPACE, remedy })?;
     let layout = number(env::LAYOUT, 1, u32::MAX)?;
-    Ok(Config { total, shards, place: Place::Pod(Pod { bot, namespace, layout, ordinal }) })
+    let uid = lookup(env::POD_UID).unwrap_or_default();
+    let node = lookup(env::NODE_NAME).unwrap_or_default();
+    Ok(Config { total, shards, place: Place::Pod(Pod { bot, namespace, layout, ordinal, uid, node }) })
 }
 
 /// The ordinal, from its variable or from the pod name's suffix.
@@ -196,7 +202,9 @@ mod tests {
         })
     }
 
-    const POD: [(&str, &str); 7] = [
+    const POD: [(&str, &str); 9] = [
+        ("SHARD_POD_UID", "u-1"),
+        ("SHARD_NODE_NAME", "n-1"),
         ("SHARD_BOT", "my-bot"),
         ("SHARD_LAYOUT", "4"),
         ("SHARD_TOTAL", "8"),
@@ -215,7 +223,14 @@ mod tests {
         let config = read(&POD).unwrap();
         assert_eq!((config.total, config.shards), (8, 3..6));
         let Place::Pod(pod) = config.place else { panic!("a pod") };
-        let expected = Pod { bot: "my-bot".into(), namespace: "bots".into(), layout: 4, ordinal: 1 };
+        let expected = Pod {
+            bot: "my-bot".into(),
+            namespace: "bots".into(),
+            layout: 4,
+            ordinal: 1,
+            uid: "u-1".into(),
+            node: "n-1".into(),
+        };
         assert_eq!(pod, expected);
     }
 

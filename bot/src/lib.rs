@@ -50,6 +50,7 @@
 mod bot;
 mod config;
 mod error;
+mod kubernetes;
 mod layouts;
 mod run;
 mod token;
@@ -59,6 +60,7 @@ mod discord;
 mod gate;
 mod operator;
 mod shard;
+mod turns;
 
 // What events lead to.
 mod command;
@@ -77,6 +79,8 @@ mod telemetry;
 
 // The end, and trying again.
 mod backoff;
+mod fence;
+mod peers;
 mod stop;
 mod trouble;
 

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use shard_contract::{
     env,
     layouts::{DiscordAddress, Layout, Layouts, Role},
+    names,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -24,12 +25,14 @@ use crate::{
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
     error::Error,
-    gate::Gate,
+    fence::Fence,
+    gate::{Asker, Gate},
     health::{self, Health},
     jobs::Jobs,
-    layouts,
+    kubernetes, layouts,
     metrics::{Counters, Metrics},
     operator::Operator,
+    peers::Peers,
     reply::Brake,
     report::Reporter,
     shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
@@ -112,8 +115,12 @@ impl Parts {
 
     async fn begin_health(&self, config: &Config) -> Result<(), Error> {
         let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
-        let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone() };
-        let in_pod = matches!(config.place, Place::Pod(_));
+        let me = match &config.place {
+            Place::Pod(pod) => Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone() }),
+            Place::Local(_) => None,
+        };
+        let in_pod = me.is_some();
+        let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone(), me };
         match health::serve(health, in_pod).await {
             Ok(address) => tracing::info!(%address, "health and metrics"),
             Err(source) if in_pod => {
@@ -129,25 +136,59 @@ impl Parts {
     /// Learns where everything is.
     async fn connect(&self, bot: &Setup) -> Result<Connected, Error> {
         match &bot.config.place {
-            Place::Pod(pod) => self.connect_pod(pod).await,
+            Place::Pod(pod) => self.connect_pod(pod, bot.intents).await,
             Place::Local(local) => connect_local(local, bot.config.total).await,
         }
     }
 
-    async fn connect_pod(&self, pod: &Pod) -> Result<Connected, Error> {
-        let client = kube::Client::try_default().await.map_err(Error::Kubernetes)?;
-        let layouts = layouts::follow(client, pod).await;
+    async fn connect_pod(&self, pod: &Pod, intents: Intents) -> Result<Connected, Error> {
+        let client = kubernetes::client().await.map_err(Error::Kubernetes)?;
+        let layouts = layouts::follow(client.clone(), pod, env::STATE_DIR.as_ref()).await;
         let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
-        let (status, jobs) = (Arc::clone(&self.status), self.jobs.clone());
-        tokio::spawn(Reporter { operator: operator.clone(), layout: pod.layout, status, jobs }.run());
+        self.status.follow_gate(operator.watch_answers());
+        let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
+        let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
+        tokio::spawn(reporter.run());
+        let (fence, fenced) = watch::channel(false);
+        self.begin_fence(pod, client, &operator, &layouts, fence)?;
         let token = TokenSource::File(env::TOKEN_FILE.into());
+        let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+        let asker = Asker {
+            operator,
+            discord: Arc::clone(&discord),
+            status: Arc::clone(&self.status),
+            counters: self.counters.clone(),
+            layout: pod.layout,
+            ordinal: pod.ordinal,
+        };
         Ok(Connected {
-            discord: Arc::new(Discord::new(token.clone(), layouts.clone())?),
+            discord,
             token,
             role: layouts::follow_role(layouts, pod.layout),
-            gate: Gate::of(operator, pod.layout),
+            gate: Gate::of(asker),
+            fenced,
             refusal_ends: false,
         })
+    }
+
+    fn begin_fence(
+        &self,
+        pod: &Pod,
+        client: kube::Client,
+        operator: &Operator,
+        layouts: &watch::Receiver<Layouts>,
+        fenced: watch::Sender<bool>,
+    ) -> Result<(), Error> {
+        let fence = Fence {
+            api: kube::Api::namespaced(client, &pod.namespace),
+            config_map: names::layouts_config_map(&pod.bot),
+            operator: operator.clone(),
+            peers: Peers::new(layouts.clone(), pod.clone()).map_err(Error::Http)?,
+            status: Arc::clone(&self.status),
+            fenced,
+        };
+        tokio::spawn(fence.run());
+        Ok(())
     }
 }
 
@@ -165,22 +206,23 @@ async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
     let (sender, layouts) = watch::channel(document);
     let token = TokenSource::Given(local.token.clone());
     let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
-    let limit = discord.limits().await?.session_start_limit;
+    let limit = discord.limits().await?;
     if limit.remaining < total {
-        let hours = Duration::from_millis(limit.reset_after).as_secs_f64() / 3_600.0;
+        let hours = limit.reset_after.as_secs_f64() / 3_600.0;
         return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
     }
     // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
     let queue = InMemoryQueue::new(
         limit.max_concurrency.max(1),
         limit.remaining,
-        Duration::from_millis(limit.reset_after),
+        limit.reset_after,
         limit.total.max(limit.remaining),
     );
     let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
     // Nothing changes in a local run, and nobody is told that the document is gone.
     tokio::spawn(async move { sender.closed().await });
-    Ok(Connected { discord, token, role, gate: Gate::Local(Arc::new(queue)), refusal_ends: true })
+    let (_, fenced) = watch::channel(false);
+    Ok(Connected { discord, token, role, gate: Gate::Local(Arc::new(queue)), fenced, refusal_ends: true })
 }
 
 /// What is known once everything outside is found.
@@ -189,6 +231,9 @@ struct Connected {
     token: TokenSource,
     role: watch::Receiver<Option<Role>>,
     gate: Gate,
+    /// Whether the pod is cut off and must let its shards go.
+    #[expect(dead_code, reason = "for the shards' tasks, which do not look at it yet")]
+    fenced: watch::Receiver<bool>,
     /// Whether a refusal by Discord ends the process: a person waits for the answer in a local run, while a pod's
     /// restart would only cost IDENTIFYs.
     refusal_ends: bool,
