@@ -307,7 +307,12 @@ mod tests {
         status.update(5, |shard| shard.latency = Some(Duration::from_millis(250)));
         let now = tokio::time::Instant::now();
         status.follow_gate(tokio::sync::watch::channel(Answers { led: now, any: now }).1);
-        let text = Metrics::new(status, Jobs::new(1).unwrap(), &Counters::default()).text().unwrap();
+        // A family without a row yet is not in the text.
+        let counters = Counters::default();
+        counters.command("ping", "ok");
+        counters.identified(Why::Active);
+        counters.record_write("ok");
+        let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
         let words = |mark: &'static str| {
             let lines = text.lines().filter_map(move |line| line.strip_prefix(mark));
             lines.filter_map(|line| line.split_once(' ')).collect::<BTreeMap<_, _>>()
