@@ -1,4 +1,4 @@
-//! Discord over REST: the client that replies use, where the gateway is, and how many IDENTIFYs a local run has left.
+//! Discord over REST: the client that replies use, where the gateway is, how many IDENTIFYs are left, and what time it is there.
 //!
 //! From the token and the layouts document (which may name another base than Discord's own) to a twilight client that
 //! is made anew when either changes: one 401 makes a client refuse everything afterwards, which protects from a storm
@@ -13,12 +13,16 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::fmt::rfc2822;
 use shard_contract::layouts::Layouts;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use twilight_http::{Client, Response, error::ErrorType, response::ResponseFuture};
-use twilight_model::{channel::message::AllowedMentions, gateway::connection_info::BotConnectionInfo};
+use twilight_model::channel::message::AllowedMentions;
 
-use crate::token::{Token, TokenError, TokenSource};
+use crate::{
+    token::{Token, TokenError, TokenSource},
+    turns::Reading,
+};
 
 /// How long one question to Discord may take, tries after 429 included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -71,6 +75,21 @@ pub enum DiscordError {
         /// What it named.
         found: String,
     },
+}
+
+/// What Discord allows, as it says itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// IDENTIFYs allowed in 24 hours.
+    pub(crate) total: u32,
+    /// Those of them that are left.
+    pub(crate) remaining: u32,
+    /// When the count begins anew.
+    pub(crate) reset_after: Duration,
+    /// The number of buckets.
+    pub(crate) max_concurrency: u16,
+    /// Its clock at that moment; none: the answer had no `Date` that can be read.
+    pub(crate) reading: Option<Reading>,
 }
 
 /// Discord, with the token and at the address that hold now.
@@ -146,7 +165,7 @@ impl Discord {
             return Ok(Some(url));
         }
         let request = self.client().gateway().into_future();
-        let info = self.ask("GET /gateway", request).await?;
+        let (info, _) = self.ask("GET /gateway", request).await?;
         let url = info.url.trim_end_matches('/').to_owned();
         let usable =
             reqwest::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host());
@@ -157,24 +176,47 @@ impl Discord {
         Ok(Some(url))
     }
 
-    /// Recommendation and identify limits.
-    pub(crate) async fn limits(&self) -> Result<BotConnectionInfo, DiscordError> {
+    /// What Discord allows, and its clock.
+    pub(crate) async fn limits(&self) -> Result<Limits, DiscordError> {
         let request = self.client().gateway().authed().into_future();
-        self.ask("GET /gateway/bot", request).await
+        let (info, reading) = self.ask("GET /gateway/bot", request).await?;
+        let limit = info.session_start_limit;
+        Ok(Limits {
+            total: limit.total,
+            remaining: limit.remaining,
+            reset_after: Duration::from_millis(limit.reset_after),
+            max_concurrency: limit.max_concurrency,
+            reading,
+        })
     }
 
-    async fn ask<T>(&self, path: &'static str, request: ResponseFuture<T>) -> Result<T, DiscordError>
+    /// Discord's clock, asked in a way that costs nobody's limit; none: the answer had no `Date` that can be read.
+    pub(crate) async fn clock(&self) -> Result<Option<Reading>, DiscordError> {
+        let request = self.client().gateway().into_future();
+        self.ask("GET /gateway", request).await.map(|(_, reading)| reading)
+    }
+
+    async fn ask<T>(
+        &self,
+        path: &'static str,
+        request: ResponseFuture<T>,
+    ) -> Result<(T, Option<Reading>), DiscordError>
     where
         T: serde::de::DeserializeOwned + Unpin,
     {
         let base = || self.layouts.borrow().discord.api.clone().unwrap_or_else(|| "discord.com".to_owned());
+        let asked = Instant::now();
         let asking = async {
             match few_tries(request).await {
-                Ok(response) => response.model().await.map_err(|error| DiscordError::Read {
-                    base: base(),
-                    path,
-                    source: Box::new(error),
-                }),
+                Ok(response) => {
+                    let reading = self.reading(&response, asked);
+                    let model = response.model().await;
+                    model.map(|model| (model, reading)).map_err(|error| DiscordError::Read {
+                        base: base(),
+                        path,
+                        source: Box::new(error),
+                    })
+                }
                 Err(error) if is_unauthorized(&error) => Err(DiscordError::TokenRefused { base: base() }),
                 Err(error) => Err(DiscordError::Ask { base: base(), path, source: Box::new(error) }),
             }
@@ -182,6 +224,19 @@ impl Discord {
         let answered = tokio::time::timeout(ANSWER_WITHIN, asking).await;
         answered.unwrap_or_else(|_| Err(DiscordError::Late { base: base(), path }))
     }
+
+    /// Discord's clock as an answer that just came shows it.
+    fn reading<T>(&self, response: &Response<T>, asked: Instant) -> Option<Reading> {
+        let (_, date) = response.headers().find(|(name, _)| name.eq_ignore_ascii_case("date"))?;
+        let pace = self.layouts.borrow().discord.time_factor;
+        Some(Reading::new(read_date(date)?, asked, Instant::now(), pace))
+    }
+}
+
+/// A `Date`, in milliseconds since 1970.
+fn read_date(date: &[u8]) -> Option<u64> {
+    let read = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    u64::try_from(read.as_millisecond()).ok()
 }
 
 /// Sends a request, and gives up after a few answers with 429.
@@ -203,3 +258,6 @@ fn is_unauthorized(error: &twilight_http::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

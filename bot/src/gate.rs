@@ -3,21 +3,21 @@
 //! One task owns all shards that wait and asks the operator for them together ([`waiting`] decides who is in the next
 //! call, [`crate::operator`] makes it). Flow: a shard's `ask` -> a call that the gate holds -> a grant with an end on
 //! our monotonic clock -> `sent` or dropped, which is told at once, since the bucket's next grant waits for that
-//! word.
+//! word -> what came of it. When no leader answers for long, grants come from [`crate::turns`] instead, until one does.
 //!
 //! Guarantees: a grant that cannot be used is given back; a grant is used at most once; the gate being away, refusing
 //! or slow never ends the wait, and is logged once per change. A local run has no operator: twilight's own queue
-//! paces it. Deliberately absent: the schedule of turns for when no replica answers; which shard waits for how long
-//! (that is the gate's).
+//! paces it. Deliberately absent: which shard waits for how long (that is the gate's).
 
+mod grant;
+mod telling;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use shard_contract::identify::{
-    GRANT_VALID_MS, HOLD_MS, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest,
-    Outcome, Why,
+    GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Why,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -26,19 +26,22 @@ use tokio::{
 };
 use twilight_gateway::queue::{InMemoryQueue, Queue as _};
 
-use self::waiting::Waiting;
+pub(crate) use self::grant::Grant;
+use self::{telling::Telling, waiting::Waiting};
 use crate::{
-    backoff::{Backoff, spread},
-    operator::{CallError, Operator},
+    backoff::Backoff,
+    discord::Discord,
+    metrics::Counters,
+    operator::{Answer, CallError, Operator},
+    status::Status,
     trouble::Trouble,
+    turns::{Tries, Turn, Turns, choose},
 };
 
 /// Calls that one pod has open at a time.
 const MAX_CALLS: usize = 4;
 /// The gate answers within its hold; the rest is for the way.
 const CALL_TIMEOUT: Duration = Duration::from_millis(HOLD_MS + 5_000);
-/// A word about a grant that comes later than this is of no use: the grant counts as used at its end.
-const TELL_WITHIN: Duration = Duration::from_millis(GRANT_VALID_MS);
 /// The gate says when to ask again; a mistaken answer neither makes a hot loop nor silences the pod.
 const ASK_AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_mins(1);
 
@@ -59,53 +62,21 @@ pub(crate) struct Ask {
     reply: oneshot::Sender<Grant>,
 }
 
-/// Permission to send one IDENTIFY. Dropped without [`Grant::sent`] it is given back.
-#[derive(Debug)]
-pub(crate) struct Grant {
-    until: Option<Instant>,
-    tell: Option<(u64, mpsc::UnboundedSender<Identified>)>,
-}
-
-impl Grant {
-    /// Whether the IDENTIFY may still go out.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until)
-    }
-
-    /// The IDENTIFY went out.
-    pub(crate) fn sent(mut self) {
-        self.tell(true);
-    }
-
-    fn tell(&mut self, sent: bool) {
-        if let Some((grant, tell)) = self.tell.take() {
-            // Only fails when the process is ending.
-            let outcome = if sent { Outcome::Sent } else { Outcome::Unused };
-            _ = tell.send(Identified { grant, outcome });
-        }
-    }
-}
-
-impl Drop for Grant {
-    fn drop(&mut self) {
-        self.tell(false);
-    }
-}
-
-#[cfg(test)]
-impl Grant {
-    /// A grant that ends then, and what is told about it.
-    pub(crate) fn until(until: Instant) -> (Self, mpsc::UnboundedReceiver<Identified>) {
-        let (tell, told) = mpsc::unbounded_channel();
-        (Self { until: Some(until), tell: Some((1, tell)) }, told)
-    }
+/// The pod that asks, and what it asks with.
+pub(crate) struct Asker {
+    pub(crate) operator: Operator,
+    pub(crate) discord: Arc<Discord>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) counters: Counters,
+    pub(crate) layout: u32,
+    pub(crate) ordinal: u32,
 }
 
 impl Gate {
-    /// The operator's gate, asked by a task of its own for the pods of `layout`.
-    pub(crate) fn of(operator: Operator, layout: u32) -> Self {
+    /// The operator's gate, asked by a task of its own for this pod.
+    pub(crate) fn of(asker: Asker) -> Self {
         let (asks, received) = mpsc::unbounded_channel();
-        tokio::spawn(Asking::new(operator, layout).run(received));
+        tokio::spawn(Asking::new(asker).run(received));
         Self::Operator(asks)
     }
 
@@ -118,7 +89,7 @@ impl Gate {
                 _ = asks.send(Ask { shard, why, reply });
                 granted.await.ok()
             }
-            Self::Local(queue) => queue.enqueue(shard).await.ok().map(|()| Grant { until: None, tell: None }),
+            Self::Local(queue) => queue.enqueue(shard).await.ok().map(|()| Grant::local()),
         };
         match granted {
             Some(grant) => grant,
@@ -130,8 +101,8 @@ impl Gate {
 /// One call's outcome.
 struct Called {
     call: u64,
-    sending: Instant,
-    outcome: Result<IdentifyAnswer, CallError>,
+    why: Why,
+    outcome: Result<(IdentifyAnswer, Instant), CallError>,
 }
 
 /// The task that asks.
@@ -143,24 +114,45 @@ struct Asking {
     backoff: Backoff,
     not_before: Instant,
     trouble: Trouble,
-    told: (mpsc::UnboundedSender<Identified>, mpsc::UnboundedReceiver<Identified>),
+    telling: Telling,
+    /// Words about the gate's grants.
+    told: Words,
+    turns: Turns,
+    tries: Tries,
+    /// Words about grants by turns, which are numbered by their shard.
+    tried: Words,
+    counters: Counters,
 }
 
+type Words = (mpsc::UnboundedSender<Identified>, mpsc::UnboundedReceiver<Identified>);
+
 impl Asking {
-    fn new(operator: Operator, layout: u32) -> Self {
+    fn new(asker: Asker) -> Self {
+        let Asker { operator, discord, status, counters, layout, ordinal } = asker;
+        let pace = operator.pace();
+        let least = Duration::from_millis(100);
         Self {
-            operator,
+            operator: operator.clone(),
             layout,
             waiting: Waiting::default(),
             calls: JoinSet::new(),
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(10)),
+            backoff: Backoff::new(
+                pace.real(Duration::from_millis(500)).max(least),
+                pace.real(Duration::from_secs(10)).max(least),
+            ),
             not_before: Instant::now(),
             trouble: Trouble::new("ask the gate for an IDENTIFY"),
+            telling: Telling::new(operator.clone(), counters.clone()),
             told: mpsc::unbounded_channel(),
+            turns: Turns::new(operator, discord, status, layout, ordinal),
+            tries: Tries::default(),
+            tried: mpsc::unbounded_channel(),
+            counters,
         }
     }
 
     async fn run(mut self, mut asks: mpsc::UnboundedReceiver<Ask>) {
+        let mut answers = self.operator.watch_answers();
         loop {
             let now = Instant::now();
             while now >= self.not_before
@@ -172,15 +164,58 @@ impl Asking {
             // With all calls open the end of one of them wakes the task.
             let room = self.calls.len() < MAX_CALLS;
             let wake = self.waiting.next_wake().map(|at| at.max(self.not_before)).filter(|_| room);
+            let (may_turn, look) = self.look(now);
             tokio::select! {
                 ask = asks.recv() => match ask {
                     Some(ask) => self.waiting.add(ask, Instant::now()),
                     None => return,
                 },
-                Some(told) = self.told.1.recv() => self.tell(told),
+                Some(told) = self.told.1.recv() => self.telling.tell(told),
+                Some(tried) = self.tried.1.recv() => self.tried(tried),
                 Some(Ok(called)) = self.calls.join_next(), if !self.calls.is_empty() => self.called(called),
-                () = sleep_until(wake), if wake.is_some() => {}
+                turn = self.turns.next(), if may_turn => self.turn(turn),
+                _ = answers.changed(), if self.turns.is_on() => {}
+                () = sleep_until(earliest(wake, look)) => {}
             }
+        }
+    }
+
+    /// Looks at the schedule of turns: whether a turn is waited for, and when to look again.
+    fn look(&mut self, now: Instant) -> (bool, Option<Instant>) {
+        let pace = self.operator.pace();
+        let again = |shard| self.tries.again_at(shard, pace).unwrap_or(now);
+        let first = self.waiting.all().map(|waits| again(waits.shard)).min();
+        self.turns.look(first.is_some(), now);
+        let may_turn = self.turns.is_on() && first.is_some_and(|first| first <= now);
+        if !may_turn {
+            self.turns.rest();
+        }
+        let again = if self.turns.is_on() { first } else { first.map(|_| self.turns.alone_at()) };
+        (may_turn, again.filter(|_| !may_turn))
+    }
+
+    /// It is the pod's turn: gives grants that end with it.
+    fn turn(&mut self, turn: Turn) {
+        let now = Instant::now();
+        for shard in choose(self.waiting.all(), &self.tries, &turn, self.operator.pace(), now) {
+            let Some(reply) = self.waiting.take_any(shard) else { continue };
+            tracing::info!(shard, "identifying by the schedule of turns");
+            self.tries.note(shard, now);
+            // Who left in between drops the grant, which is no try then.
+            drop(reply.send(Grant::new(turn.until, shard.into(), self.tried.0.clone())));
+        }
+    }
+
+    /// Takes what became of a grant by turns.
+    fn tried(&mut self, told: Identified) {
+        let Ok(shard) = u32::try_from(told.grant) else { return };
+        match told.outcome {
+            Outcome::Sent => _ = self.counters.identifies_by_turns.inc(),
+            Outcome::Unused => self.tries.forget(shard),
+            Outcome::Invalid => {
+                tracing::warn!(shard, "Discord answered an IDENTIFY by the schedule of turns with op 9");
+            }
+            Outcome::Ready | Outcome::Failed => {}
         }
     }
 
@@ -189,33 +224,34 @@ impl Asking {
         let operator = self.operator.clone();
         let request = IdentifyRequest { layout: self.layout, shards: call.shards, why: call.why };
         self.calls.spawn(async move {
-            let sending = Instant::now();
-            let answered = operator.post(IDENTIFY_PATH, &request, CALL_TIMEOUT).await;
-            let outcome = match answered {
-                Ok(response) => response.json().await.map_err(CallError::Garbled),
+            let outcome = match operator.post(IDENTIFY_PATH, &request, CALL_TIMEOUT).await {
+                Ok(Answer { response, sending }) => {
+                    response.json().await.map(|answer| (answer, sending)).map_err(CallError::Garbled)
+                }
                 Err(error) => Err(error),
             };
-            Called { call: call.number, sending, outcome }
+            Called { call: call.number, why: request.why, outcome }
         });
     }
 
     /// Takes one call's outcome.
-    fn called(&mut self, Called { call, sending, outcome }: Called) {
+    fn called(&mut self, Called { call, why, outcome }: Called) {
         let now = Instant::now();
         match outcome {
-            Ok(IdentifyAnswer::Granted { shard, grant, held_ms }) => {
+            Ok((IdentifyAnswer::Granted { shard, grant, held_ms }, sending)) => {
                 self.works();
-                let until = sending + Duration::from_millis(held_ms.saturating_add(GRANT_VALID_MS));
-                let grant = Grant { until: Some(until), tell: Some((grant, self.told.0.clone())) };
-                if let Some(reply) = self.waiting.take(call, shard) {
-                    // Who left in between drops the grant, which gives it back.
-                    drop(reply.send(grant));
-                } else {
-                    tracing::warn!(shard, "the gate granted a shard that was not asked for");
+                let life = self.operator.pace().real_ms(GRANT_VALID_MS);
+                let until = sending + Duration::from_millis(held_ms.saturating_add(life));
+                self.telling.given(grant, why);
+                let grant = Grant::new(until, grant, self.told.0.clone());
+                // Who left in between, or had its turn, drops the grant, which gives it back.
+                match self.waiting.take(call, shard) {
+                    Some(reply) => drop(reply.send(grant)),
+                    None => tracing::debug!(shard, "the gate granted a shard that does not wait any more"),
                 }
                 self.waiting.end_call(call, now);
             }
-            Ok(IdentifyAnswer::NotYet { because, ask_again_after_ms }) => {
+            Ok((IdentifyAnswer::NotYet { because, ask_again_after_ms }, _)) => {
                 self.works();
                 let after =
                     Duration::from_millis(ask_again_after_ms).clamp(*ASK_AGAIN.start(), *ASK_AGAIN.end());
@@ -234,31 +270,11 @@ impl Asking {
         self.trouble.over();
         self.backoff.reset();
     }
+}
 
-    /// Tells what became of a grant, at once and until it is of no use any more.
-    fn tell(&self, told: Identified) {
-        let operator = self.operator.clone();
-        tokio::spawn(async move {
-            let telling = async {
-                let mut wait = Duration::from_millis(100);
-                loop {
-                    match operator.post(IDENTIFIED_PATH, &told, TELL_WITHIN).await {
-                        Ok(_) => return,
-                        Err(error) => tracing::debug!(grant = told.grant, %error, "could not tell the gate"),
-                    }
-                    tokio::time::sleep(spread(wait)).await;
-                    wait *= 2;
-                }
-            };
-            if tokio::time::timeout(TELL_WITHIN, telling).await.is_err() {
-                tracing::warn!(
-                    grant = told.grant,
-                    outcome = ?told.outcome,
-                    "could not tell the gate what became of a grant"
-                );
-            }
-        });
-    }
+/// The earlier of two times, either of which may be none.
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Sleeps until then; forever without a time.

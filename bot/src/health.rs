@@ -1,14 +1,17 @@
-//! `/livez`, `/readyz` and `/metrics` over plain HTTP.
+//! `/livez`, `/readyz`, `/metrics` and `/peer` over plain HTTP.
 //!
 //! Live means that the event loop answers, and nothing more: a pod that Discord refuses is not helped by a restart,
 //! which would cost IDENTIFYs. Ready means that users can count on every shard; else the answer names those they
-//! cannot count on, and why. In a pod all interfaces are listened on, in a local run only loopback. Deliberately
+//! cannot count on, and why. `/peer` says which pod this is, for [`crate::peers`] of others. In a pod all interfaces are listened on, in a local run only loopback. Deliberately
 //! absent: anything secret, and any way to change something.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use shard_contract::{env::HEALTH_PORT, report::ShardState};
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use shard_contract::{
+    env::{HEALTH_PORT, PEER_PATH, Peer},
+    report::ShardState,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +26,8 @@ pub(crate) struct Health {
     pub(crate) status: Arc<Status>,
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
+    /// Which pod this is; none in a local run.
+    pub(crate) me: Option<Peer>,
 }
 
 /// Begins to answer. The address is taken when this returns.
@@ -43,6 +48,7 @@ fn pages(health: Health) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route(PEER_PATH, get(peer))
         .with_state(Arc::new(health))
 }
 
@@ -70,6 +76,10 @@ fn why_not(shard: &ShardStatus) -> String {
     format!("shard {}: {why}\n", shard.id)
 }
 
+async fn peer(State(health): State<Arc<Health>>) -> Result<Json<Peer>, StatusCode> {
+    health.me.clone().map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match health.metrics.text() {
@@ -90,7 +100,7 @@ mod tests {
         let status = Arc::new(Status::new(0..3, 3));
         let metrics = Metrics::new(Arc::clone(&status), Jobs::new(1).unwrap(), &Counters::default());
         let stop = CancellationToken::new();
-        let health = Arc::new(Health { status: Arc::clone(&status), metrics, stop: stop.clone() });
+        let health = Arc::new(Health { status: Arc::clone(&status), metrics, stop: stop.clone(), me: None });
         status.update(0, |shard| shard.enter(ShardState::Online));
         status.update(2, |shard| {
             shard.fatal_close = Some(4014);

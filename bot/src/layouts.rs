@@ -3,9 +3,12 @@
 //! From the API server to a `watch` channel of [`Layouts`] for the gate's address, Discord's and this layout's role.
 //! The rights cover that one ConfigMap, so lists and watches carry `fieldSelector metadata.name`. A document of a
 //! lower generation than one seen is ignored; a missing one, a broken one and an API server that is away are waited
-//! for, and said once per change. Deliberately absent: writing, and anything secret.
+//! for, and said once per change. The newest is kept in a file that outlives the container ([`kept`]): one that restarts while
+//! the API server is away goes by that after a moment. Deliberately absent: writing the ConfigMap, and anything secret.
 
-use std::time::Duration;
+mod kept;
+
+use std::{path::Path, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -17,9 +20,15 @@ use shard_contract::{
     layouts::{Layouts, Role},
     names,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-use crate::{backoff::Backoff, config::Pod, trouble::Trouble};
+use self::kept::Kept;
+use crate::{backoff::Backoff, config::Pod, kubernetes::within, trouble::Trouble};
+
+/// The API server is tried for this long before the file is believed.
+const FILE_AFTER: Duration = Duration::from_secs(10);
+/// The longest that one watch lasts, in seconds: a connection that died in silence is noticed a little later.
+const WATCH_FOR: u32 = 60;
 
 /// The document could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -37,33 +46,43 @@ enum LayoutsError {
 }
 
 /// Reads the document, waiting for it as long as it takes, and goes on watching it for as long as the process lives.
-pub(crate) async fn follow(client: Client, pod: &Pod) -> watch::Receiver<Layouts> {
+pub(crate) async fn follow(client: Client, pod: &Pod, folder: &Path) -> watch::Receiver<Layouts> {
     let name = names::layouts_config_map(&pod.bot);
     let api: Api<ConfigMap> = Api::namespaced(client, &pod.namespace);
     let mut trouble = Trouble::new("read the layouts document");
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+    let kept = Kept::new(folder);
+    let file_at = Instant::now() + FILE_AFTER;
     let first = loop {
         match get(&api, &name).await {
-            Ok(layouts) => break layouts,
-            Err(error) => trouble.failed(&error),
-        };
+            Ok(layouts) => {
+                trouble.over();
+                tracing::info!(
+                    config_map = name,
+                    generation = layouts.generation,
+                    gate = layouts.gate.url,
+                    "read the layouts document"
+                );
+                kept.write(&layouts);
+                break layouts;
+            }
+            Err(error) => drop(trouble.failed(&error)),
+        }
+        if Instant::now() >= file_at
+            && let Some(layouts) = kept.read()
+        {
+            break layouts;
+        }
         tokio::time::sleep(backoff.next()).await;
     };
-    trouble.over();
-    tracing::info!(
-        config_map = name,
-        generation = first.generation,
-        gate = first.gate.url,
-        "read the layouts document"
-    );
     let (changed, layouts) = watch::channel(first);
-    tokio::spawn(keep(api, name, changed, trouble));
+    tokio::spawn(keep(api, name, changed, trouble, kept));
     layouts
 }
 
 /// A default GET, which is answered from etcd and never from a stale cache.
 async fn get(api: &Api<ConfigMap>, name: &str) -> Result<Layouts, LayoutsError> {
-    match api.get_opt(name).await {
+    match within(api.get_opt(name)).await {
         Ok(Some(config_map)) => parse(name, &config_map),
         Ok(None) => Err(LayoutsError::Missing { name: name.to_owned() }),
         Err(source) => Err(LayoutsError::Get { name: name.to_owned(), source }),
@@ -71,8 +90,14 @@ async fn get(api: &Api<ConfigMap>, name: &str) -> Result<Layouts, LayoutsError> 
 }
 
 /// Watches until nobody listens any more.
-async fn keep(api: Api<ConfigMap>, name: String, changed: watch::Sender<Layouts>, mut trouble: Trouble) {
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+async fn keep(
+    api: Api<ConfigMap>,
+    name: String,
+    changed: watch::Sender<Layouts>,
+    mut trouble: Trouble,
+    kept: Kept,
+) {
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH_FOR);
     let events = watcher(api, only).default_backoff().map_err(|error| LayoutsError::Watch(Box::new(error)));
     let mut events = std::pin::pin!(events);
     while !changed.is_closed()
@@ -89,7 +114,9 @@ async fn keep(api: Api<ConfigMap>, name: String, changed: watch::Sender<Layouts>
         match seen {
             Ok(layouts) => {
                 trouble.over();
-                take(&changed, &layouts);
+                if take(&changed, &layouts) {
+                    kept.write(&layouts);
+                }
             }
             Err(error) => drop(trouble.failed(&error)),
         }
@@ -102,8 +129,8 @@ fn parse(name: &str, config_map: &ConfigMap) -> Result<Layouts, LayoutsError> {
     serde_json::from_str(text).map_err(|source| LayoutsError::Garbled { name: name.to_owned(), source })
 }
 
-/// Takes a document, unless it is older than the one known.
-fn take(changed: &watch::Sender<Layouts>, layouts: &Layouts) {
+/// Takes a document, unless it is older than the one known. Whether it was news.
+fn take(changed: &watch::Sender<Layouts>, layouts: &Layouts) -> bool {
     let news = changed.send_if_modified(|known| {
         let newer = layouts.generation >= known.generation && *layouts != *known;
         if newer {
@@ -118,6 +145,7 @@ fn take(changed: &watch::Sender<Layouts>, layouts: &Layouts) {
             "the layouts document changed"
         );
     }
+    news
 }
 
 /// What the layout with this number does; none: the document does not name it.

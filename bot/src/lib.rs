@@ -58,6 +58,7 @@
 mod bot;
 mod config;
 mod error;
+mod kubernetes;
 mod layouts;
 mod run;
 mod token;
@@ -67,6 +68,7 @@ mod discord;
 mod gate;
 mod operator;
 mod shard;
+mod turns;
 
 // Sessions that outlive the process.
 mod progress;
@@ -89,6 +91,8 @@ mod telemetry;
 
 // The end, and trying again.
 mod backoff;
+mod fence;
+mod peers;
 mod stop;
 mod trouble;
 

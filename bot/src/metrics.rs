@@ -1,18 +1,49 @@
 //! The pod's figures for Prometheus, as text.
 //!
 //! Rows of [`crate::status`] and [`crate::jobs`] are read at each scrape, so a figure stands in one place; what
-//! nobody else counts (commands, panics, events left out) is counted here. Units stand in the names: seconds, or
-//! plain counts. Deliberately absent: labels whose values users choose, and histograms.
+//! nobody else counts (commands, panics, events left out, writes of records) is counted here. Names are stable: a figure may be
+//! added, none is renamed. Counters end in `_total` and begin at 0 with the process; units stand in the names: seconds, or plain
+//! counts. Deliberately absent: labels whose values users choose, and histograms.
+//!
+//! | name | kind | labels | what |
+//! | --- | --- | --- | --- |
+//! | `shard_bot_shards` | gauge | `state`: waiting, identifying, online, resuming, refused | Shards of the pod by what their connection does |
+//! | `shard_bot_shard_up` | gauge | `shard` | 1 while the shard is online, else 0 |
+//! | `shard_bot_shard_latency_seconds` | gauge | `shard` | Mean time between heartbeat and its ACK |
+//! | `shard_bot_shard_guilds` | gauge | `shard` | Guilds of the shard, the unavailable ones included |
+//! | `shard_bot_shard_unavailable_guilds` | gauge | `shard` | Guilds of the shard that Discord has not sent yet, or that are down |
+//! | `shard_bot_events_total` | counter | `shard` | Events received |
+//! | `shard_bot_events_again_total` | counter | `shard` | Events handled again after a crash, marked so |
+//! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
+//! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done |
+//! | `shard_bot_events_without_duty_total` | counter | | Events that were not handled because the pod's layout is not active |
+//! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
+//! | `shard_bot_identifies_granted_total` | counter | `why`: live, active, standby | IDENTIFYs sent with a grant of the gate, by why they were needed |
+//! | `shard_bot_identifies_by_turns_total` | counter | | IDENTIFYs sent by the schedule of turns |
+//! | `shard_bot_resumes_total` | counter | `shard` | RESUMEs that succeeded |
+//! | `shard_bot_record_writes_total` | counter | `outcome`: ok, stale, failed | Writes of session records by outcome |
+//! | `shard_bot_gate_answer_age_seconds` | gauge | | Time since a leader of the gate answered last; missing in a local run |
+//! | `shard_bot_on_turns` | gauge | | 1 while the pod identifies by the schedule of turns, else 0 |
+//! | `shard_bot_fenced` | gauge | | 1 while the pod is cut off and has let its shards go, else 0 |
+//! | `shard_bot_commands_total` | counter | `command`, `outcome`: ok, wrong, busy, error, panic | Commands by name and outcome |
+//! | `shard_bot_handler_panics_total` | counter | | Handlers and commands that panicked |
+//! | `shard_bot_handler_errors_total` | counter | | Event handlers that returned an error |
+//! | `shard_bot_replies_failed_total` | counter | | Replies that could not be sent |
+//! | `shard_bot_jobs_running` | gauge | | CPU jobs that run now |
+//! | `shard_bot_jobs_queued` | gauge | | CPU jobs that wait for a thread |
+//! | `shard_bot_jobs_done_total` | counter | | CPU jobs that ended well |
+//! | `shard_bot_jobs_refused_total` | counter | | CPU jobs refused because the queue was full |
+//! | `shard_bot_jobs_panicked_total` | counter | | CPU jobs that panicked |
 
 use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::{counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use shard_contract::report::ShardState;
+use shard_contract::{identify::Why, report::ShardState};
 
 use crate::{
     jobs::Jobs,
@@ -27,12 +58,31 @@ pub(crate) struct Counters {
     pub(crate) handler_errors: Counter,
     pub(crate) without_duty: Counter,
     pub(crate) replies_failed: Counter,
+    pub(crate) identifies_by_turns: Counter,
+    granted: Family<[(&'static str, &'static str); 1], Counter>,
+    record_writes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Counters {
     /// A command ended: `ok`, `wrong` (bad input), `busy` (refused, too many jobs), `error` or `panic`.
     pub(crate) fn command(&self, name: &str, outcome: &'static str) {
         self.commands.get_or_create(&[("command", name.to_owned()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// An IDENTIFY went out with a grant of the gate.
+    pub(crate) fn identified(&self, why: Why) {
+        let why = match why {
+            Why::Live => "live",
+            Why::Active => "active",
+            Why::Standby => "standby",
+        };
+        self.granted.get_or_create(&[("why", why)]).inc();
+    }
+
+    /// A write of session records ended: `ok`, `stale` (somebody else wrote first) or `failed`.
+    #[allow(dead_code, reason = "for the records")]
+    pub(crate) fn record_write(&self, outcome: &'static str) {
+        self.record_writes.get_or_create(&[("outcome", outcome)]).inc();
     }
 }
 
@@ -43,13 +93,17 @@ pub(crate) struct Metrics(Registry);
 impl Metrics {
     pub(crate) fn new(status: Arc<Status>, jobs: Jobs, counters: &Counters) -> Self {
         let mut registry = Registry::with_prefix("shard_bot");
-        let Counters { commands, handler_panics, handler_errors, without_duty, replies_failed } =
-            counters.clone();
-        registry.register(
-            "commands",
-            "Commands by name and outcome (ok, wrong, busy, error, panic)",
+        let Counters {
             commands,
-        );
+            handler_panics,
+            handler_errors,
+            without_duty,
+            replies_failed,
+            identifies_by_turns,
+            granted,
+            record_writes,
+        } = counters.clone();
+        registry.register("commands", "Commands by name and outcome", commands);
         registry.register("handler_panics", "Handlers and commands that panicked", handler_panics);
         registry.register("handler_errors", "Event handlers that returned an error", handler_errors);
         registry.register(
@@ -58,6 +112,17 @@ impl Metrics {
             without_duty,
         );
         registry.register("replies_failed", "Replies that could not be sent", replies_failed);
+        registry.register(
+            "identifies_by_turns",
+            "IDENTIFYs sent by the schedule of turns",
+            identifies_by_turns,
+        );
+        registry.register(
+            "identifies_granted",
+            "IDENTIFYs sent with a grant of the gate, by why they were needed",
+            granted,
+        );
+        registry.register("record_writes", "Writes of session records by outcome", record_writes);
         registry.register_collector(Box::new(Rows { status, jobs }));
         Self(registry)
     }
@@ -80,7 +145,7 @@ struct Rows {
 impl Collector for Rows {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let shards = self.status.all();
-        let rows: [(&str, &str, Option<&Unit>, Value); 7] = [
+        let rows: [(&str, &str, Option<&Unit>, Value); 10] = [
             ("shard_up", "1 while the shard is online, else 0", None, |shard| {
                 Some(Figure::Gauge(f64::from(u8::from(shard.state == ShardState::Online))))
             }),
@@ -89,6 +154,18 @@ impl Collector for Rows {
             }),
             ("shard_guilds", "Guilds of the shard, the unavailable ones included", None, |shard| {
                 Some(Figure::Gauge(f64::from(shard.guilds)))
+            }),
+            (
+                "shard_unavailable_guilds",
+                "Guilds of the shard that Discord has not sent yet, or that are down",
+                None,
+                |shard| Some(Figure::Gauge(f64::from(shard.unavailable_guilds))),
+            ),
+            ("events_again", "Events handled again after a crash, marked so", None, |shard| {
+                Some(Figure::Counter(shard.again))
+            }),
+            ("events_unfinished", "Events received whose handling is not done", None, |shard| {
+                Some(Figure::Whole(shard.unfinished))
             }),
             ("events", "Events received", None, |shard| Some(Figure::Counter(shard.events))),
             ("events_dropped", "Events thrown away because the pod could not keep up", None, |shard| {
@@ -100,9 +177,31 @@ impl Collector for Rows {
         for (name, help, unit, value) in rows {
             family(&mut encoder, (name, help, unit), &shards, value)?;
         }
+        states(&mut encoder, &shards)?;
+        self.pod(&mut encoder)
+    }
+}
 
+impl Rows {
+    /// What is not about one shard.
+    fn pod(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let flag = |flag| Figure::Gauge(f64::from(u8::from(flag)));
+        if let Some(age) = self.status.gate_answer_age() {
+            let help = "Time since a leader of the gate answered last";
+            single(encoder, "gate_answer_age", help, Some(&Unit::Seconds), Figure::Gauge(age.as_secs_f64()))?;
+        }
         let jobs = self.jobs.report();
-        let mut single = |name, help, figure| single(&mut encoder, name, help, figure);
+        let mut single = |name, help, figure| single(encoder, name, help, None, figure);
+        single(
+            "on_turns",
+            "1 while the pod identifies by the schedule of turns, else 0",
+            flag(self.status.on_turns()),
+        )?;
+        single(
+            "fenced",
+            "1 while the pod is cut off and has let its shards go, else 0",
+            flag(self.status.fenced()),
+        )?;
         single("jobs_running", "CPU jobs that run now", Figure::Gauge(f64::from(jobs.running)))?;
         single("jobs_queued", "CPU jobs that wait for a thread", Figure::Gauge(f64::from(jobs.queued)))?;
         single("jobs_refused", "CPU jobs refused because the queue was full", Figure::Counter(jobs.refused))?;
@@ -117,6 +216,7 @@ type Value = fn(&ShardStatus) -> Option<Figure>;
 /// A value with its kind.
 enum Figure {
     Gauge(f64),
+    Whole(u64),
     Counter(u64),
 }
 
@@ -124,6 +224,7 @@ impl Figure {
     fn metric(self) -> Box<dyn EncodeMetric> {
         match self {
             Self::Gauge(value) => Box::new(ConstGauge::new(value)),
+            Self::Whole(value) => Box::new(ConstGauge::new(value)),
             Self::Counter(value) => Box::new(ConstCounter::new(value)),
         }
     }
@@ -145,17 +246,96 @@ fn family(
     Ok(())
 }
 
-fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, figure: Figure) -> fmt::Result {
+/// How many shards are in each state, those in which none is too.
+fn states(encoder: &mut DescriptorEncoder<'_>, shards: &[ShardStatus]) -> fmt::Result {
+    const STATES: [(ShardState, &str); 5] = [
+        (ShardState::Waiting, "waiting"),
+        (ShardState::Identifying, "identifying"),
+        (ShardState::Online, "online"),
+        (ShardState::Resuming, "resuming"),
+        (ShardState::Refused, "refused"),
+    ];
+    let help = "Shards of the pod by what their connection does.";
+    let mut rows = encoder.encode_descriptor("shards", help, None, MetricType::Gauge)?;
+    for (state, word) in STATES {
+        let count = shards.iter().filter(|shard| shard.state == state).count();
+        let count = ConstGauge::new(u64::try_from(count).unwrap_or(u64::MAX));
+        count.encode(rows.encode_family(&[("state", word)])?)?;
+    }
+    Ok(())
+}
+
+fn single(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    figure: Figure,
+) -> fmt::Result {
     let metric = figure.metric();
-    let row = encoder.encode_descriptor(name, &format!("{help}."), None, metric.metric_type())?;
+    let row = encoder.encode_descriptor(name, &format!("{help}."), unit, metric.metric_type())?;
     metric.encode(row)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        time::Duration,
+    };
 
     use super::*;
+    use crate::operator::Answers;
+
+    /// What the table at the head of this file says: name without `_total`, kind, help.
+    fn documented() -> BTreeSet<(String, String, String)> {
+        let rows =
+            include_str!("metrics.rs").lines().filter_map(|line| line.strip_prefix("//! | `shard_bot_"));
+        rows.map(|row| {
+            let cells: Vec<_> = row.trim_end_matches(" |").split('|').map(str::trim).collect();
+            let [name, kind, _, what] = cells[..] else { panic!("four cells: {row}") };
+            let help = what.split(';').next().unwrap();
+            let name = name.trim_end_matches('`').trim_end_matches("_total");
+            (format!("shard_bot_{name}"), kind.to_owned(), format!("{help}."))
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn the_text_holds_what_the_table_documents_and_nothing_else() {
+        let status = Arc::new(Status::new(4..6, 8));
+        status.update(5, |shard| shard.latency = Some(Duration::from_millis(250)));
+        let now = tokio::time::Instant::now();
+        status.follow_gate(tokio::sync::watch::channel(Answers { led: now, any: now }).1);
+        // A family without a row yet is not in the text.
+        let counters = Counters::default();
+        counters.command("ping", "ok");
+        counters.identified(Why::Active);
+        counters.record_write("ok");
+        let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
+        let words = |mark: &'static str| {
+            let lines = text.lines().filter_map(move |line| line.strip_prefix(mark));
+            lines.filter_map(|line| line.split_once(' ')).collect::<BTreeMap<_, _>>()
+        };
+        let kinds = words("# TYPE ");
+        let found: BTreeSet<_> = words("# HELP ")
+            .into_iter()
+            .map(|(name, help)| (name.to_owned(), kinds[name].to_owned(), help.to_owned()))
+            .collect();
+        assert_eq!(found, documented());
+    }
+
+    #[test]
+    fn what_was_identified_and_written_is_counted_by_its_kind() {
+        let counters = Counters::default();
+        counters.identified(Why::Live);
+        counters.record_write("stale");
+        let status = Arc::new(Status::new(0..1, 1));
+        let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
+        assert!(text.contains("shard_bot_identifies_granted_total{why=\"live\"} 1"), "{text}");
+        assert!(text.contains("shard_bot_record_writes_total{outcome=\"stale\"} 1"), "{text}");
+        assert!(text.contains("shard_bot_shards{state=\"waiting\"} 1"), "{text}");
+    }
 
     #[test]
     fn figures_carry_their_help_their_unit_and_one_row_a_shard() {

@@ -2,8 +2,9 @@
 //!
 //! From [`crate::status`] and [`crate::jobs`] to `POST /v1/report`. Changes within a moment go into one report, so
 //! that a start with a thousand guilds is a handful of reports. A report that fails is not repeated, since the next
-//! one says it all; failures are logged once per change. Deliberately absent: anything the operator would have to
-//! remember.
+//! one says it all; failures are logged once per change. Its answers are also how the pod knows that the gate is there
+//! ([`crate::turns`], [`crate::fence`]), and so it comes more often where Discord's time is fast. Deliberately absent:
+//! anything the operator would have to remember.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +16,8 @@ use crate::{backoff::Backoff, jobs::Jobs, operator::Operator, status::Status, tr
 const GATHER: Duration = Duration::from_millis(200);
 /// How long one report may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// However fast Discord's time is, reports come no faster.
+const AT_LEAST: Duration = Duration::from_millis(100);
 
 /// What reports are made of.
 pub(crate) struct Reporter {
@@ -22,6 +25,8 @@ pub(crate) struct Reporter {
     pub(crate) layout: u32,
     pub(crate) status: Arc<Status>,
     pub(crate) jobs: Jobs,
+    /// What the pod's shards identify with.
+    pub(crate) intents: u64,
 }
 
 impl Reporter {
@@ -29,16 +34,16 @@ impl Reporter {
     pub(crate) async fn run(self) {
         let mut changes = self.status.changes();
         let mut trouble = Trouble::new("report to the operator");
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_millis(REPORT_EVERY_MS));
+        let mut backoff = self.backoff();
         loop {
             changes.mark_unchanged();
             match self.operator.post(REPORT_PATH, &self.report(), TIMEOUT).await {
                 Ok(_) => {
                     trouble.over();
-                    backoff.reset();
-                    // Ends at the next change or when 15 s are over.
-                    _ = tokio::time::timeout(Duration::from_millis(REPORT_EVERY_MS), changes.changed()).await;
-                    tokio::time::sleep(GATHER).await;
+                    backoff = self.backoff();
+                    if tokio::time::timeout(self.every(), changes.changed()).await.is_ok() {
+                        tokio::time::sleep(GATHER).await;
+                    }
                 }
                 Err(error) => {
                     trouble.failed(&error);
@@ -48,12 +53,25 @@ impl Reporter {
         }
     }
 
+    fn every(&self) -> Duration {
+        self.operator.pace().real(Duration::from_millis(REPORT_EVERY_MS)).max(AT_LEAST)
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(Duration::from_millis(500).min(self.every()), self.every())
+    }
+
     fn report(&self) -> Report {
         Report {
             layout: self.layout,
             shards: self.status.report(),
             jobs: self.jobs.report(),
-            ..Report::default()
+            intents: self.intents,
+            on_turns: self.status.on_turns(),
+            fenced: self.status.fenced(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

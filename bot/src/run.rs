@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use shard_contract::{
     env,
     layouts::{Layouts, Role},
+    names,
     record::Owner,
 };
 use tokio::{
@@ -28,12 +29,14 @@ use crate::{
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
     error::Error,
-    gate::Gate,
+    fence::Fence,
+    gate::{Asker, Gate},
     health::{self, Health},
     jobs::Jobs,
-    layouts,
+    kubernetes, layouts,
     metrics::{Counters, Metrics},
     operator::Operator,
+    peers::Peers,
     progress::Progress,
     records::{Me, Records, Source},
     reply::Brake,
@@ -118,8 +121,12 @@ impl Parts {
 
     async fn begin_health(&self, config: &Config) -> Result<(), Error> {
         let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
-        let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone() };
-        let in_pod = matches!(config.place, Place::Pod(_));
+        let me = match &config.place {
+            Place::Pod(pod) => Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone() }),
+            Place::Local(_) => None,
+        };
+        let in_pod = me.is_some();
+        let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone(), me };
         match health::serve(health, in_pod).await {
             Ok(address) => tracing::info!(%address, "health and metrics"),
             Err(source) if in_pod => {
@@ -141,23 +148,55 @@ impl Parts {
     }
 
     async fn connect_pod(&self, pod: &Pod, intents: Intents) -> Result<Connected, Error> {
-        let client = kube::Client::try_default().await.map_err(Error::Kubernetes)?;
-        let layouts = layouts::follow(client.clone(), pod).await;
+        let client = kubernetes::client().await.map_err(Error::Kubernetes)?;
+        let layouts = layouts::follow(client.clone(), pod, env::STATE_DIR.as_ref()).await;
         let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
-        let (status, jobs) = (Arc::clone(&self.status), self.jobs.clone());
-        tokio::spawn(Reporter { operator: operator.clone(), layout: pod.layout, status, jobs }.run());
+        self.status.follow_gate(operator.watch_answers());
+        let records = source(client.clone(), pod, intents, layouts.clone()).await;
+        let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
+        let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
+        tokio::spawn(reporter.run());
+        let (fence, fenced) = watch::channel(false);
+        self.begin_fence(pod, client, &operator, &layouts, fence)?;
         let token = TokenSource::File(env::TOKEN_FILE.into());
-        let (_, fenced) = watch::channel(false);
-        let records = source(client, pod, intents, layouts.clone()).await;
+        let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+        let asker = Asker {
+            operator,
+            discord: Arc::clone(&discord),
+            status: Arc::clone(&self.status),
+            counters: self.counters.clone(),
+            layout: pod.layout,
+            ordinal: pod.ordinal,
+        };
         Ok(Connected {
-            discord: Arc::new(Discord::new(token.clone(), layouts.clone())?),
+            discord,
             token,
             role: layouts::follow_role(layouts, pod.layout),
-            gate: Gate::of(operator, pod.layout),
+            gate: Gate::of(asker),
             records,
             fenced,
             refusal_ends: false,
         })
+    }
+
+    fn begin_fence(
+        &self,
+        pod: &Pod,
+        client: kube::Client,
+        operator: &Operator,
+        layouts: &watch::Receiver<Layouts>,
+        fenced: watch::Sender<bool>,
+    ) -> Result<(), Error> {
+        let fence = Fence {
+            api: kube::Api::namespaced(client, &pod.namespace),
+            config_map: names::layouts_config_map(&pod.bot),
+            operator: operator.clone(),
+            peers: Peers::new(layouts.clone(), pod.clone()).map_err(Error::Http)?,
+            status: Arc::clone(&self.status),
+            fenced,
+        };
+        tokio::spawn(fence.run());
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of this pod's shards: one row a shard, written by the shards' tasks, read by everybody else.
+//! What is known of this pod: one row a shard, written by the shards' tasks, and whether it is on turns or fenced.
 //!
 //! From what each connection does to the report, `/readyz`, `/metrics` and `ctx.shards()`. A reader that wants to act
 //! on a change waits for [`Status::changes`]; counters and latency change too often to count as one. Deliberately
@@ -6,12 +6,17 @@
 
 use std::{
     ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use shard_contract::report::{ShardReport, ShardState};
 use tokio::{sync::watch, time::Instant};
+
+use crate::operator::Answers;
 
 /// How long a shard that was online may be away before the pod is not ready (`protocols.md` section 5).
 const AWAY_UNNOTICED: Duration = Duration::from_mins(1);
@@ -39,6 +44,10 @@ pub struct ShardStatus {
     pub dropped: u64,
     /// Events handled again after a crash since the process started, marked so.
     pub again: u64,
+    /// Events that were begun and are not done, and those received and not begun.
+    pub unfinished: u64,
+    /// When the last event came; none before the first.
+    last_event: Option<Instant>,
     /// The close code that ended it for good, if one did.
     pub fatal_close: Option<u16>,
     /// Since when it has not been online, if it ever was.
@@ -60,6 +69,8 @@ impl ShardStatus {
             events: 0,
             dropped: 0,
             again: 0,
+            unfinished: 0,
+            last_event: None,
             fatal_close: None,
             away_since: None,
             was_online: false,
@@ -97,12 +108,12 @@ impl ShardStatus {
             state: self.state,
             guilds: self.guilds,
             unavailable_guilds: self.unavailable_guilds,
-            latency_ms: self.latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+            latency_ms: self.latency.map(millis),
             identifies: self.identifies,
             resumes: self.resumes,
             events: self.events,
             again: self.again,
-            idle_ms: None,
+            idle_ms: self.last_event.map(|last| millis(last.elapsed())),
             fatal_close: self.fatal_close,
         }
     }
@@ -114,6 +125,9 @@ pub(crate) struct Status {
     first: u32,
     total: u32,
     shards: Vec<Mutex<ShardStatus>>,
+    on_turns: AtomicBool,
+    fenced: AtomicBool,
+    gate: OnceLock<watch::Receiver<Answers>>,
     changed: watch::Sender<()>,
 }
 
@@ -121,7 +135,15 @@ impl Status {
     pub(crate) fn new(shards: Range<u32>, total: u32) -> Self {
         let first = shards.start;
         let shards = shards.map(|id| Mutex::new(ShardStatus::new(id))).collect();
-        Self { first, total, shards, changed: watch::Sender::new(()) }
+        Self {
+            first,
+            total,
+            shards,
+            on_turns: AtomicBool::new(false),
+            fenced: AtomicBool::new(false),
+            gate: OnceLock::new(),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// The number Discord routes by.
@@ -135,13 +157,48 @@ impl Status {
             return;
         };
         let mut row = lock(row);
-        let before = row.key();
+        let (before, events) = (row.key(), row.events);
         change(&mut row);
+        if row.events > events {
+            row.last_event = Some(Instant::now());
+        }
         let news = row.key() != before;
         drop(row);
         if news {
             self.changed.send_replace(());
         }
+    }
+
+    /// Whether the pod identifies by the schedule of turns.
+    pub(crate) fn on_turns(&self) -> bool {
+        self.on_turns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_on_turns(&self, on_turns: bool) {
+        if self.on_turns.swap(on_turns, Ordering::Relaxed) != on_turns {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// Whether the pod found itself cut off and has let its shards go.
+    pub(crate) fn fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_fenced(&self, fenced: bool) {
+        if self.fenced.swap(fenced, Ordering::Relaxed) != fenced {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// From now on it is known when the gate answered last.
+    pub(crate) fn follow_gate(&self, answers: watch::Receiver<Answers>) {
+        _ = self.gate.set(answers);
+    }
+
+    /// How long ago a leader of the gate answered last; none in a local run.
+    pub(crate) fn gate_answer_age(&self) -> Option<Duration> {
+        self.gate.get().map(|answers| answers.borrow().led.elapsed())
     }
 
     /// One row as it is now.
@@ -169,6 +226,10 @@ impl Status {
     pub(crate) fn not_ready(&self) -> Vec<ShardStatus> {
         self.all().into_iter().filter(|shard| !shard.is_ready()).collect()
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A row stays usable when a task panicked while holding it: each change leaves it consistent.
@@ -203,6 +264,33 @@ mod tests {
 
         status.update(3, |shard| shard.enter(ShardState::Refused));
         assert_eq!(not_ready(&status), [3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_says_how_long_a_shard_has_been_idle_and_what_came_again() {
+        let status = Status::new(0..1, 1);
+        assert_eq!(status.report()[0].idle_ms, None);
+        status.update(0, |shard| {
+            shard.events += 1;
+            shard.again += 1;
+        });
+        tokio::time::advance(Duration::from_millis(350)).await;
+        status.update(0, |shard| shard.guilds = 3);
+        let report = &status.report()[0];
+        assert_eq!((report.idle_ms, report.again), (Some(350), 1));
+    }
+
+    #[test]
+    fn turns_and_fencing_are_news_once() {
+        let status = Status::new(0..1, 1);
+        let mut changes = status.changes();
+        changes.mark_unchanged();
+        status.set_fenced(true);
+        assert!(status.fenced() && changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        status.set_fenced(true);
+        status.set_on_turns(false);
+        assert!(!changes.has_changed().unwrap());
     }
 
     #[test]

@@ -128,4 +128,28 @@ mod tests {
         waiting.await.unwrap();
         assert!(source.differs_from(&old));
     }
+
+    /// The kubelet writes each version into a folder of its own and swaps the link `..data` by renaming; the file that pods
+    /// see is a link through it.
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_replaced_as_the_kubelet_does_it_is_noticed_and_never_missing() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let version = |name: &str, token: &str| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join("token"), token).unwrap();
+            symlink(name, folder.path().join("..data_tmp")).unwrap();
+            std::fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+        };
+        version("..1", "old");
+        symlink("..data/token", folder.path().join("token")).unwrap();
+        let source = TokenSource::File(folder.path().join("token"));
+        let old = source.read().unwrap();
+        assert!(!source.differs_from(&old));
+        version("..2", "new");
+        std::fs::remove_dir_all(folder.path().join("..1")).unwrap();
+        source.other_than(&old).await;
+        assert_eq!(source.read().unwrap().reveal(), "new");
+    }
 }

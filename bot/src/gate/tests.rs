@@ -10,12 +10,18 @@ use axum::{
     routing::post,
 };
 use shard_contract::{
-    identify::Refusal,
-    layouts::{GateAddress, Layouts},
+    identify::{IDENTIFIED_PATH, Refusal},
+    layouts::{DiscordAddress, GateAddress, Layout, Layouts, Role},
+    pace::Pace,
 };
 use tokio::{net::TcpListener, sync::watch};
 
 use super::*;
+use crate::{
+    jobs::Jobs,
+    metrics::Metrics,
+    token::{Token, TokenSource},
+};
 
 /// What the gate answers next; when nothing is left it grants the first shard.
 type Script = VecDeque<(StatusCode, IdentifyAnswer)>;
@@ -57,6 +63,7 @@ struct Scene {
     gate: Gate,
     said: mpsc::UnboundedReceiver<Said>,
     bearer: tempfile::NamedTempFile,
+    counters: Counters,
     _layouts: watch::Sender<Layouts>,
 }
 
@@ -74,8 +81,24 @@ async fn scene(script: impl IntoIterator<Item = (StatusCode, IdentifyAnswer)>) -
     let (sender, layouts) = watch::channel(document);
     let bearer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(bearer.path(), "first\n").unwrap();
+    let operator_layouts = layouts.clone();
     let operator = Operator::new(layouts, bearer.path().to_owned()).unwrap();
-    Scene { gate: Gate::of(operator, 7), said, bearer, _layouts: sender }
+    let discord = discord(operator_layouts);
+    let counters = Counters::default();
+    let asker = Asker {
+        operator,
+        discord,
+        status: Arc::new(Status::new(0..8, 8)),
+        counters: counters.clone(),
+        layout: 7,
+        ordinal: 0,
+    };
+    Scene { gate: Gate::of(asker), said, bearer, counters, _layouts: sender }
+}
+
+fn discord(layouts: watch::Receiver<Layouts>) -> Arc<Discord> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Arc::new(Discord::new(TokenSource::Given(Token::new("t")), layouts).unwrap())
 }
 
 fn asked(bearer: &str, shards: &[u32], why: Why) -> Said {
@@ -94,7 +117,7 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     let first = tokio::spawn(scene.gate.clone().ask(1, Why::Active));
     let second = tokio::spawn(scene.gate.clone().ask(2, Why::Active));
     assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[1, 2], Why::Active));
-    let granted = first.await.unwrap();
+    let mut granted = first.await.unwrap();
     assert!(granted.is_valid());
     granted.sent();
     let other = second.await.unwrap();
@@ -106,6 +129,39 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     drop(other);
     let given_back = Said::Identified(Identified { grant: 102, outcome: Outcome::Unused });
     assert_eq!(scene.said.recv().await.unwrap(), given_back);
+    granted.ready();
+    let ready = Said::Identified(Identified { grant: 101, outcome: Outcome::Ready });
+    assert_eq!(scene.said.recv().await.unwrap(), ready);
+    let metrics = Metrics::new(Arc::new(Status::new(0..1, 1)), Jobs::new(1).unwrap(), &scene.counters);
+    assert!(metrics.text().unwrap().contains("identifies_granted_total{why=\"active\"} 1"));
+}
+
+#[tokio::test]
+async fn after_sent_exactly_one_other_word_is_told() {
+    type End = (fn(Grant), &'static [Outcome]);
+    let ends: [End; 5] = [
+        (drop, &[Outcome::Unused]),
+        (|mut grant| grant.sent(), &[Outcome::Sent, Outcome::Failed]),
+        (
+            |mut grant| {
+                grant.sent();
+                grant.sent();
+                grant.ready();
+            },
+            &[Outcome::Sent, Outcome::Ready],
+        ),
+        (Grant::invalid, &[Outcome::Sent, Outcome::Invalid]),
+        (Grant::ready, &[Outcome::Sent, Outcome::Ready]),
+    ];
+    for (end, expected) in ends {
+        let (grant, mut told) = Grant::until(Instant::now());
+        end(grant);
+        let mut words = Vec::new();
+        while let Some(said) = told.recv().await {
+            words.push(said.outcome);
+        }
+        assert_eq!(words, expected);
+    }
 }
 
 #[tokio::test]
@@ -142,7 +198,7 @@ async fn a_grant_ends_three_seconds_after_the_call_was_sent_plus_the_hold() {
     let scene = scene([]).await;
     let before = Instant::now();
     let grant = scene.gate.clone().ask(1, Why::Active).await;
-    let until = grant.until.unwrap();
+    let until = grant.end_of().unwrap();
     let valid = Duration::from_millis(GRANT_VALID_MS);
     assert!(until >= before + valid && until <= Instant::now() + valid);
 }
@@ -150,7 +206,78 @@ async fn a_grant_ends_three_seconds_after_the_call_was_sent_plus_the_hold() {
 #[tokio::test]
 async fn a_local_run_is_paced_by_twilights_queue() {
     let queue = InMemoryQueue::new(1, 1, Duration::from_hours(1), 1);
-    let grant = Gate::Local(Arc::new(queue)).ask(0, Why::Active).await;
+    let mut grant = Gate::Local(Arc::new(queue)).ask(0, Why::Active).await;
     assert!(grant.is_valid());
     grant.sent();
+}
+
+/// A Discord whose clock passes five times as fast and begins 12 s before a slot, and when it was asked for limits.
+async fn fast_discord(slot_ms: u64, asked: mpsc::UnboundedSender<u64>) -> String {
+    use k8s_openapi::jiff::Timestamp;
+
+    let began = Instant::now();
+    let clock = move || slot_ms - 12_000 + 5 * u64::try_from(began.elapsed().as_millis()).unwrap();
+    let date = move || {
+        let now_ms = clock();
+        let now = Timestamp::from_millisecond(now_ms.try_into().unwrap()).unwrap();
+        [("date", now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())]
+    };
+    let limit = serde_json::json!({ "total": 10, "remaining": 5, "reset_after": 9, "max_concurrency": 2 });
+    let limits = serde_json::json!({ "url": "wss://a", "shards": 1, "session_start_limit": limit });
+    let gateway = serde_json::json!({ "url": "wss://a" });
+    let limits = move || {
+        asked.send(clock()).unwrap();
+        let answer = (date(), Json(limits.clone()));
+        async move { answer }
+    };
+    let pages = Router::new()
+        .route("/api/v10/gateway", axum::routing::get(async move || (date(), Json(gateway))))
+        .route("/api/v10/gateway/bot", axum::routing::get(limits));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    api
+}
+
+#[tokio::test]
+async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot() {
+    let place = shard_contract::turns::Place { turn: 1, ordinal: 2, pods: 3 };
+    let (say_asked, mut asked) = mpsc::unbounded_channel();
+    let api = fast_discord(place.next_slot(1_700_000_000_000), say_asked).await;
+    let layout = Layout { number: 7, total: 8, pods: 3, role: Role::Active, family: 0, turn: 1 };
+    let document = Layouts {
+        layouts: vec![layout],
+        gate: GateAddress { url: "http://127.0.0.1:1".into() },
+        discord: DiscordAddress { api: Some(api), time_factor: Pace::from(5) },
+        ..Layouts::default()
+    };
+    let (_keep, layouts) = watch::channel(document);
+    let bearer = tempfile::NamedTempFile::new().unwrap();
+    let long_ago = Instant::now() - Duration::from_secs(90);
+    let operator = Operator::new(layouts.clone(), bearer.path().to_owned()).unwrap().heard_last(long_ago);
+    let status = Arc::new(Status::new(0..8, 8));
+    let asker = Asker {
+        operator: operator.clone(),
+        discord: discord(layouts),
+        status: Arc::clone(&status),
+        counters: Counters::default(),
+        layout: 7,
+        ordinal: 2,
+    };
+    let gate = Gate::of(asker);
+    let [even, odd, other] = [0, 1, 3].map(|shard| tokio::spawn(gate.clone().ask(shard, Why::Live)));
+    let (mut even, odd) = (even.await.unwrap(), odd.await.unwrap());
+    assert_eq!(even.end_of(), odd.end_of(), "both by one turn");
+    assert!(status.on_turns());
+    assert!(!other.is_finished(), "its bucket was taken in this slot");
+    while let Ok(at_ms) = asked.try_recv() {
+        assert!(place.slot_at(at_ms).is_some(), "only asked in its own slot: {at_ms}");
+    }
+    even.sent();
+    // The gate is back: no more turns.
+    let _back = operator.heard_last(Instant::now());
+    let mut changes = status.changes();
+    while status.on_turns() {
+        changes.changed().await.unwrap();
+    }
 }

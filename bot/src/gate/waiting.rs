@@ -2,8 +2,8 @@
 //!
 //! From asks, outcomes and the clock to calls; pure, with time as an argument, for the task in [`super`]. A call
 //! names all shards of the most urgent kind that no other call names. So one call usually names all of them, and a
-//! shard that comes while a call is held gets a call of its own instead of waiting for that one's end. Deliberately
-//! absent: HTTP.
+//! shard that comes while a call is held gets a call of its own instead of waiting for that one's end. A shard whose
+//! turn came ([`crate::turns`]) is taken out of whatever call names it. Deliberately absent: HTTP.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,6 +11,7 @@ use shard_contract::identify::Why;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ask, Grant};
+use crate::turns::Waits;
 
 /// Shards that one call may name.
 const MAX_SHARDS: usize = 256;
@@ -28,6 +29,7 @@ pub(super) struct Waiting {
 struct Wait {
     why: Why,
     reply: oneshot::Sender<Grant>,
+    since: Instant,
     not_before: Instant,
     call: Option<u64>,
 }
@@ -44,7 +46,7 @@ impl Waiting {
     /// Takes a shard in. One that asks again replaces its older ask.
     pub(super) fn add(&mut self, ask: Ask, now: Instant) {
         let call = self.shards.get(&ask.shard).and_then(|wait| wait.call);
-        let wait = Wait { why: ask.why, reply: ask.reply, not_before: now + GATHER, call };
+        let wait = Wait { why: ask.why, reply: ask.reply, since: now, not_before: now + GATHER, call };
         self.shards.insert(ask.shard, wait);
     }
 
@@ -72,6 +74,17 @@ impl Waiting {
     /// Takes out the shard that this call was granted.
     pub(super) fn take(&mut self, call: u64, shard: u32) -> Option<oneshot::Sender<Grant>> {
         self.shards.get(&shard).filter(|wait| wait.call == Some(call))?;
+        self.shards.remove(&shard).map(|wait| wait.reply)
+    }
+
+    /// Who waits now, whether or not a call names it.
+    pub(super) fn all(&self) -> impl Iterator<Item = Waits> {
+        let open = self.shards.iter().filter(|(_, wait)| !wait.reply.is_closed());
+        open.map(|(shard, wait)| Waits { shard: *shard, why: wait.why, since: wait.since })
+    }
+
+    /// Takes out a shard that needs the gate no more; a call may still name it.
+    pub(super) fn take_any(&mut self, shard: u32) -> Option<oneshot::Sender<Grant>> {
         self.shards.remove(&shard).map(|wait| wait.reply)
     }
 

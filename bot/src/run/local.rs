@@ -3,7 +3,7 @@
 //! From the environment to the same parts that a pod finds, so that everything after them is the same. Deliberately absent:
 //! records and progress files: this process is the whole bot, and ends with its sessions.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use shard_contract::layouts::{DiscordAddress, Layout, Layouts, Role};
 use tokio::sync::watch;
@@ -27,16 +27,16 @@ pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected
     let (sender, layouts) = watch::channel(document);
     let token = TokenSource::Given(local.token.clone());
     let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
-    let limit = discord.limits().await?.session_start_limit;
+    let limit = discord.limits().await?;
     if limit.remaining < total {
-        let hours = Duration::from_millis(limit.reset_after).as_secs_f64() / 3_600.0;
+        let hours = limit.reset_after.as_secs_f64() / 3_600.0;
         return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
     }
     // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
     let queue = InMemoryQueue::new(
         limit.max_concurrency.max(1),
         limit.remaining,
-        Duration::from_millis(limit.reset_after),
+        limit.reset_after,
         limit.total.max(limit.remaining),
     );
     let (_, fenced) = watch::channel(false);

@@ -43,6 +43,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(25);
 /// How long the other side may take to answer a close frame of ours.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// Op 9: Discord's answer to an IDENTIFY that came too early, among others.
+const INVALID_SESSION: u8 = 9;
+
 /// Asks the gate for a grant for this shard.
 pub(super) type Asker = Box<dyn Fn() -> BoxFuture<'static, Grant> + Send + Sync>;
 
@@ -94,8 +97,16 @@ enum Turn {
     Asking(oneshot::Sender<()>, BoxFuture<'static, Grant>),
     /// twilight has the go; the frame leaves with its next poll.
     Go(Grant),
-    /// It went out.
-    Sent,
+    /// It went out; what comes of it is told.
+    Sent(Grant),
+    /// What came of it was told.
+    Over,
+}
+
+/// What kind of frame it is.
+#[derive(serde::Deserialize)]
+struct Frame {
+    op: u8,
 }
 
 /// How far the connection is.
@@ -268,8 +279,9 @@ impl Link {
             None => true,
         };
         if out && matches!(self.turn, Turn::Go(_)) {
-            if let Turn::Go(grant) = std::mem::replace(&mut self.turn, Turn::Sent) {
+            if let Turn::Go(mut grant) = std::mem::replace(&mut self.turn, Turn::Over) {
                 grant.sent();
+                self.turn = Turn::Sent(grant);
             }
             self.seen.push_back(Seen::Identified);
         }
@@ -285,6 +297,20 @@ impl Link {
         self.progress.hello |= self.shard.ratelimiter().is_some();
         if state == ShardState::Active && self.progress.online_since.is_none() {
             self.progress.online_since = Some(Instant::now());
+            if let Some(grant) = self.sent_grant() {
+                grant.ready();
+            }
+        }
+    }
+
+    /// The grant of the IDENTIFY that went out, to tell what came of it.
+    fn sent_grant(&mut self) -> Option<Grant> {
+        match std::mem::replace(&mut self.turn, Turn::Over) {
+            Turn::Sent(grant) => Some(grant),
+            other => {
+                self.turn = other;
+                None
+            }
         }
     }
 
@@ -297,6 +323,12 @@ impl Link {
     fn received(&mut self, message: Message) {
         match message {
             Message::Text(text) => {
+                if matches!(self.turn, Turn::Sent(_))
+                    && serde_json::from_str(&text).is_ok_and(|frame: Frame| frame.op == INVALID_SESSION)
+                    && let Some(grant) = self.sent_grant()
+                {
+                    grant.invalid();
+                }
                 self.seen.push_back(Seen::Text(text));
                 // Discord asked for the end (op 7, op 9): twilight's close frame leaves with the next poll.
                 if self.progress.disconnected && self.closing.is_none() {

@@ -1,0 +1,37 @@
+//! The Kubernetes client of the pod: it never hangs, and never tries again by itself.
+//!
+//! From the pod's service account (or a kubeconfig, in tests) to a client whose connections are given up in time; those who use it put a
+//! [`within`] around each call that is no watch, and try again their own way. (kube's own tries, up to 15 after 429, 503 and 504,
+//! would be a wait that nobody sees.) Deliberately absent: a read timeout for all, which would cut idle watches.
+
+use std::time::Duration;
+
+use kube::{Client, Config};
+
+/// How long a connection to the API server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The client. An error: the pod's service account cannot be read.
+pub(crate) async fn client() -> Result<Client, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.default_retry = false;
+    Client::try_from(config)
+}
+
+/// One call, given up in time.
+pub(crate) async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let late = |_| kube::Error::Service("the API server did not answer within 5 s".into());
+    tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
+}
+
+/// Whether the API server answered at all: a refusal is an answer too, while a 5xx may be of what stands before it.
+pub(crate) fn is_answer<T>(outcome: &Result<T, kube::Error>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(kube::Error::Api(status)) => status.code < 500,
+        Err(_) => false,
+    }
+}

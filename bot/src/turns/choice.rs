@@ -1,0 +1,113 @@
+//! Whose turn it is among the shards that wait: one a bucket, the most urgent first, each at most once in ten minutes.
+//!
+//! From who waits since when, the tries so far and what Discord says of buckets and budget to the shards that IDENTIFY now.
+//! Pure, with time as an argument. Deliberately absent: when ([`super`]).
+
+use std::collections::BTreeMap;
+
+use shard_contract::{
+    identify::Why,
+    pace::Pace,
+    turns::{RETRY_MS, budget_allows},
+};
+use tokio::time::{Duration, Instant};
+
+use super::Turn;
+
+/// A shard that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) shard: u32,
+    pub(crate) why: Why,
+    pub(crate) since: Instant,
+}
+
+/// When each shard tried last.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(BTreeMap<u32, Instant>);
+
+impl Tries {
+    /// The shard tries now, with the moment of the try.
+    pub(crate) fn note(&mut self, shard: u32, now: Instant) {
+        self.0.insert(shard, now);
+    }
+
+    /// The shard did not try after all.
+    pub(crate) fn forget(&mut self, shard: u32) {
+        self.0.remove(&shard);
+    }
+
+    /// When the shard may try again; none: now.
+    pub(crate) fn again_at(&self, shard: u32, pace: Pace) -> Option<Instant> {
+        self.0.get(&shard).map(|last| *last + pace.real(Duration::from_millis(RETRY_MS)))
+    }
+
+    fn may(&self, shard: u32, pace: Pace, now: Instant) -> bool {
+        self.again_at(shard, pace).is_none_or(|at| at <= now)
+    }
+}
+
+/// The shards that IDENTIFY in this turn, most urgent first.
+pub(crate) fn choose(
+    waiting: impl Iterator<Item = Waits>,
+    tries: &Tries,
+    turn: &Turn,
+    pace: Pace,
+    now: Instant,
+) -> Vec<u32> {
+    let mut waiting: Vec<_> = waiting.filter(|waits| tries.may(waits.shard, pace, now)).collect();
+    waiting.sort_unstable_by_key(|waits| (waits.why, waits.since, waits.shard));
+    let mut taken = std::collections::BTreeSet::new();
+    waiting.retain(|waits| taken.insert(waits.shard % turn.buckets));
+    waiting.into_iter().map(|waits| waits.shard).take(turn.most as usize).collect()
+}
+
+/// How many IDENTIFYs a budget allows one after the other.
+pub(super) const fn allowed(remaining: u32, total: u32) -> u32 {
+    // Largest n with `budget_allows(remaining - (n - 1), total)`.
+    if !budget_allows(remaining, total) {
+        return 0;
+    }
+    let mut most = 1;
+    while most < remaining && budget_allows(remaining - most, total) {
+        most += 1;
+    }
+    most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_a_bucket_the_most_urgent_first_and_none_twice_in_ten_minutes() {
+        let now = Instant::now();
+        let at = |shard, why, seconds| Waits { shard, why, since: now + Duration::from_secs(seconds) };
+        let waiting =
+            [at(0, Why::Active, 0), at(2, Why::Live, 9), at(1, Why::Standby, 0), at(3, Why::Standby, 1)];
+        let turn = Turn { until: now, buckets: 2, most: 5 };
+        let mut tries = Tries::default();
+        let chosen =
+            |tries: &Tries, turn: Turn, now| choose(waiting.into_iter(), tries, &turn, Pace::REAL, now);
+        assert_eq!(chosen(&tries, turn, now), [2, 1]);
+        assert_eq!(chosen(&tries, Turn { most: 1, ..turn }, now), [2]);
+        tries.note(2, now);
+        tries.note(1, now);
+        assert_eq!(chosen(&tries, turn, now), [0, 3]);
+        tries.note(0, now);
+        let minutes = |minutes| now + Duration::from_mins(minutes);
+        assert_eq!(chosen(&tries, turn, minutes(9)), [3]);
+        assert_eq!(chosen(&tries, turn, minutes(10)), [2, 1]);
+        tries.forget(0);
+        assert_eq!(chosen(&tries, turn, now), [0, 3], "one that did not go out is no try");
+    }
+
+    #[test]
+    fn the_last_fifth_of_the_budget_is_not_touched() {
+        assert_eq!(
+            [(1_000, 1_000), (201, 1_000), (203, 1_000), (200, 1_000), (0, 0), (1, 0)]
+                .map(|(left, of)| allowed(left, of)),
+            [800, 1, 3, 0, 0, 1]
+        );
+    }
+}
