@@ -6,7 +6,7 @@
 use serde_json::Value;
 use shard_contract::names::{parse_record_key, sessions_secret};
 use shard_contract::record::State;
-use shard_operator::model::{Object, RecordSeen, SecretFound, SecretSeen};
+use shard_operator::model::{Belongs, Object, RecordSeen, SecretFound, SecretSeen};
 use std::collections::BTreeMap;
 
 /// `{"rev":0,"state":"free"}`, the only record that an operator writes.
@@ -25,7 +25,8 @@ impl Secrets {
     pub fn create(&mut self, object: &Object) {
         assert!(!self.0.contains_key(&object.name), "{} is made twice", object.name);
         let data = object.body["data"].as_object().unwrap();
-        let mut found = SecretFound { ours: true, version: "1".into(), ..SecretFound::default() };
+        let mut found =
+            SecretFound { belongs: Belongs::ToThisBot, version: "1".into(), ..SecretFound::default() };
         data.iter().for_each(|(key, value)| add(&mut found, key, value));
         self.0.insert(object.name.clone(), found);
     }

@@ -5,7 +5,7 @@
 //! Deliberately absent: the objects of a layout.
 
 use super::hold::Hold;
-use super::objects::stateful_set::{Arrangement, identity};
+use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
@@ -88,8 +88,8 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number. One made before revision 2 has no family and no turn of its own; of one that
-/// lost its labels the document still says them.
+/// The sets among the children, by number. One made before revision 2 has family 0 and the turn that its number gives; of a
+/// later one that lost its labels the document still says both.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
     let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
@@ -103,14 +103,16 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         .filter(|child| child.kind == Kind::StatefulSet && child.ours)
         .filter_map(|child| {
             let layout = number(child, LAYOUT_LABEL)?;
+            let revision = child.annotation(REVISION_ANNOTATION)?.parse().ok()?;
+            let told = told(layout).filter(|_| revision >= KEEPS_RECORDS);
             let (family, turn) = (number(child, FAMILY_LABEL), number(child, TURN_LABEL));
             Some(SetSeen {
                 number: layout,
-                family: family.or(told(layout).map(|told| told.family)).unwrap_or(0),
-                turn: turn.or(told(layout).map(|told| told.turn)).unwrap_or(layout) % TURNS,
+                family: family.or(told.map(|told| told.family)).unwrap_or(0),
+                turn: turn.or(told.map(|told| told.turn)).unwrap_or(layout) % TURNS,
                 total: number(child, TOTAL_LABEL)?,
                 pods: number(child, PODS_LABEL)?,
-                revision: child.annotation(REVISION_ANNOTATION)?.parse().ok()?,
+                revision,
                 identity: child.annotation(IDENTITY_ANNOTATION)?.to_owned(),
                 deleting: child.deleting,
             })
@@ -149,7 +151,7 @@ pub fn change(
         (None, Err(note)) => return keep(Some(note)),
         (None, Ok(total)) => total,
     };
-    let change = wanted_change(spec, sets, observed, total, current.clone());
+    let change = wanted_change(spec, sets, observed, total, current.as_ref());
     match reason_to_keep(observed, &change, current.as_ref(), total) {
         Some(note) => keep(Some(note)),
         None => change,
@@ -162,13 +164,13 @@ fn wanted_change(
     sets: &[SetSeen],
     observed: &Observed,
     total: u32,
-    current: Option<SetSeen>,
+    current: Option<&SetSeen>,
 ) -> Change {
-    let keep = |note| Change::Keep { current: current.clone(), note };
+    let keep = |note| Change::Keep { current: current.cloned(), note };
     let pods = pods_for(total, spec.shards_per_pod);
     let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
     let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
-    if let Some(set) = current.as_ref().filter(fits) {
+    if let Some(set) = current.filter(fits) {
         let old: Vec<_> = sets.iter().filter(|other| other.number != set.number).cloned().collect();
         return if old.iter().all(|other| other.deleting) {
             keep(None)
