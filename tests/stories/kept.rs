@@ -27,7 +27,9 @@ impl Secrets {
         let data = object.body["data"].as_object().unwrap();
         let mut found =
             SecretFound { belongs: Belongs::ToThisBot, version: "1".into(), ..SecretFound::default() };
-        data.iter().for_each(|(key, value)| add(&mut found, key, value));
+        for (key, value) in data {
+            add(&mut found, key, value);
+        }
         self.0.insert(object.name.clone(), found);
     }
 
@@ -62,6 +64,13 @@ impl Secrets {
     /// Deletes a Secret; says whether it was there.
     pub fn delete(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
+    }
+
+    /// Makes a Secret that is not the bot's, or removes it.
+    pub fn foreign(&mut self, name: &str) {
+        if self.0.remove(name).is_none() {
+            self.0.insert(name.to_owned(), SecretFound::default());
+        }
     }
 
     /// Empties a Secret by hand.

@@ -305,3 +305,85 @@ fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
     let pods = observed.pods.iter().map(|pod| pod.layout);
     sets.iter().map(|set| set.number).chain(told).chain(pods).max().unwrap_or(0).saturating_add(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+    use shard_contract::layouts::{Layout, Layouts};
+
+    fn set(number: u32, labels: &[(&str, &str)], revision: u32) -> Child {
+        let mut all = json!({
+            LAYOUT_LABEL: number.to_string(), TOTAL_LABEL: "16", PODS_LABEL: "2",
+        });
+        for (key, value) in labels {
+            all[*key] = (*value).into();
+        }
+        let annotations =
+            json!({ REVISION_ANNOTATION: revision.to_string(), IDENTITY_ANNOTATION: "identity" });
+        Child {
+            kind: Kind::StatefulSet,
+            name: format!("b-{number}"),
+            ours: true,
+            deleting: false,
+            live: json!({ "metadata": { "labels": all, "annotations": annotations } }),
+        }
+    }
+
+    fn told(number: u32, role: Role, family: u32, turn: u32) -> Layout {
+        Layout { number, total: 16, pods: 2, role, family, turn }
+    }
+
+    fn observed(children: Vec<Child>, layouts: Vec<Layout>) -> Observed {
+        Observed {
+            now: Timestamp::UNIX_EPOCH,
+            addresses: Addresses::default(),
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
+            discord: DiscordSeen::default(),
+            children,
+            document: (!layouts.is_empty()).then(|| Layouts { layouts, ..Layouts::default() }),
+            secrets: Vec::new(),
+            pods: Vec::new(),
+            nodes: std::collections::BTreeMap::new(),
+            heard: true,
+            gate: None,
+        }
+    }
+
+    #[test]
+    fn family_and_turn_stand_on_the_set_or_follow_from_its_revision() {
+        let labelled = set(5, &[(FAMILY_LABEL, "3"), (TURN_LABEL, "2")], 2);
+        let document = || vec![told(5, Role::Active, 4, 3)];
+        let of = |child: Child, layouts| {
+            let sets = sets(&observed(vec![child], layouts));
+            (sets[0].family, sets[0].turn)
+        };
+        assert_eq!(of(labelled, document()), (3, 2));
+        assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
+        assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before families");
+    }
+
+    #[test]
+    fn the_next_layout_has_the_family_of_its_total_and_a_turn_of_its_own() {
+        let next = |children, layouts, total| {
+            let observed = observed(children, layouts);
+            let next = next(&sets(&observed), &observed, total, 2);
+            (next.number, next.family, next.turn)
+        };
+        let active = |number, family, turn| vec![told(number, Role::Active, family, turn)];
+        assert_eq!(next(vec![], vec![], 16), (1, 0, 0), "the first");
+        assert_eq!(next(vec![set(1, &[], 1)], vec![], 16), (2, 0, 0), "after one of revision 1");
+        assert_eq!(next(vec![], active(4, 2, 0), 16), (5, 2, 1), "the same total");
+        assert_eq!(next(vec![], active(4, 2, 1), 32), (5, 5, 0), "another total");
+        let announced = vec![told(4, Role::Retiring, 2, 0), told(5, Role::Standby, 5, 1)];
+        assert_eq!(next(vec![], announced, 16), (5, 2, 1), "what was only announced has made nothing");
+        let three =
+            [("0", 1), ("1", 2), ("3", 3)].map(|(turn, number)| set(number, &[(TURN_LABEL, turn)], 2));
+        assert_eq!(next(three.into(), vec![], 16).2, 2, "the one that is left");
+    }
+}
