@@ -49,7 +49,15 @@ pub struct Memory {
     failures: Mutex<HashMap<Key, u32>>,
     holders: Mutex<HashMap<Key, Option<Fingerprint>>>,
     stores: Mutex<Vec<Store<ShardedBot>>>,
-    secrets: Mutex<HashMap<Key, (String, Instant, Vec<SecretSeen>)>>,
+    secrets: Mutex<HashMap<Key, Read>>,
+}
+
+/// What was read of a bot's Secrets.
+#[derive(Debug)]
+struct Read {
+    uid: String,
+    at: Instant,
+    seen: Vec<SecretSeen>,
 }
 
 /// How long what was read of Secrets counts. A large bot has hundreds, and a change is made only to what was read.
@@ -87,17 +95,17 @@ impl Memory {
     #[must_use]
     pub fn secrets(&self, key: &Key, uid: &str, names: &[String]) -> Option<Vec<SecretSeen>> {
         let secrets = lock(&self.secrets);
-        let (of, at, seen) = secrets.get(key)?;
-        let same = seen.iter().map(|secret| &secret.name).eq(names);
-        (of == uid && same && at.elapsed() < SECRETS_FRESH).then(|| seen.clone())
+        let read = secrets.get(key)?;
+        let same = read.uid == uid && read.seen.iter().map(|secret| &secret.name).eq(names);
+        (same && read.at.elapsed() < SECRETS_FRESH).then(|| read.seen.clone())
     }
 
     /// Remembers what was read of Secrets.
     pub fn keep_secrets(&self, key: Key, uid: &str, seen: Vec<SecretSeen>) {
         let mut secrets = lock(&self.secrets);
         // Of bots that are gone nothing stays.
-        secrets.retain(|_, (_, at, _)| at.elapsed() < SECRETS_FRESH);
-        secrets.insert(key, (uid.to_owned(), Instant::now(), seen));
+        secrets.retain(|_, read| read.at.elapsed() < SECRETS_FRESH);
+        secrets.insert(key, Read { uid: uid.to_owned(), at: Instant::now(), seen });
     }
 
     /// Forgets what was read of Secrets: they were changed, or were not as they had been read.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use node::{NodeSeen, NodeState};
 pub use reason::Reason;
-pub use secret::{RecordSeen, SecretFound, SecretSeen};
+pub use secret::{Belongs, RecordSeen, SecretFound, SecretSeen};
 
 /// Everything a round knows of the world. Read in one place, before planning.
 #[derive(Clone, Debug, PartialEq)]

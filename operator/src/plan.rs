@@ -13,8 +13,8 @@ pub mod spec;
 
 use crate::crd::ShardedBot;
 use crate::model::{
-    Child, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step, TokenSeen,
-    Verdict,
+    Belongs, Child, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step,
+    TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
 use nodes::Lost;
@@ -82,8 +82,12 @@ fn taken(observed: &Observed) -> Option<Note> {
         (child.kind, &child.name, of_a_bot)
     });
     let secrets = observed.secrets.iter().filter_map(|secret| {
-        let found = secret.found.as_ref().filter(|found| !found.ours)?;
-        Some((Kind::Secret, &secret.name, found.of_a_bot))
+        let of_a_bot = match secret.found.as_ref()?.belongs {
+            Belongs::ToThisBot => return None,
+            Belongs::ToAnotherBot => true,
+            Belongs::Elsewhere => false,
+        };
+        Some((Kind::Secret, &secret.name, of_a_bot))
     });
     let (kind, name, of_a_bot) = strange.chain(secrets).next()?;
     let kind = <&str>::from(kind);

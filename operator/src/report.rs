@@ -115,8 +115,15 @@ async fn tell(
         let type_ = if warning { EventType::Warning } else { EventType::Normal };
         publish(ctx, bot, note.reason.as_str(), &note.message, type_).await;
     }
-    if plan.verdict == Verdict::Settled && !applied.changed.is_empty() {
-        let message = format!("put back or brought up to date: {}", applied.changed.join(", "));
+    let (pods, objects): (Vec<&str>, Vec<&str>) =
+        applied.changed.iter().map(String::as_str).partition(|changed| changed.starts_with("Pod/"));
+    if !pods.is_empty() {
+        let why = plan.node_loss.as_ref().map_or("", |note| note.message.as_str());
+        let message = format!("deleted by force: {}; {why}", pods.join(", "));
+        publish(ctx, bot, Reason::NodeLost.as_str(), &message, EventType::Warning).await;
+    }
+    if plan.verdict == Verdict::Settled && !objects.is_empty() {
+        let message = format!("put back or brought up to date: {}", objects.join(", "));
         publish(ctx, bot, Reason::PutBack.as_str(), &message, EventType::Normal).await;
     }
 }

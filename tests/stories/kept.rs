@@ -6,7 +6,7 @@
 use serde_json::Value;
 use shard_contract::names::{parse_record_key, sessions_secret};
 use shard_contract::record::State;
-use shard_operator::model::{Object, RecordSeen, SecretFound, SecretSeen};
+use shard_operator::model::{Belongs, Object, RecordSeen, SecretFound, SecretSeen};
 use std::collections::BTreeMap;
 
 /// `{"rev":0,"state":"free"}`, the only record that an operator writes.
@@ -25,8 +25,11 @@ impl Secrets {
     pub fn create(&mut self, object: &Object) {
         assert!(!self.0.contains_key(&object.name), "{} is made twice", object.name);
         let data = object.body["data"].as_object().unwrap();
-        let mut found = SecretFound { ours: true, version: "1".into(), ..SecretFound::default() };
-        data.iter().for_each(|(key, value)| add(&mut found, key, value));
+        let mut found =
+            SecretFound { belongs: Belongs::ToThisBot, version: "1".into(), ..SecretFound::default() };
+        for (key, value) in data {
+            add(&mut found, key, value);
+        }
         self.0.insert(object.name.clone(), found);
     }
 
@@ -61,6 +64,13 @@ impl Secrets {
     /// Deletes a Secret; says whether it was there.
     pub fn delete(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
+    }
+
+    /// Makes a Secret that is not the bot's, or removes it.
+    pub fn foreign(&mut self, name: &str) {
+        if self.0.remove(name).is_none() {
+            self.0.insert(name.to_owned(), SecretFound::default());
+        }
     }
 
     /// Empties a Secret by hand.

@@ -17,10 +17,8 @@ pub struct SecretSeen {
 /// A Secret that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretFound {
-    /// Whether this bot is its controller, by UID.
-    pub ours: bool,
-    /// Whether it belongs to some `ShardedBot`.
-    pub of_a_bot: bool,
+    /// Whose it is.
+    pub belongs: Belongs,
     /// Whether it is on its way out.
     pub deleting: bool,
     /// Whether it has no data at all: there is no place then that a record could be added to.
@@ -29,6 +27,18 @@ pub struct SecretFound {
     pub version: String,
     /// Its records by family and shard; none where what stands there is no record.
     pub records: BTreeMap<(u32, u32), Option<RecordSeen>>,
+}
+
+/// Whose a Secret is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Belongs {
+    /// This bot is its controller, by UID.
+    ToThisBot,
+    /// An earlier `ShardedBot` of this name, or another one, owns it.
+    ToAnotherBot,
+    /// No `ShardedBot` owns it.
+    #[default]
+    Elsewhere,
 }
 
 /// What is seen of a record.

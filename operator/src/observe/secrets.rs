@@ -5,7 +5,7 @@
 
 use crate::context::{Context, Key};
 use crate::crd::ShardedBotSpec;
-use crate::model::{Child, GatewaySeen, Kind, RecordSeen, SecretFound, SecretSeen};
+use crate::model::{Belongs, Child, GatewaySeen, Kind, RecordSeen, SecretFound, SecretSeen};
 use crate::names::TOTAL_LABEL;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
@@ -68,8 +68,13 @@ fn found(secret: &Secret, uid: &str) -> SecretFound {
     };
     let owners = secret.owner_references();
     SecretFound {
-        ours: owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid),
-        of_a_bot: owners.iter().any(|owner| owner.kind == "ShardedBot"),
+        belongs: if owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid) {
+            Belongs::ToThisBot
+        } else if owners.iter().any(|owner| owner.kind == "ShardedBot") {
+            Belongs::ToAnotherBot
+        } else {
+            Belongs::Elsewhere
+        },
         deleting: secret.metadata.deletion_timestamp.is_some(),
         bare: data.is_none_or(std::collections::BTreeMap::is_empty),
         version: secret.resource_version().unwrap_or_default(),
@@ -106,8 +111,9 @@ mod tests {
         let owner = Some("u".to_owned());
         let record = RecordSeen { state: shard_contract::record::State::Held, owner };
         assert_eq!(seen.records, [((0, 5), Some(record)), ((0, 6), None)].into());
-        assert!(seen.ours && !seen.bare && seen.version == "7");
-        assert!(!found(&secret, "another").ours && !format!("{seen:?}").contains("hush"));
+        assert!(!seen.bare && seen.version == "7" && !format!("{seen:?}").contains("hush"));
+        let belongs = |uid| found(&secret, uid).belongs;
+        assert_eq!((belongs("bot"), belongs("b2")), (Belongs::ToThisBot, Belongs::ToAnotherBot));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! Deliberately absent: the objects of a layout.
 
 use super::hold::Hold;
-use super::objects::stateful_set::{Arrangement, identity};
+use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
@@ -88,8 +88,8 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number. One made before revision 2 has no family and no turn of its own; of one that
-/// lost its labels the document still says them.
+/// The sets among the children, by number. One made before revision 2 has family 0 and the turn that its number gives; of a
+/// later one that lost its labels the document still says both.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
     let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
@@ -103,14 +103,16 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         .filter(|child| child.kind == Kind::StatefulSet && child.ours)
         .filter_map(|child| {
             let layout = number(child, LAYOUT_LABEL)?;
+            let revision = child.annotation(REVISION_ANNOTATION)?.parse().ok()?;
+            let told = told(layout).filter(|_| revision >= KEEPS_RECORDS);
             let (family, turn) = (number(child, FAMILY_LABEL), number(child, TURN_LABEL));
             Some(SetSeen {
                 number: layout,
-                family: family.or(told(layout).map(|told| told.family)).unwrap_or(0),
-                turn: turn.or(told(layout).map(|told| told.turn)).unwrap_or(layout) % TURNS,
+                family: family.or(told.map(|told| told.family)).unwrap_or(0),
+                turn: turn.or(told.map(|told| told.turn)).unwrap_or(layout) % TURNS,
                 total: number(child, TOTAL_LABEL)?,
                 pods: number(child, PODS_LABEL)?,
-                revision: child.annotation(REVISION_ANNOTATION)?.parse().ok()?,
+                revision,
                 identity: child.annotation(IDENTITY_ANNOTATION)?.to_owned(),
                 deleting: child.deleting,
             })
@@ -149,7 +151,7 @@ pub fn change(
         (None, Err(note)) => return keep(Some(note)),
         (None, Ok(total)) => total,
     };
-    let change = wanted_change(spec, sets, observed, total, current.clone());
+    let change = wanted_change(spec, sets, observed, total, current.as_ref());
     match reason_to_keep(observed, &change, current.as_ref(), total) {
         Some(note) => keep(Some(note)),
         None => change,
@@ -162,13 +164,13 @@ fn wanted_change(
     sets: &[SetSeen],
     observed: &Observed,
     total: u32,
-    current: Option<SetSeen>,
+    current: Option<&SetSeen>,
 ) -> Change {
-    let keep = |note| Change::Keep { current: current.clone(), note };
+    let keep = |note| Change::Keep { current: current.cloned(), note };
     let pods = pods_for(total, spec.shards_per_pod);
     let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
     let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
-    if let Some(set) = current.as_ref().filter(fits) {
+    if let Some(set) = current.filter(fits) {
         let old: Vec<_> = sets.iter().filter(|other| other.number != set.number).cloned().collect();
         return if old.iter().all(|other| other.deleting) {
             keep(None)
@@ -302,4 +304,86 @@ fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
     let told = told.filter(|layout| layout.role != Role::Standby).map(|layout| layout.number);
     let pods = observed.pods.iter().map(|pod| pod.layout);
     sets.iter().map(|set| set.number).chain(told).chain(pods).max().unwrap_or(0).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+    use shard_contract::layouts::{Layout, Layouts};
+
+    fn set(number: u32, labels: &[(&str, &str)], revision: u32) -> Child {
+        let mut all = json!({
+            LAYOUT_LABEL: number.to_string(), TOTAL_LABEL: "16", PODS_LABEL: "2",
+        });
+        for (key, value) in labels {
+            all[*key] = (*value).into();
+        }
+        let annotations =
+            json!({ REVISION_ANNOTATION: revision.to_string(), IDENTITY_ANNOTATION: "identity" });
+        Child {
+            kind: Kind::StatefulSet,
+            name: format!("b-{number}"),
+            ours: true,
+            deleting: false,
+            live: json!({ "metadata": { "labels": all, "annotations": annotations } }),
+        }
+    }
+
+    fn told(number: u32, role: Role, family: u32, turn: u32) -> Layout {
+        Layout { number, total: 16, pods: 2, role, family, turn }
+    }
+
+    fn observed(children: Vec<Child>, layouts: Vec<Layout>) -> Observed {
+        Observed {
+            now: Timestamp::UNIX_EPOCH,
+            addresses: Addresses::default(),
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
+            discord: DiscordSeen::default(),
+            children,
+            document: (!layouts.is_empty()).then(|| Layouts { layouts, ..Layouts::default() }),
+            secrets: Vec::new(),
+            pods: Vec::new(),
+            nodes: std::collections::BTreeMap::new(),
+            heard: true,
+            gate: None,
+        }
+    }
+
+    #[test]
+    fn family_and_turn_stand_on_the_set_or_follow_from_its_revision() {
+        let labelled = set(5, &[(FAMILY_LABEL, "3"), (TURN_LABEL, "2")], 2);
+        let document = || vec![told(5, Role::Active, 4, 3)];
+        let of = |child: Child, layouts| {
+            let sets = sets(&observed(vec![child], layouts));
+            (sets[0].family, sets[0].turn)
+        };
+        assert_eq!(of(labelled, document()), (3, 2));
+        assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
+        assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before families");
+    }
+
+    #[test]
+    fn the_next_layout_has_the_family_of_its_total_and_a_turn_of_its_own() {
+        let next = |children, layouts, total| {
+            let observed = observed(children, layouts);
+            let next = next(&sets(&observed), &observed, total, 2);
+            (next.number, next.family, next.turn)
+        };
+        let active = |number, family, turn| vec![told(number, Role::Active, family, turn)];
+        assert_eq!(next(vec![], vec![], 16), (1, 0, 0), "the first");
+        assert_eq!(next(vec![set(1, &[], 1)], vec![], 16), (2, 0, 0), "after one of revision 1");
+        assert_eq!(next(vec![], active(4, 2, 0), 16), (5, 2, 1), "the same total");
+        assert_eq!(next(vec![], active(4, 2, 1), 32), (5, 5, 0), "another total");
+        let announced = vec![told(4, Role::Retiring, 2, 0), told(5, Role::Standby, 5, 1)];
+        assert_eq!(next(vec![], announced, 16), (5, 2, 1), "what was only announced has made nothing");
+        let three =
+            [("0", 1), ("1", 2), ("3", 3)].map(|(turn, number)| set(number, &[(TURN_LABEL, turn)], 2));
+        assert_eq!(next(three.into(), vec![], 16).2, 2, "the one that is left");
+    }
 }

@@ -77,3 +77,81 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
         "it is replaced when its grace is over and nothing has been heard of it for 90 s; bring the node back if you can"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+    fn pod() -> PodSeen {
+        PodSeen {
+            name: "b-1-0".into(),
+            uid: "u".into(),
+            layout: 1,
+            ordinal: 0,
+            ready: false,
+            deleting: true,
+            grace_ends: Some(Timestamp::UNIX_EPOCH),
+            runs: true,
+            node: Some("n".into()),
+            silent: SILENCE,
+            trouble: None,
+            report: None,
+        }
+    }
+
+    fn observed(pod: PodSeen, state: NodeState) -> Observed {
+        Observed {
+            now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1),
+            addresses: Addresses::default(),
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
+            discord: DiscordSeen::default(),
+            children: Vec::new(),
+            document: None,
+            secrets: Vec::new(),
+            pods: vec![pod],
+            nodes: [("n".to_owned(), NodeSeen { state, since: None })].into(),
+            heard: true,
+            gate: None,
+        }
+    }
+
+    #[test]
+    fn a_pod_is_replaced_when_all_agree_and_each_alone_forbids_it() {
+        let all = observed(pod(), NodeState::Unknown);
+        let force = Step::ForceDelete { pod: "b-1-0".into(), uid: "u".into() };
+        for observed in [&all, &observed(pod(), NodeState::Gone)] {
+            assert_eq!(lost(observed).steps, std::slice::from_ref(&force));
+        }
+        let but = |change: fn(&mut Observed)| {
+            let mut observed = all.clone();
+            change(&mut observed);
+            observed
+        };
+        let waits = [
+            but(|seen| seen.addresses.on_node_loss = NodeLoss::Wait),
+            but(|seen| seen.heard = false),
+            but(|seen| seen.pods[0].deleting = false),
+            but(|seen| seen.pods[0].grace_ends = Some(seen.now)),
+            but(|seen| seen.pods[0].silent = Duration::from_secs(89)),
+        ];
+        for observed in waits {
+            let Lost { steps, note } = lost(&observed);
+            assert!(steps.is_empty() && note.is_some(), "{observed:?}");
+        }
+        let not_lost = [
+            but(|seen| seen.pods[0].report = Some(shard_contract::report::Report::default())),
+            but(|seen| seen.pods[0].ready = true),
+            but(|seen| seen.pods[0].node = None),
+            but(|seen| seen.nodes.clear()),
+            observed(pod(), NodeState::Answers),
+        ];
+        for observed in not_lost {
+            assert_eq!(lost(&observed), Lost::default(), "{observed:?}");
+        }
+    }
+}

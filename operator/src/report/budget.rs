@@ -61,7 +61,9 @@ pub fn done_at(observed: &Observed) -> Option<String> {
     let waiting = observed.gate?.waiting;
     let windows = waiting.div_ceil(observed.discord.answer?.max_concurrency.max(1));
     (windows > 0).then(|| {
-        let after = SignedDuration::from_secs(5 * i64::from(windows));
+        let window = observed.addresses.time_factor.real_ms(5_000);
+        let after =
+            SignedDuration::from_millis(i64::try_from(window * u64::from(windows)).unwrap_or(i64::MAX));
         seconds(observed.now.checked_add(after).unwrap_or(observed.now))
     })
 }

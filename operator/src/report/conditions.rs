@@ -215,3 +215,45 @@ fn recommendation(observed: &Observed) -> (&'static str, Note) {
         (None, None) => ("Unknown", Note::new(Reason::Unknown, "Discord has not been asked yet")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(type_: &str, status: &str, reason: &str) -> Condition {
+        Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: "m".into(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn told(before: &[Condition], after: &[Condition]) -> Vec<(bool, String)> {
+        turns(before, after).into_iter().map(|turn| (turn.worse, turn.reason)).collect()
+    }
+
+    #[test]
+    fn each_turn_is_told_once_and_the_way_back_too() {
+        let good = [one("TokenExclusive", "True", "TokenExclusive")];
+        let bad = [one("TokenExclusive", "False", "TokenShared")];
+        let unknown = [one("TokenExclusive", "Unknown", "Unknown")];
+        assert_eq!(told(&[], &good), []);
+        assert_eq!(told(&[], &bad), [(true, "TokenShared".to_owned())]);
+        assert_eq!(told(&good, &bad), [(true, "TokenShared".to_owned())]);
+        assert_eq!(told(&bad, &bad), []);
+        assert_eq!(told(&bad, &good), [(false, "TokenExclusive".to_owned())]);
+        assert_eq!((told(&bad, &unknown), told(&unknown, &good)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn another_reason_is_another_turn_and_what_ready_says_is_not_said_again() {
+        let low = [one("BudgetAvailable", "False", "BudgetLow")];
+        let spent = [one("BudgetAvailable", "False", "BudgetSpent")];
+        assert_eq!(told(&low, &spent), [(true, "BudgetSpent".to_owned())]);
+        let with_ready = [one("Ready", "False", "BudgetSpent"), spent[0].clone()];
+        assert_eq!(told(&low, &with_ready), []);
+    }
+}

@@ -114,3 +114,41 @@ fn connected(shards: &[ShardReport], ready: bool) -> usize {
     let counts = |state| state == ShardState::Online || (state == ShardState::Resuming && ready);
     shards.iter().filter(|shard| counts(shard.state)).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: u32, state: ShardState) -> ShardReport {
+        ShardReport {
+            id,
+            state,
+            guilds: 1,
+            unavailable_guilds: 0,
+            latency_ms: None,
+            identifies: 0,
+            resumes: 0,
+            events: 0,
+            again: 0,
+            idle_ms: None,
+            fatal_close: None,
+        }
+    }
+
+    #[test]
+    fn a_shard_that_resumes_counts_until_its_pod_says_that_it_takes_too_long() {
+        // A pod is not ready any more when a shard of it has been without a session for more than 60 s.
+        use ShardState::{Identifying, Online, Refused, Resuming, Waiting};
+        let all = [Online, Resuming, Waiting, Identifying, Refused];
+        let shards: Vec<_> = (0..).zip(all).map(|(id, state)| shard(id, state)).collect();
+        assert_eq!((connected(&shards, true), connected(&shards, false)), (2, 1));
+    }
+
+    #[test]
+    fn of_many_the_first_three_are_named() {
+        let names: Vec<_> = (0..5).map(|name| name.to_string()).collect();
+        assert_eq!(first_of(&names, ", "), "0, 1, 2, and 2 more");
+        assert_eq!(first_of(&names[..2], "; "), "0; 1");
+        assert_eq!(first_of(&[], "; "), "");
+    }
+}

@@ -32,7 +32,9 @@ impl World {
         }
         let state =
             if matches!(words[1], "online" | "on-turns") { ShardState::Online } else { ShardState::Waiting };
-        report.shards.iter_mut().for_each(|shard| shard.state = state);
+        for shard in &mut report.shards {
+            shard.state = state;
+        }
         if words[1] == "online" {
             (report.on_turns, report.fenced) = (false, false);
         }
@@ -60,7 +62,7 @@ impl World {
         });
     }
 
-    /// `held FAMILY N`: the first N shards; `torn KEY`; `forget KEY`; `empty SECRET`.
+    /// `held FAMILY N`: the first N shards; `torn KEY`; `forget KEY`; `empty SECRET`; `foreign SECRET`.
     pub(super) fn change_records(&mut self, what: &str) {
         let words: Vec<_> = what.split(' ').collect();
         match words[0] {
@@ -72,6 +74,7 @@ impl World {
             }
             "torn" => self.secrets.write("mybot", words[1], None),
             "forget" => self.secrets.forget("mybot", words[1]),
+            "foreign" => self.secrets.foreign(words[1]),
             "empty" => self.secrets.empty(words[1]),
             other => panic!("{other}: not something that becomes of records"),
         }

@@ -17,7 +17,7 @@
 
 use super::sealed;
 use super::stateful_set::Arrangement;
-use crate::model::{Kind, Object, Observed, PodSeen, SecretFound, Step};
+use crate::model::{Belongs, Kind, Object, Observed, PodSeen, SecretFound, Step};
 use crate::names::Owner;
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -73,7 +73,7 @@ pub fn records(owner: &Owner, needs: &Needs, observed: &Observed) -> Vec<Step> {
                 let free = missing(needs, index, None, observed);
                 steps.push(Step::Create(secret(owner, &seen.name, &free)));
             }
-            Some(found) if found.ours && !found.deleting => {
+            Some(found) if found.belongs == Belongs::ToThisBot && !found.deleting => {
                 let operations = operations(needs, index, found, observed);
                 if !operations.is_empty() {
                     steps.push(Step::Patch { secret: seen.name.clone(), operations });
@@ -163,4 +163,134 @@ fn free_record() -> Value {
 
 fn base64(text: &str) -> Value {
     serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Addresses, DiscordSeen, RecordSeen, SecretSeen, TokenSeen};
+    use k8s_openapi::jiff::Timestamp;
+    use shard_contract::report::{Report, ShardReport};
+    use std::time::Duration;
+
+    fn layout(number: u32, family: u32) -> Arrangement {
+        Arrangement { number, total: 4, pods: 2, revision: 2, family, turn: 0 }
+    }
+
+    fn pod(layout: u32, ordinal: u32, state: Option<ShardState>) -> PodSeen {
+        let shard = |id, state| ShardReport {
+            id,
+            state,
+            guilds: 0,
+            unavailable_guilds: 0,
+            latency_ms: None,
+            identifies: 0,
+            resumes: 0,
+            events: 0,
+            again: 0,
+            idle_ms: None,
+            fatal_close: None,
+        };
+        let shards = |state| vec![shard(ordinal * 2, state), shard(ordinal * 2 + 1, state)];
+        PodSeen {
+            name: format!("b-{layout}-{ordinal}"),
+            uid: "u".into(),
+            layout,
+            ordinal,
+            ready: true,
+            deleting: false,
+            grace_ends: None,
+            runs: true,
+            node: None,
+            silent: Duration::ZERO,
+            trouble: None,
+            report: state.map(|state| Report { layout, shards: shards(state), ..Report::default() }),
+        }
+    }
+
+    fn observed(pods: Vec<PodSeen>, found: Option<SecretFound>) -> Observed {
+        Observed {
+            now: Timestamp::UNIX_EPOCH,
+            addresses: Addresses::default(),
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
+            discord: DiscordSeen::default(),
+            children: Vec::new(),
+            document: None,
+            secrets: vec![SecretSeen { name: "b-sessions-0".into(), found }],
+            pods,
+            nodes: std::collections::BTreeMap::new(),
+            heard: true,
+            gate: None,
+        }
+    }
+
+    fn needs(alive: &[Arrangement], wanted: &[Arrangement]) -> Needs {
+        let families = Some(alive.iter().map(|layout| layout.family).collect());
+        Needs { wanted: wanted.to_vec(), alive: alive.to_vec(), families }
+    }
+
+    fn free(pods: Vec<PodSeen>, needs: &Needs) -> Vec<String> {
+        missing(needs, 0, None, &observed(pods, None))
+    }
+
+    #[test]
+    fn a_missing_record_is_free_only_when_no_pod_may_hold_it() {
+        use ShardState::{Identifying, Online, Refused, Resuming, Waiting};
+        let needs = needs(&[layout(1, 0)], &[layout(1, 0)]);
+        assert_eq!(free(vec![], &needs), ["0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(free(vec![pod(1, 0, Some(Waiting)), pod(1, 1, None)], &needs), ["0.0", "0.1"]);
+        for holds in [Identifying, Online, Resuming, Refused] {
+            assert_eq!(free(vec![pod(1, 0, Some(holds))], &needs), ["0.2", "0.3"], "{holds:?}");
+        }
+        let not_started = PodSeen { runs: false, ..pod(1, 0, None) };
+        assert_eq!(free(vec![not_started, pod(1, 1, None)], &needs), ["0.0", "0.1"]);
+        let mut fenced = pod(1, 0, Some(Waiting));
+        fenced.report.as_mut().unwrap().fenced = true;
+        assert_eq!(free(vec![fenced], &needs), ["0.2", "0.3"]);
+    }
+
+    #[test]
+    fn a_holder_in_another_layout_of_the_family_counts_and_in_another_family_does_not() {
+        let online = || vec![pod(1, 1, Some(ShardState::Online))];
+        let same = needs(&[layout(1, 0), layout(2, 0)], &[layout(2, 0)]);
+        assert_eq!(free(online(), &same), ["0.0", "0.1"]);
+        let other = needs(&[layout(1, 0), layout(2, 2)], &[layout(2, 2)]);
+        assert_eq!(free(online(), &other), ["2.0", "2.1", "2.2", "2.3"]);
+        let unknown = Needs { families: None, ..other };
+        assert_eq!(free(online(), &unknown), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_patch_tests_the_version_and_touches_no_record_of_a_living_family() {
+        let held = Some(RecordSeen::default());
+        let found = SecretFound {
+            belongs: Belongs::ToThisBot,
+            version: "7".into(),
+            records: [((0, 0), held.clone()), ((0, 1), None), ((0, 2), held.clone()), ((5, 0), held)].into(),
+            ..SecretFound::default()
+        };
+        let needs = needs(&[layout(1, 0)], &[layout(1, 0)]);
+        let seen = observed(vec![pod(1, 1, Some(ShardState::Online))], Some(found.clone()));
+        let changes = operations(&needs, 0, &found, &seen);
+        let said: Vec<_> = changes.iter().map(|one| format!("{} {}", one["op"], one["path"])).collect();
+        assert_eq!(
+            said,
+            [r#""test" "/metadata/resourceVersion""#, r#""remove" "/data/5.0""#, r#""add" "/data/0.1""#]
+        );
+        assert_eq!((&changes[0]["value"], &changes[2]["value"]), (&json!("7"), &free_record()));
+        let unknown = Needs { families: None, ..needs };
+        assert_eq!(operations(&unknown, 0, &found, &seen), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn pods_of_the_first_revision_have_no_records() {
+        let first = Arrangement { revision: 1, ..layout(1, 0) };
+        let needs = needs(&[first], &[first]);
+        let owner = Owner { name: "b".into(), namespace: "n".into(), uid: "u".into() };
+        assert_eq!(records(&owner, &needs, &observed(vec![], None)), []);
+        assert_eq!(needs.secrets(&owner), Vec::<String>::new());
+    }
 }
