@@ -41,7 +41,9 @@ pub struct Sandbox {
 
 /// Gives the cluster's bridge its address among sandboxes.
 pub(crate) fn prepare(place: &Place) -> Result<(), Error> {
-    let there = run(network::enter(place, MachineName::ControlPlane).args(["ip", "-o", "address", "show", "dev", "br0"]))?;
+    let there =
+        run(network::enter(place, MachineName::ControlPlane)
+            .args(["ip", "-o", "address", "show", "dev", "br0"]))?;
     if there.contains(GATEWAY) {
         return Ok(());
     }
@@ -58,7 +60,9 @@ impl Sandbox {
         network::ip(
             place,
             MachineName::ControlPlane,
-            &format!("link add {link} type veth peer name eth0 netns {name}\nlink set {link} master br0 up\n"),
+            &format!(
+                "link add {link} type veth peer name eth0 netns {name}\nlink set {link} master br0 up\n"
+            ),
         )?;
         let inside = format!(
             "link set lo up\naddr add {}/16 dev eth0\nlink set eth0 up\nroute add default via {GATEWAY}\n",
@@ -114,7 +118,11 @@ impl Sandbox {
     fn remove(&self) -> Result<(), Error> {
         if Path::new("/run/netns").join(self.network()).exists() {
             // A process that still runs in it keeps the namespace, so the link is taken away by its name.
-            let _ = network::ip(&self.place, MachineName::ControlPlane, &format!("link delete {}\n", self.link()));
+            let _ = network::ip(
+                &self.place,
+                MachineName::ControlPlane,
+                &format!("link delete {}\n", self.link()),
+            );
             run(Command::new("ip").args(["netns", "delete", &self.network()]))?;
         }
         Ok(())

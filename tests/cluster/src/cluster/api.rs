@@ -23,7 +23,8 @@ use crate::{ready, run};
 /// The name of its process, its script and its log.
 const SERVER: &str = "kube-apiserver";
 /// Enters the cgroup and the network, then becomes the program.
-const BESIDE: &str = r#"echo $$ >"$MEMBERS/cgroup.procs" && unset MEMBERS && exec nsenter --net="$0" -- "$@""#;
+const BESIDE: &str =
+    r#"echo $$ >"$MEMBERS/cgroup.procs" && unset MEMBERS && exec nsenter --net="$0" -- "$@""#;
 /// How long the kernel may take to end what was killed.
 const END: Duration = Duration::from_secs(10);
 /// How long the API server may take to answer again.
@@ -59,7 +60,10 @@ impl Api {
     /// Applies a manifest, and waits until the definitions in it are served.
     pub fn apply(&self, manifest: &str) -> Result<(), Error> {
         let mut apply = self.cluster.kubectl();
-        run_with_input(apply.args(["apply", "--server-side", "--force-conflicts", "--filename=-"]), manifest)?;
+        run_with_input(
+            apply.args(["apply", "--server-side", "--force-conflicts", "--filename=-"]),
+            manifest,
+        )?;
         let mut wait = self.cluster.kubectl();
         run::run(wait.args(["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]))?;
         Ok(())

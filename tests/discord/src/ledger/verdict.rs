@@ -71,7 +71,8 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { violations, token_resets, unknown_routes, asked, answered, .. } = self;
-        let Self { lost, dropped_with_session, doubled, doubled_marked, reordered, longest_pause_ms, .. } = self;
+        let Self { lost, dropped_with_session, doubled, doubled_marked, reordered, longest_pause_ms, .. } =
+            self;
         write!(
             f,
             "{violations} rules broken, {token_resets} token resets, {unknown_routes} unknown routes; {answered} of {asked} \
