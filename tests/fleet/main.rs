@@ -4,74 +4,45 @@
 //! ten times as fast; everything else is real. Each test has a fleet and a namespace of its own and can be had alone
 //! (`cargo test --test fleet -- NAME`). Everything ends with this process, whatever ends it. Deliberately absent: fakes.
 
+mod discord;
 mod life;
+mod objects;
+mod operators;
+mod pods;
+mod runs;
 
-use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-use shard_tests::fleet::ground::Ground;
+use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
-use std::sync::Arc;
-use tokio::runtime::Runtime;
 
-type Test = fn(&Stage) -> Result<()>;
-
-/// What a test stands on.
-#[derive(Debug)]
-pub struct Stage {
-    /// The API server, and what fleets share.
-    pub ground: Arc<Ground>,
-    /// Where tests run.
-    pub runtime: Runtime,
-}
-
-const TESTS: [(&str, Test); 2] = [
+const TESTS: [Test; 26] = [
     ("a_fleet_comes_online_answers_and_breaks_no_rule", life::comes_online),
-    ("a_killed_container_resumes", life::a_killed_container),
+    ("twelve_shards_come_online_within_their_windows", life::comes_online_in_time),
+    ("operator_down_both_replicas_shards_run_and_restarts_resume", operators::both_down),
+    ("operator_down_for_ten_minutes_new_identifies_go_by_turns", operators::ten_minutes),
+    ("leader_killed_in_a_cold_start_no_second_grant_in_a_window", operators::leader_killed),
+    ("two_operators_believe_they_lead_never_two_grants", operators::leader_hangs),
+    ("operator_reinstalled_elsewhere_replaces_no_pod_and_pods_find_the_new_gate", operators::elsewhere),
+    ("pod_killed_its_container_resumes", pods::killed),
+    ("every_container_killed_at_once_all_resume", pods::all_killed),
+    ("pod_evicted_its_sessions_are_resumed_without_identifies", pods::evicted),
+    ("node_drained_one_pod_at_a_time_costs_no_identify", pods::drained),
+    ("container_restarts_while_the_api_server_is_away_and_goes_by_its_file", pods::restarts_without_api),
+    ("node_lost_its_pod_is_replaced_and_online_again", pods::node_lost),
+    ("pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice", pods::partitioned),
+    ("api_server_away_shards_run_on", pods::api_away),
+    ("connection_drop_and_op_7_resume_without_identifies", discord::drops),
+    ("op_9_true_resumes_and_op_9_false_identifies", discord::invalid_sessions),
+    ("zombie_connection_is_noticed_and_resumed", discord::zombie),
+    ("close_codes_that_forbid_a_new_try_make_no_storm_and_are_named", discord::fatal_closes),
+    ("discord_rest_faults_make_no_storm_of_invalid_requests", discord::rest_faults),
+    ("discord_gone_for_a_while_everything_resumes", discord::outage),
+    ("budget_spent_waits_and_says_so", discord::budget_spent),
+    ("token_rotated_is_picked_up_without_replacing_pods", discord::token_rotated),
+    ("session_secrets_deleted_by_hand_are_put_back", objects::secrets_deleted),
+    ("config_map_and_stateful_set_deleted_by_hand_are_put_back", objects::objects_deleted),
+    ("two_hundred_runs_by_seed", runs::many),
 ];
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
-    // Before any thread is started: those that come after are in the API server's network.
-    let stage = match stage() {
-        Ok(stage) => Arc::new(stage),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let conclusion = libtest_mimic::run(&arguments, trials(Some(&stage)));
-    let down = Arc::into_inner(stage).map_or(Ok(()), |Stage { ground, runtime }| {
-        drop(runtime);
-        Arc::into_inner(ground).map_or(Ok(()), Ground::down)
-    });
-    if let Err(error) = down {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    conclusion.exit_code()
-}
-
-fn stage() -> Result<Stage> {
-    let ground = Arc::new(Ground::up("fleet-tests")?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
-    Ok(Stage { ground, runtime })
-}
-
-fn trials(stage: Option<&Arc<Stage>>) -> Vec<Trial> {
-    let trial = |(name, test): (&str, Test)| {
-        let stage = stage.cloned();
-        Trial::test(name, move || {
-            let Some(stage) = stage else { return Ok(()) };
-            test(&stage).map_err(failed)
-        })
-    };
-    TESTS.map(trial).into()
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn failed(error: anyhow::Error) -> Failed {
-    format!("{error:#}").into()
+    run("fleet-tests", &TESTS)
 }

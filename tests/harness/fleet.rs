@@ -9,10 +9,12 @@ pub mod door;
 pub mod ground;
 pub mod kubelet;
 mod pod;
+pub mod proxy;
 pub mod replicas;
 pub mod row;
 pub mod schedule;
 mod sets;
+pub mod stage;
 pub mod storm;
 pub mod verdict;
 
@@ -20,15 +22,20 @@ use anyhow::{Context, Result, bail};
 use discord_sim::{FAKE_TOKEN, Generate, Ledger, LedgerQuery, Options, Simulator};
 use door::Door;
 use ground::Ground;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use kubelet::Kubelet;
 use pod::Around;
+use proxy::Proxy;
 use replicas::{Asked, Replicas};
 use schedule::Shape;
 use serde_json::json;
+use shard_contract::identify::{IDENTIFY_PATH, IdentifyRequest, Why};
+use shard_contract::names::parse_pod;
 use shard_operator::crd::ShardedBot;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,8 +66,31 @@ pub struct Fleet {
     pub api: Door,
     /// Its operators.
     pub replicas: Replicas,
+    /// The operators' ways to the API server, one each, where they were asked for.
+    pub proxies: Vec<Proxy>,
     /// What runs its pods.
     pub kubelet: Kubelet,
+}
+
+/// What a gate says to a pod that asks for a shard of nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateSays {
+    /// 403: it leads, and looked at what was asked for.
+    NotYours,
+    /// 421: it does not lead.
+    AskTheLeader,
+    /// Something else: closed, not yet filled.
+    Else(u16),
+    /// Nothing.
+    Nothing,
+}
+
+impl GateSays {
+    /// Whether a gate that says so would grant.
+    #[must_use]
+    pub fn leads(self) -> bool {
+        self == Self::NotYours
+    }
 }
 
 impl Fleet {
@@ -69,6 +99,18 @@ impl Fleet {
     /// # Errors
     /// When something cannot be started.
     pub async fn start(ground: &Arc<Ground>, shape: Shape) -> Result<Self> {
+        Self::begin(ground, shape, false).await
+    }
+
+    /// The same, with a [`Proxy`] between each operator and the API server.
+    ///
+    /// # Errors
+    /// When something cannot be started.
+    pub async fn start_with_proxies(ground: &Arc<Ground>, shape: Shape) -> Result<Self> {
+        Self::begin(ground, shape, true).await
+    }
+
+    async fn begin(ground: &Arc<Ground>, shape: Shape, has_proxies: bool) -> Result<Self> {
         let (namespace, folder) = ground.place()?;
         let client = ground.client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
@@ -78,19 +120,31 @@ impl Fleet {
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;
         let (server, api) = (ground.server()?, ground.server_door()?);
         let api = Door::open(api, move || Some(server)).await?;
-        let kubeconfig = folder.join("kubeconfig");
-        ground.write_kubeconfig(&kubeconfig, api.address())?;
+        let (mut kubeconfigs, mut proxies) = (Vec::new(), Vec::new());
+        for place in 0..shape.operators {
+            let kubeconfig = folder.join(format!("kubeconfig-{place}"));
+            if has_proxies {
+                let at = SocketAddr::new(GATEWAY.parse()?, ground.port());
+                let proxy = Proxy::start(ground.long_client().await?, at).await?;
+                proxy.write_kubeconfig(&kubeconfig)?;
+                proxies.push(proxy);
+            } else {
+                ground.write_kubeconfig(&kubeconfig, api.address())?;
+            }
+            kubeconfigs.push(kubeconfig);
+        }
         let around = Around { ground: Arc::clone(ground), client: client.clone(), api: api.address() };
         let kubelet = Kubelet::start(around, &namespace, folder.clone()).await?;
         let asked = Asked {
             namespace: namespace.clone(),
             folder: folder.clone(),
             discord: format!("http://{}", discord.addr()),
-            kubeconfigs: vec![kubeconfig; shape.operators as usize],
+            kubeconfigs,
         };
         let replicas = Replicas::start(ground, &asked).await?;
         let ground = Arc::clone(ground);
-        let fleet = Self { ground, client, namespace, folder, shape, discord, api, replicas, kubelet };
+        let fleet =
+            Self { ground, client, namespace, folder, shape, discord, api, replicas, proxies, kubelet };
         fleet.ask_for_the_bot().await?;
         Ok(fleet)
     }
@@ -135,7 +189,7 @@ impl Fleet {
         .await
     }
 
-    /// Waits until the ledger is as wanted.
+    /// Waits until the ledger is as wanted; returns it.
     ///
     /// # Errors
     /// After `most`, with what was last found.
@@ -149,16 +203,36 @@ impl Fleet {
         loop {
             let ledger = self.ledger();
             let Err(found) = wanted(&ledger) else { return Ok(ledger) };
-            if started.elapsed() > most {
-                let trouble = self.kubelet.trouble();
-                bail!(
-                    "waited {} s for {what}: {found}; the kubelet's last trouble: {trouble:?}",
-                    most.as_secs()
-                );
-            }
-            // The pace of asking, not a time that anything depends on.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.go_on(what, most, started, &found).await?;
         }
+    }
+
+    /// Waits until something is as wanted: asked again and again, it says what it found instead.
+    ///
+    /// # Errors
+    /// After `most`, with what was last found; at once when asking itself fails.
+    pub async fn wait(
+        &self,
+        what: &str,
+        most: Duration,
+        mut ask: impl AsyncFnMut() -> Result<Result<(), String>>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let Err(found) = ask().await? else { return Ok(()) };
+            self.go_on(what, most, started, &found).await?;
+        }
+    }
+
+    /// Between two looks.
+    async fn go_on(&self, what: &str, most: Duration, started: Instant, found: &str) -> Result<()> {
+        if started.elapsed() > most {
+            let trouble = self.kubelet.trouble();
+            bail!("waited {} s for {what}: {found}; the kubelet's last trouble: {trouble:?}", most.as_secs());
+        }
+        // The pace of asking, not a time that anything depends on.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok(())
     }
 
     /// Discord's ledger; an event without an answer counts at once.
@@ -193,15 +267,47 @@ impl Fleet {
         .await
     }
 
-    /// The pods that there are, by name.
+    /// Names and UIDs of the pods that there are.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub async fn pods(&self) -> Result<Vec<String>> {
-        let pods: Api<k8s_openapi::api::core::v1::Pod> =
-            Api::namespaced(self.client.clone(), &self.namespace);
-        let listed = pods.list(&kube::api::ListParams::default()).await.context("list pods")?;
-        Ok(listed.items.iter().map(ResourceExt::name_any).collect())
+    pub async fn uids(&self) -> Result<BTreeMap<String, String>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let listed = pods.list(&ListParams::default()).await.context("list pods")?;
+        Ok(listed.items.iter().map(|pod| (pod.name_any(), pod.uid().unwrap_or_default())).collect())
+    }
+
+    /// What each replica's gate says to a pod that asks for what is not its own.
+    ///
+    /// # Errors
+    /// When no pod runs that could ask.
+    pub async fn doors(&self) -> Result<Vec<GateSays>> {
+        let (pod, token) = self.kubelet.gate_token()?;
+        let (_, layout, _) = parse_pod(&pod).context("a pod that is none of ours")?;
+        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], why: Why::Live };
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
+        let mut all = Vec::new();
+        for gate in (0..self.replicas.count()).filter_map(|place| self.replicas.gate(place)) {
+            let call = http.post(format!("http://{gate}{IDENTIFY_PATH}")).bearer_auth(&token).json(&ask);
+            all.push(match call.send().await.map(|answer| answer.status().as_u16()) {
+                Ok(403) => GateSays::NotYours,
+                Ok(421) => GateSays::AskTheLeader,
+                Ok(status) => GateSays::Else(status),
+                Err(_) => GateSays::Nothing,
+            });
+        }
+        Ok(all)
+    }
+
+    /// A condition of the bot: its status, reason and message.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn condition(&self, name: &str) -> Result<Option<(String, String, String)>> {
+        let bot = self.bots().get(BOT).await?;
+        let conditions = bot.status.map(|status| status.conditions).unwrap_or_default();
+        let found = conditions.into_iter().find(|one| one.type_ == name);
+        Ok(found.map(|one| (one.status, one.reason, one.message)))
     }
 
     /// Deletes a pod, as a user or a drain does.
@@ -209,9 +315,8 @@ impl Fleet {
     /// # Errors
     /// When the API server refuses.
     pub async fn delete(&self, pod: &str) -> Result<()> {
-        let pods: Api<k8s_openapi::api::core::v1::Pod> =
-            Api::namespaced(self.client.clone(), &self.namespace);
-        let _ = pods.delete(pod, &kube::api::DeleteParams::default()).await.context("delete a pod")?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let _ = pods.delete(pod, &DeleteParams::default()).await.context("delete a pod")?;
         Ok(())
     }
 
@@ -219,7 +324,7 @@ impl Fleet {
     pub async fn stop(self) {
         self.hush();
         self.kubelet.stop().await;
-        self.replicas.stop();
+        self.replicas.stop().await;
         self.discord.stop().await;
     }
 

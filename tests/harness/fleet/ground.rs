@@ -74,6 +74,14 @@ impl Ground {
         Ok(Client::try_from(config)?)
     }
 
+    /// A client that waits as long as watches take.
+    pub(super) async fn long_client(&self) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(self.api.cluster().kubeconfig())?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.read_timeout = None;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Where the API server is.
     pub(super) fn server(&self) -> Result<SocketAddr> {
         SERVER.parse().context("the API server's address")

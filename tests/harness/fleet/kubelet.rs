@@ -5,7 +5,7 @@
 //! somebody deletes it by force. Guarantees: what it started ends with it. Deliberately absent: liveness probes, images, and
 //! eviction by the API (its budgets need the disruption controller): a drain is a deletion here.
 
-use super::pod::{Around, Running};
+use super::pod::{Around, Running, fill};
 use super::sets::wanted;
 use anyhow::{Context, Result};
 use futures::future::join_all;
@@ -16,6 +16,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, P
 use kube::{Resource, ResourceExt};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use shard_contract::env::INJECTED_VOLUMES;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -97,6 +98,36 @@ impl Kubelet {
     /// How often containers were started again.
     pub fn restarts(&self) -> u32 {
         self.shared.kept().values().map(|kept| kept.running.restarts).sum()
+    }
+
+    /// A token with which a pod proves to the gate who it is, and the pod.
+    ///
+    /// # Errors
+    /// When no pod runs, or its token cannot be read.
+    pub fn gate_token(&self) -> Result<(String, String)> {
+        let kept = self.shared.kept();
+        let kept = kept.values().next().context("no pod runs")?;
+        let volumes = self.shared.folder.join(&kept.running.uid).join("volumes");
+        let path = volumes.join(INJECTED_VOLUMES[1]).join("token");
+        let token = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok((kept.running.name.clone(), token))
+    }
+
+    /// Replaces what a pod's Secrets hold by what they hold now, as the kubelet does within a minute.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn refresh(&self) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
+        for pod in pods.list(&ListParams::default()).await?.items {
+            let folder = self.shared.folder.join(pod.uid().unwrap_or_default()).join("volumes");
+            for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+                if volume.secret.is_some() {
+                    fill(&self.shared.around.client, &pod, volume, &folder.join(&volume.name)).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The last thing that went wrong.

@@ -14,13 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use test_cluster::GATEWAY;
+use tokio::task::JoinHandle;
+
+/// How often it is looked whether one has ended.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The replicas and their Service.
 #[derive(Debug)]
 pub struct Replicas {
     backends: Arc<Backends>,
-    service: Door,
+    service: Mutex<Door>,
+    ground: Arc<Ground>,
+    keeping: JoinHandle<()>,
 }
 
 /// What is asked for.
@@ -53,15 +60,17 @@ struct Replica {
     environment: Vec<(String, String)>,
     ground: Arc<Ground>,
     child: Option<Child>,
+    /// Whether it is to run: one that ends by itself is started again, as a Deployment would.
+    is_wanted: bool,
+    /// How often it has ended by itself.
+    ends: u32,
 }
 
 impl Replicas {
     /// Starts them and their Service.
     pub(super) async fn start(ground: &Arc<Ground>, asked: &Asked) -> Result<Self> {
         let backends = Arc::new(Backends::default());
-        let handing = Arc::clone(&backends);
-        let service =
-            Door::open(SocketAddr::new(GATEWAY.parse()?, ground.port()), move || handing.pick()).await?;
+        let service = service(ground, &backends).await?;
         let program = ground.program("shard-operator");
         let help =
             Command::new(&program).args(["run", "--help"]).output().context("ask the operator for help")?;
@@ -78,11 +87,14 @@ impl Replicas {
                 name,
                 ground: Arc::clone(ground),
                 child: None,
+                is_wanted: true,
+                ends: 0,
             };
             replica.start()?;
             backends.all().push(replica);
         }
-        Ok(Self { backends, service })
+        let keeping = tokio::spawn(keep(Arc::clone(&backends)));
+        Ok(Self { backends, service: Mutex::new(service), ground: Arc::clone(ground), keeping })
     }
 
     /// How many there are, running or not.
@@ -100,8 +112,41 @@ impl Replicas {
     /// Ends one at once, as a crash does.
     pub fn kill(&self, place: usize) {
         if let Some(replica) = self.backends.all().get_mut(place) {
+            replica.is_wanted = false;
             replica.kill();
         }
+    }
+
+    /// Tells one to end, as a Deployment that shrinks.
+    pub fn stop_one(&self, place: usize) {
+        if let Some(replica) = self.backends.all().get_mut(place) {
+            replica.is_wanted = false;
+            replica.signal(Signal::TERM);
+        }
+    }
+
+    /// Ends all of them and their Service, and installs them again behind another one.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn reinstall(&self) -> Result<()> {
+        let service = service(&self.ground, &self.backends).await?;
+        let option = format!("--gate-url=http://{}", service.address());
+        for replica in self.backends.all().iter_mut() {
+            replica.kill();
+            for argument in replica.arguments.iter_mut().filter(|one| one.starts_with("--gate-url=")) {
+                argument.clone_from(&option);
+            }
+            replica.start()?;
+        }
+        *self.service.lock().unwrap_or_else(PoisonError::into_inner) = service;
+        Ok(())
+    }
+
+    /// How often one has ended by itself.
+    #[must_use]
+    pub fn ends(&self, place: usize) -> u32 {
+        self.backends.all().get(place).map_or(0, |replica| replica.ends)
     }
 
     /// Starts one that does not run.
@@ -111,6 +156,7 @@ impl Replicas {
     pub fn revive(&self, place: usize) -> Result<()> {
         let mut all = self.backends.all();
         let Some(replica) = all.get_mut(place) else { return Ok(()) };
+        replica.is_wanted = true;
         if replica.is_alive() { Ok(()) } else { replica.start() }
     }
 
@@ -123,7 +169,7 @@ impl Replicas {
 
     /// Whether pods reach the Service.
     pub fn open(&self, is_open: bool) {
-        self.service.set(is_open);
+        self.service.lock().unwrap_or_else(PoisonError::into_inner).set(is_open);
     }
 
     /// Whether one's process runs.
@@ -139,7 +185,10 @@ impl Replicas {
     }
 
     /// Ends all of them and the Service.
-    pub fn stop(self) {
+    pub async fn stop(self) {
+        self.keeping.abort();
+        // It ends at its next await, and nothing is started after that.
+        let _ = self.keeping.await;
         for replica in self.backends.all().iter_mut() {
             replica.kill();
         }
@@ -191,6 +240,26 @@ impl Replica {
     }
 }
 
+async fn service(ground: &Ground, backends: &Arc<Backends>) -> Result<Door> {
+    let handing = Arc::clone(backends);
+    Door::open(SocketAddr::new(GATEWAY.parse()?, ground.port()), move || handing.pick()).await
+}
+
+/// Starts again what ended by itself, until it is aborted.
+async fn keep(backends: Arc<Backends>) {
+    let mut ticks = tokio::time::interval(AGAIN);
+    loop {
+        ticks.tick().await;
+        for replica in backends.all().iter_mut().filter(|replica| replica.is_wanted) {
+            if !replica.is_alive() {
+                replica.ends += 1;
+                // One that cannot be started is tried again at the next tick.
+                let _ = replica.start();
+            }
+        }
+    }
+}
+
 fn arguments(asked: &Asked, gate: SocketAddr, service: SocketAddr, health: u16, help: &str) -> Vec<String> {
     let mut arguments = vec![
         "run".to_owned(),
@@ -212,6 +281,7 @@ fn environment(asked: &Asked, kubeconfig: &Path, name: &str, gate: SocketAddr) -
         ("POD_NAME", name.to_owned()),
         ("POD_NAMESPACE", asked.namespace.clone()),
         ("POD_IP", gate.ip().to_string()),
+        ("GATE_ADVERTISE_URL", format!("http://{gate}")),
         ("RUST_LOG", "info,shard_operator=debug".to_owned()),
         ("RUST_BACKTRACE", "1".to_owned()),
     ];
