@@ -1,10 +1,12 @@
-//! What the demo and the cluster tests share: our programs and images, a Kubernetes, a simulated Discord on it.
+//! What demo, soak and tests share: our programs and images, a Kubernetes, a simulated Discord on it, fleets without nodes.
 //!
-//! Everything is driven as a user would: `kubectl`, `helm`, HTTP. The cluster is the one of `tests/cluster`, or the one
-//! that `KUBECONFIG` names. Deliberately absent: a Kubernetes client, and anything that knows how the operator works.
+//! On a whole cluster everything is driven as a user would: `kubectl`, `helm`, HTTP; it is the one of `tests/cluster`, or
+//! the one that `KUBECONFIG` names. [`fleet`] plays nodes and controllers itself, on the API server alone. Deliberately
+//! absent: anything that knows how the operator works.
 
 pub mod checkout;
 pub mod discord;
+pub mod fleet;
 pub mod images;
 pub mod kube;
 pub mod until;

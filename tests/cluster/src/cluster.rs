@@ -19,6 +19,7 @@ use crate::programs::Programs;
 use crate::removal::{self, Lock};
 use crate::{config, images, machine, network, packages, ready};
 
+pub(crate) mod api;
 mod start;
 
 /// How long `up` waits for the end of another caller's cluster of the same name, which may be just going

@@ -2,15 +2,18 @@
 //!
 //! A control plane and two nodes, each of them one process in a network namespace of its own: [`Cluster::up`]
 //! starts them in seconds, and what ends that one process ends the machine with all that ran on it. Used by
-//! the tests, the demo, and people (`cargo cluster up`). Needs root on Linux; touches only its own folder,
+//! the tests, the demo, and people (`cargo cluster up`). [`Api`] is the small form: etcd and the API server alone, with
+//! [`Sandbox`]es where a test plays the kubelet itself. Needs root on Linux; touches only its own folder,
 //! namespaces, cgroups and processes. Deliberately absent: a way out of the cluster's network (no registry,
 //! no internet), storage classes, load balancers, and more than one control plane.
 
+pub use cluster::api::Api;
 pub use cluster::{Cluster, Lifetime, Options};
 pub use error::Error;
 pub use place::cache;
 pub use progress::printer;
 pub use run::{run_logged, typed};
+pub use sandbox::{GATEWAY, Sandbox};
 
 mod cluster;
 mod found;
@@ -32,6 +35,7 @@ mod cgroup;
 mod machine;
 mod network;
 mod ready;
+mod sandbox;
 
 mod error;
 mod progress;

@@ -96,7 +96,8 @@ fn add(place: &Place, machine: MachineName) -> Result<(), Error> {
     Ok(())
 }
 
-fn ip(place: &Place, machine: MachineName, lines: &str) -> Result<(), Error> {
+/// Lets `ip` do these lines in the machine's network.
+pub(crate) fn ip(place: &Place, machine: MachineName, lines: &str) -> Result<(), Error> {
     run_with_input(enter(place, machine).args(["ip", "-batch", "-"]), lines)?;
     Ok(())
 }

@@ -34,7 +34,7 @@ while pids=$(trees | while read -r tree; do find "$tree" -name cgroup.procs -exe
   sleep 0.01
 done
 
-for network in "/run/netns/$NETWORKS".control-plane "/run/netns/$NETWORKS".node-[0-9]; do
+for network in "/run/netns/$NETWORKS".control-plane "/run/netns/$NETWORKS".node-[0-9] "/run/netns/$NETWORKS".pod-*; do
   if [ -e "$network" ]; then ip netns delete "${network##*/}" || fail "cannot delete network namespace ${network##*/}"; fi
 done
 # `ip` made this mount for the first namespace; it goes with the last.

@@ -52,6 +52,12 @@ impl Clock {
         started + u64::try_from(self.now().as_millis()).unwrap_or_default()
     }
 
+    /// The present by Discord's time, in Unix milliseconds: what the `Date` of its answers says.
+    pub fn rules_unix_ms(&self) -> i64 {
+        let since = i64::try_from(self.rules().as_millis()).unwrap_or(i64::MAX);
+        self.started_at.as_millisecond().saturating_add(since)
+    }
+
     /// Discord's time since the start.
     pub fn rules(&self) -> Duration {
         let course = self.course();

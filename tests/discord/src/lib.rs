@@ -32,9 +32,11 @@
 //! Rules keep Discord's numbers and Discord's time, which `--time-factor` makes faster. A broken rule gets Discord's answer and
 //! stands in the ledger; an IDENTIFY beyond the daily budget also sets `tokenResets`, which nobody may ever see above 0. Each
 //! event that a user makes is followed: to which session it was sent at which sequence, and which bot answered it. An event that
-//! asks for an answer (an interaction, or a message that begins with `!`) and gets none within ten seconds is lost; a second
-//! answer is a double; an answer after one to a newer event of the same guild is reordered. The same world, guild for guild,
-//! and the same generated events come from the same seed. How real libraries behave is in [`clients`].
+//! asks for an answer (an interaction, or a message that begins with `!`) and gets none within ten seconds is lost, until an
+//! answer comes after all; where every session that was to get it has ended, it was dropped with its session instead. A second
+//! answer is a double, unless an enforced nonce named the first (`doubledMarked`); an answer after one to a newer event of the
+//! same guild is reordered. The same world, guild for guild, and the same generated events come from the same seed. How real
+//! libraries behave is in [`clients`]. The `Date` of REST's answers is Discord's time, as the rules see it.
 //!
 //! # How fast it is
 //!

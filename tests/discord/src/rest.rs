@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post, put};
@@ -103,7 +103,14 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         })
         .route_layer(middleware::from_fn_with_state(gate, pass))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::map_response_with_state(Arc::clone(discord), dated))
         .with_state(Arc::clone(discord))
+}
+
+/// The answer with Discord's own time in whole seconds, which `POST /control/time` moves: clients read the schedule off it.
+async fn dated(State(discord): State<Arc<Discord>>, mut response: Response) -> Response {
+    response.headers_mut().insert(header::DATE, answer::date(discord.clock.rules_unix_ms()));
+    response
 }
 
 /// Whether there is a route of this template.

@@ -102,7 +102,9 @@ impl Discord {
             messages: record.messages.clone(),
             interactions: record.interactions.clone(),
             faults: record.faults.clone(),
-            events: record.events.counts(query.lost_before(ms(now))),
+            events: record
+                .events
+                .counts(query.lost_before(ms(now)), |guild, at_ms| state.sessions.can_bring(guild, at_ms)),
             event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
             shards: record.coverage.shards(),
             totals: record.coverage.totals(),

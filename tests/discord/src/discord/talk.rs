@@ -139,8 +139,10 @@ impl Discord {
         let place = self.place(&state, bot, channel)?;
         if let (true, Some(nonce)) = (request.enforce_nonce, &request.nonce) {
             let since = self.now().saturating_sub(NONCE_LIFE);
-            if let Some(message) = state.chat.with_nonce(bot, channel, nonce, since) {
-                return Ok(self.object(&state, bot, message));
+            let before = state.chat.with_nonce(bot, channel, nonce, since);
+            if let Some(message) = before.map(|message| self.object(&state, bot, message)) {
+                state.record.events.repeated();
+                return Ok(message);
             }
         }
         let mut request = request.clone();

@@ -29,12 +29,20 @@ pub struct EventCounts {
     pub answered: u64,
     /// Those of them that have none yet, and are too young to be called lost.
     pub waiting: u64,
-    /// Those of them that got none in time (`?lostAfterMs=`, by default 10 s).
+    /// Those of them that got none in time (`?lostAfterMs=`, by default 10 s) although a session that was to get them is still
+    /// there. An answer that comes later takes its event out of here.
     pub lost: u64,
+    /// Those of them that got none in time and that nobody can get any more: every session that was to get them has ended (was
+    /// invalidated, timed out, closed with 1000 or 1001, replaced by an IDENTIFY), or there was none. Not among the lost.
+    #[serde(default)]
+    pub dropped_with_session: u64,
     /// Those of the lost that are older than the details that are kept.
     pub left_unanswered: u64,
     /// Answers of a bot to an event that it had answered before.
     pub doubled: u64,
+    /// Answers that were sent again and made no second message, because `enforce_nonce` named the first one.
+    #[serde(default)]
+    pub doubled_marked: u64,
     /// First answers of a bot to an event older than one of the same guild that it had answered before.
     pub reordered: u64,
 }

@@ -25,8 +25,12 @@ pub struct Verdict {
     pub answered: u64,
     /// Those that got none in time.
     pub lost: u64,
+    /// Those whose every session ended before an answer came.
+    pub dropped_with_session: u64,
     /// Second answers to the same event.
     pub doubled: u64,
+    /// Answers sent again that made no second message.
+    pub doubled_marked: u64,
     /// Answers to an event after one to a newer event of its guild.
     pub reordered: u64,
     /// The longest time that a shard was without a connection before it came back.
@@ -43,7 +47,9 @@ impl Ledger {
             asked: self.events.asking,
             answered: self.events.answered,
             lost: self.events.lost,
+            dropped_with_session: self.events.dropped_with_session,
             doubled: self.events.doubled,
+            doubled_marked: self.events.doubled_marked,
             reordered: self.events.reordered,
             longest_pause_ms: self
                 .shards
@@ -65,11 +71,13 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { violations, token_resets, unknown_routes, asked, answered, .. } = self;
-        let Self { lost, doubled, reordered, longest_pause_ms, .. } = self;
+        let Self { lost, dropped_with_session, doubled, doubled_marked, reordered, longest_pause_ms, .. } =
+            self;
         write!(
             f,
             "{violations} rules broken, {token_resets} token resets, {unknown_routes} unknown routes; {answered} of {asked} \
-answered, {lost} lost, {doubled} doubled, {reordered} reordered; longest pause {longest_pause_ms} ms"
+answered, {lost} lost, {dropped_with_session} dropped with their session, {doubled} doubled ({doubled_marked} more marked), \
+{reordered} reordered; longest pause {longest_pause_ms} ms"
         )
     }
 }

@@ -121,13 +121,29 @@ impl Events {
         }
     }
 
-    /// The counts, with what asked for an answer before `before_ms` and has none as lost.
-    pub fn counts(&self, before_ms: u64) -> EventCounts {
+    /// A bot sent an answer again, and its nonce named the message that it had made before.
+    pub fn repeated(&mut self) {
+        self.counts.doubled_marked += 1;
+    }
+
+    /// The counts. What asked for an answer before `before_ms` and has none is lost where a session that was to get an event
+    /// of this guild and moment is still there, as `has_session` says, and else dropped with its session.
+    pub fn counts(
+        &self,
+        before_ms: u64,
+        has_session: impl Fn(Option<Snowflake>, u64) -> bool,
+    ) -> EventCounts {
         let mut counts = self.counts.clone();
-        let open = self.kept.iter().filter(|entry| entry.is_open());
-        let (lost, waiting): (Vec<_>, Vec<_>) = open.partition(|entry| entry.made.at_ms < before_ms);
-        counts.lost = counts.left_unanswered + lost.len() as u64;
-        counts.waiting = waiting.len() as u64;
+        counts.lost = counts.left_unanswered;
+        for Entry { made, .. } in self.kept.iter().filter(|entry| entry.is_open()) {
+            *if made.at_ms >= before_ms {
+                &mut counts.waiting
+            } else if has_session(made.guild, made.at_ms) {
+                &mut counts.lost
+            } else {
+                &mut counts.dropped_with_session
+            } += 1;
+        }
         counts
     }
 
@@ -170,6 +186,11 @@ mod tests {
 
     const BOT: Snowflake = Snowflake(1);
 
+    /// Every session is still there.
+    fn all(_: Option<Snowflake>, _: u64) -> bool {
+        true
+    }
+
     fn made(id: u64, guild: u64, asks: bool) -> Made {
         Made { id: Snowflake(id), kind: EventKind::Message, guild: Some(Snowflake(guild)), at_ms: id, asks }
     }
@@ -180,11 +201,27 @@ mod tests {
         events.made(made(10, 1, true));
         events.made(made(20, 1, false));
         events.made(made(30, 1, true));
-        let counts = events.counts(25);
+        let counts = events.counts(25, all);
         assert_eq!((counts.made, counts.asking, counts.lost, counts.waiting), (3, 2, 1, 1));
         events.answered(Snowflake(10), BOT, 40);
         events.answered(Snowflake(20), BOT, 40);
-        assert_eq!((events.counts(25).lost, events.counts(25).answered), (0, 1));
+        assert_eq!((events.counts(25, all).lost, events.counts(25, all).answered), (0, 1));
+    }
+
+    #[test]
+    fn what_no_session_can_bring_any_more_is_dropped_and_a_late_answer_takes_it_out() {
+        let mut events = Events::new(10);
+        for (id, guild) in [(10, 1), (20, 2), (30, 1), (90, 1)] {
+            events.made(made(id, guild, true));
+        }
+        // The session of guild 1 was opened at 15; that of guild 2 has been there all the time.
+        let has = |guild: Option<Snowflake>, at| guild == Some(Snowflake(2)) || at >= 15;
+        let counts = events.counts(50, has);
+        assert_eq!((counts.dropped_with_session, counts.lost, counts.waiting), (1, 2, 1));
+        events.answered(Snowflake(10), BOT, 60);
+        events.answered(Snowflake(20), BOT, 60);
+        let counts = events.counts(50, has);
+        assert_eq!((counts.dropped_with_session, counts.lost, counts.answered), (0, 1, 2));
     }
 
     #[test]
@@ -193,7 +230,7 @@ mod tests {
         events.made(made(10, 1, true));
         for (bot, doubled) in [(BOT, 0), (Snowflake(2), 0), (BOT, 1), (BOT, 2)] {
             events.answered(Snowflake(10), bot, 0);
-            assert_eq!(events.counts(0).doubled, doubled);
+            assert_eq!(events.counts(0, all).doubled, doubled);
         }
     }
 
@@ -205,7 +242,7 @@ mod tests {
         }
         for (id, reordered) in [(3, 0), (2, 0), (1, 1), (4, 1)] {
             events.answered(Snowflake(id), BOT, 0);
-            assert_eq!(events.counts(0).reordered, reordered, "{id}");
+            assert_eq!(events.counts(0, all).reordered, reordered, "{id}");
         }
     }
 
@@ -221,7 +258,7 @@ mod tests {
         }
         events.answered(Snowflake(1), BOT, 0);
         events.answered(Snowflake(4), BOT, 0);
-        let counts = events.counts(u64::MAX);
+        let counts = events.counts(u64::MAX, all);
         assert_eq!((counts.made, counts.sends, counts.sent, counts.replays), (5, 10, 3, 3));
         assert_eq!((counts.answered, counts.lost), (1, 2 + 2));
         let details = events.details(10, |event| !event.acts.is_empty());

@@ -39,6 +39,13 @@ fn via(mut response: Response) -> Response {
     response
 }
 
+/// A `Date`, as RFC 9110 section 5.6.7 writes it; the second has begun.
+pub fn date(unix_ms: i64) -> HeaderValue {
+    let time = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default();
+    let text = time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+}
+
 /// Discord's error body.
 pub fn error(status: StatusCode, code: u32, message: &str) -> Response {
     answer(status, &json!({ "message": message, "code": code }))

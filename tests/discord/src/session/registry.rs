@@ -62,6 +62,18 @@ impl Registry {
         reached.flatten().copied().collect()
     }
 
+    /// Whether a session is still there that was to get what was made then in this guild (without one: at shard 0). One without
+    /// a connection whose place another session has taken since is not: nobody will RESUME it.
+    pub fn can_bring(&self, guild: Option<Snowflake>, made_at_ms: u64) -> bool {
+        let reached = self.reached_by(guild);
+        let sessions = || reached.iter().filter_map(|id| self.by_id.get(id));
+        sessions().any(|session| {
+            let is_replaced = session.link.is_none()
+                && sessions().any(|other| other.total == session.total && other.ready_at > session.ready_at);
+            session.ready_at.as_millis() <= u128::from(made_at_ms) && !is_replaced
+        })
+    }
+
     /// Ids of the sessions for which `is_over` holds.
     pub fn ids_where(&self, is_over: impl Fn(&Session) -> bool) -> Vec<SessionId> {
         self.by_id.values().filter(|session| is_over(session)).map(|session| session.id).collect()

@@ -22,6 +22,14 @@ async fn answer(simulator: &Simulator, message: &Value) {
     assert_eq!(call(simulator, "POST", &path, Some(body)).await.0, 200);
 }
 
+/// Waits until what was made is older than now.
+async fn settled(simulator: &Simulator) {
+    let made = simulator.ledger().now_ms;
+    while simulator.ledger().now_ms <= made {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn query(events: EventFilter) -> LedgerQuery {
     LedgerQuery { events: Some(events), lost_after_ms: Some(0), ..LedgerQuery::default() }
 }
@@ -51,6 +59,43 @@ async fn a_burst_reaches_each_total_completely_and_in_the_order_of_its_numbers()
     let all_sent = |ledger: &Ledger| ledger.events.sends == 600;
     let events = simulator.wait_for(PATIENCE, all_sent).await.unwrap().events;
     assert_eq!((events.made, events.sent, events.to_nobody, events.replays), (300, 300, 0, 0));
+}
+
+#[tokio::test]
+async fn what_ended_with_its_session_is_not_lost_and_what_is_answered_late_neither() {
+    let simulator = start(Options { time_factor: 1000.0, ..options() }).await;
+    let ask = || {
+        let message = NewMessage { content: "!ping".into(), ..NewMessage::default() };
+        simulator.control().post_message(message).unwrap();
+    };
+    let counts = || {
+        let events = simulator.control().ledger_of(&query(EventFilter::Lost)).events;
+        (events.lost, events.dropped_with_session)
+    };
+    ask();
+    settled(&simulator).await;
+    assert_eq!(counts(), (0, 1), "there was no session");
+    let mut client = Client::ready_with(&simulator, 0, 1, INTENTS).await;
+    ask();
+    let received = client.dispatch("MESSAGE_CREATE").await;
+    settled(&simulator).await;
+    assert_eq!(counts(), (1, 1), "it was sent, its session is there, and nobody answered");
+    drop(client);
+    simulator.wait_for(PATIENCE, |ledger| !ledger.sessions[0].connected).await.unwrap();
+    ask();
+    settled(&simulator).await;
+    assert_eq!(counts(), (2, 1), "its session can be resumed");
+    let mut next = Client::ready_with(&simulator, 0, 1, INTENTS).await;
+    assert_eq!(counts(), (0, 3), "an IDENTIFY has taken the session's place");
+    answer(&simulator, &received).await;
+    assert_eq!(counts(), (0, 2), "an answer counts whenever it comes");
+    assert_eq!(next.dispatch("MESSAGE_CREATE").await["content"], "pong");
+    ask();
+    let received = next.dispatch("MESSAGE_CREATE").await;
+    settled(&simulator).await;
+    assert_eq!(counts(), (1, 2));
+    answer(&simulator, &received).await;
+    assert_eq!(counts(), (0, 2));
 }
 
 #[tokio::test]

@@ -37,6 +37,24 @@ async fn a_factor_that_is_changed_while_it_runs_shortens_what_clients_are_told()
 }
 
 #[tokio::test]
+async fn the_date_of_answers_is_discords_time_in_whole_seconds() {
+    let simulator = start(Options { time_factor: 1000.0, ..options() }).await;
+    let day = MoveTime { advance_ms: Some(24 * 60 * 60 * 1000), ..MoveTime::default() };
+    let mut read = Vec::new();
+    for path in ["/api/v10/gateway/bot", "/api/v10/gateway", "/api/v10/no/such/route"] {
+        let before = simulator.control().clock.rules_unix_ms() / 1000;
+        let answer = request(&simulator, "GET", path, None).await;
+        let after = simulator.control().clock.rules_unix_ms() / 1000;
+        let date = answer.headers()["date"].to_str().unwrap().to_owned();
+        let said = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp().as_second();
+        assert!(date.ends_with(" GMT") && (before..=after).contains(&said), "{before} {date} {after}");
+        read.push(said);
+        simulator.control().move_time(day).unwrap();
+    }
+    assert!(read[1] >= read[0] + 86_400 && read[2] >= read[1] + 86_400, "{read:?}");
+}
+
+#[tokio::test]
 async fn an_outage_drops_everybody_refuses_everybody_and_sessions_resume_after_it() {
     let simulator = start(options()).await;
     let mut client = Client::ready(&simulator, 0, 1).await;

@@ -162,7 +162,8 @@ async fn an_enforced_nonce_makes_one_message_of_two() {
     let first = call(&simulator, "POST", &path, body(true)).await.1;
     assert_eq!(call(&simulator, "POST", &path, body(true)).await.1["id"], first["id"]);
     assert_ne!(call(&simulator, "POST", &path, body(false)).await.1["id"], first["id"]);
-    assert_eq!(simulator.ledger().messages.by_bots, 2);
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.messages.by_bots, ledger.events.doubled_marked), (2, 1));
 }
 
 #[tokio::test]

@@ -1,0 +1,450 @@
+//! Everything that would run pods: scheduler, StatefulSet controller, kubelets, garbage collector, in one loop.
+//!
+//! From what stands in a namespace to processes, and back to the pods' status. Containers that end are started again, also
+//! while the API server is away; a pod that is deleted gets SIGTERM and its grace; one on a lost node stays as it is until
+//! somebody deletes it by force. Guarantees: what it started ends with it. Deliberately absent: liveness probes, images, and
+//! eviction by the API (its budgets need the disruption controller): a drain is a deletion here.
+
+use super::pod::{Around, Running, fill};
+use super::sets::wanted;
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Resource, ResourceExt};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use shard_contract::env::INJECTED_VOLUMES;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// Between two rounds.
+const PACE: Duration = Duration::from_millis(100);
+/// Between the end of a container and its next start: the kubelet's first restart is at once, later ones wait longer.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long a pod may take to say whether it is ready.
+const PROBE: Duration = Duration::from_secs(1);
+/// Nodes of a fleet.
+pub const NODES: u32 = 3;
+
+/// Runs the pods of one namespace.
+pub struct Kubelet {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    around: Around,
+    namespace: String,
+    folder: PathBuf,
+    probe: reqwest::Client,
+    /// By UID.
+    pods: Mutex<BTreeMap<String, Kept>>,
+    /// The last thing that went wrong, for whoever waits in vain.
+    trouble: Mutex<String>,
+}
+
+/// A pod and what the kubelet knows of it.
+#[derive(Debug)]
+struct Kept {
+    running: Running,
+    /// The status that was last written: ready, and how many restarts.
+    told: Option<(bool, u32)>,
+    is_ready: bool,
+    ended_at: Option<Instant>,
+    /// When it must have ended.
+    deadline: Option<Instant>,
+    /// Its node is lost: nobody there speaks with the API server.
+    is_lost: bool,
+}
+
+impl Kubelet {
+    /// Makes the nodes and begins.
+    pub(super) async fn start(around: Around, namespace: &str, folder: PathBuf) -> Result<Self> {
+        let nodes: Api<Node> = Api::all(around.client.clone());
+        for number in 0..NODES {
+            let node = json!({ "metadata": { "name": node_name(namespace, number) }, "spec": {} });
+            nodes
+                .create(&PostParams::default(), &serde_json::from_value(node)?)
+                .await
+                .context("make a node")?;
+            tell_node(&nodes, &node_name(namespace, number), "True").await?;
+        }
+        let shared = Arc::new(Shared {
+            around,
+            namespace: namespace.to_owned(),
+            folder,
+            probe: reqwest::Client::builder().no_proxy().timeout(PROBE).build()?,
+            pods: Mutex::default(),
+            trouble: Mutex::default(),
+        });
+        let task = tokio::spawn(Arc::clone(&shared).run());
+        Ok(Self { shared, task })
+    }
+
+    /// Names of the pods that have a process or are about to have one again, by name.
+    pub fn pods(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.shared.kept().values().map(|kept| kept.running.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// How often containers were started again.
+    pub fn restarts(&self) -> u32 {
+        self.shared.kept().values().map(|kept| kept.running.restarts).sum()
+    }
+
+    /// A token with which a pod proves to the gate who it is, and the pod.
+    ///
+    /// # Errors
+    /// When no pod runs, or its token cannot be read.
+    pub fn gate_token(&self) -> Result<(String, String)> {
+        let kept = self.shared.kept();
+        let kept = kept.values().next().context("no pod runs")?;
+        let volumes = self.shared.folder.join(&kept.running.uid).join("volumes");
+        let path = volumes.join(INJECTED_VOLUMES[1]).join("token");
+        let token = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok((kept.running.name.clone(), token))
+    }
+
+    /// Replaces what a pod's Secrets hold by what they hold now, as the kubelet does within a minute.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn refresh(&self) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
+        for pod in pods.list(&ListParams::default()).await?.items {
+            let folder = self.shared.folder.join(pod.uid().unwrap_or_default()).join("volumes");
+            for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+                if volume.secret.is_some() {
+                    fill(&self.shared.around.client, &pod, volume, &folder.join(&volume.name)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last thing that went wrong.
+    pub fn trouble(&self) -> String {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends a pod's container as the kernel does when memory is short.
+    pub fn kill(&self, pod: &str) {
+        self.each(pod, |kept| kept.running.signal(Signal::KILL));
+    }
+
+    /// Stops a pod's process without ending it, or lets it go on.
+    pub fn hold(&self, pod: &str, is_held: bool) {
+        self.each(pod, |kept| kept.running.signal(if is_held { Signal::STOP } else { Signal::CONT }));
+    }
+
+    /// Cuts a pod off from everything, or joins it again.
+    ///
+    /// # Errors
+    /// When its link cannot be changed.
+    pub fn cut(&self, pod: &str, is_cut: bool) -> Result<()> {
+        let mut all = self.shared.kept();
+        let kept = all.values_mut().find(|kept| kept.running.name == pod).context("no such pod runs")?;
+        if is_cut { kept.running.cut() } else { kept.running.mend() }
+    }
+
+    /// Joins every link and lets every process go on.
+    ///
+    /// # Errors
+    /// When a link cannot be changed.
+    pub fn heal(&self) -> Result<()> {
+        for kept in self.shared.kept().values_mut() {
+            kept.running.signal(Signal::CONT);
+            if kept.running.is_cut {
+                kept.running.mend()?;
+            }
+            kept.is_lost = false;
+        }
+        Ok(())
+    }
+
+    /// Loses the node of a pod: its link is cut, and the API server is told what the node controller would find. With
+    /// `is_dead` its processes end too, without a word.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn lose(&self, pod: &str, is_dead: bool) -> Result<()> {
+        {
+            let mut all = self.shared.kept();
+            let kept = all.values_mut().find(|kept| kept.running.name == pod).context("no such pod runs")?;
+            kept.is_lost = true;
+            kept.running.cut()?;
+            if is_dead {
+                kept.running.signal(Signal::KILL);
+            }
+        }
+        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
+        let found = pods.get(pod).await?;
+        let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
+        tell_node(&Api::all(self.shared.around.client.clone()), &node, "Unknown").await?;
+        let conditions =
+            json!([{ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() }]);
+        let status = json!({ "status": { "conditions": conditions } });
+        pods.patch_status(pod, &PatchParams::default(), &Patch::Strategic(status)).await?;
+        // What the taint does once the pod's tolerations are over.
+        pods.delete(pod, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The node of a pod is back.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn find_again(&self) -> Result<()> {
+        for number in 0..NODES {
+            let name = node_name(&self.shared.namespace, number);
+            tell_node(&Api::all(self.shared.around.client.clone()), &name, "True").await?;
+        }
+        self.heal()
+    }
+
+    /// Stops playing and ends every process.
+    pub async fn stop(self) {
+        self.task.abort();
+        // It ends at its next await, and nothing is started after that.
+        let _ = self.task.await;
+        let all = std::mem::take(&mut *self.shared.kept());
+        for kept in all.into_values() {
+            kept.running.end(&self.shared.around.ground);
+        }
+    }
+
+    fn each(&self, pod: &str, act: impl Fn(&Kept)) {
+        self.shared.kept().values().filter(|kept| kept.running.name == pod).for_each(act);
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(PACE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.keep_containers();
+            if let Err(error) = self.round().await {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
+            }
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Containers that ended are started again, whether there is an API server or not.
+    fn keep_containers(&self) {
+        for kept in self.kept().values_mut() {
+            if kept.running.is_alive() || kept.deadline.is_some() || kept.is_lost {
+                kept.ended_at = None;
+                continue;
+            }
+            kept.is_ready = false;
+            let since = *kept.ended_at.get_or_insert_with(Instant::now);
+            if since.elapsed() >= AGAIN
+                && let Err(error) = kept.running.restart()
+            {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<()> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.around.client.clone(), &self.namespace);
+        let api: Api<Pod> = Api::namespaced(self.around.client.clone(), &self.namespace);
+        let all = ListParams::default();
+        let (sets_now, pods) = (
+            sets.list(&all).await.context("list sets")?.items,
+            api.list(&all).await.context("list pods")?.items,
+        );
+        let wanted = wanted(&sets_now, &pods, |ordinal| node_name(&self.namespace, ordinal % NODES));
+        for pod in &wanted.missing {
+            api.create(&PostParams::default(), pod).await.context("make a pod")?;
+        }
+        for name in &wanted.spare {
+            let _ = api.delete(name, &DeleteParams::default()).await.context("delete a pod")?;
+        }
+        for name in &wanted.finished {
+            let none = json!({ "metadata": { "finalizers": null } });
+            sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
+        }
+        self.forget_deleted(&pods);
+        for pod in &pods {
+            self.keep_pod(&api, pod).await?;
+        }
+        self.probe_all().await;
+        self.tell_status(&api).await
+    }
+
+    /// Pods that are gone from the API server end at once, but not where nobody could have been told.
+    fn forget_deleted(&self, pods: &[Pod]) {
+        let is_there = |uid: &String| pods.iter().any(|pod| pod.meta().uid.as_ref() == Some(uid));
+        let mut kept = self.kept();
+        let gone = kept.iter().filter(|(uid, kept)| !is_there(uid) && !kept.running.is_cut);
+        for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+            if let Some(kept) = kept.remove(&uid) {
+                kept.running.end(&self.around.ground);
+            }
+        }
+        let hosts = self.hosts(&kept);
+        for kept in kept.values() {
+            // A pod that cannot be told is found by the test that needs it.
+            let _ = kept.running.write_hosts(&hosts);
+        }
+    }
+
+    /// What DNS would say: each pod by its name, and all of them by their Service's.
+    fn hosts(&self, kept: &BTreeMap<String, Kept>) -> String {
+        let mut text = "127.0.0.1 localhost\n".to_owned();
+        for kept in kept.values().filter(|kept| !kept.is_lost) {
+            let Some((bot, ..)) = shard_contract::names::parse_pod(&kept.running.name) else { continue };
+            let (name, service) = (&kept.running.name, format!("{bot}-shards.{}", self.namespace));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {name}.{bot}-shards {name}.{service} {name}.{service}.svc {name}.{service}.svc.cluster.local \
+                 {bot}-shards {service} {service}.svc {service}.svc.cluster.local",
+                kept.running.address()
+            );
+        }
+        text
+    }
+
+    async fn keep_pod(&self, api: &Api<Pod>, pod: &Pod) -> Result<()> {
+        let uid = pod.uid().unwrap_or_default();
+        let ends = pod.meta().deletion_timestamp.is_some();
+        let is_known = self.kept().contains_key(&uid);
+        if !ends && !is_known {
+            let running = Running::start(&self.around, pod, &self.folder).await?;
+            let kept =
+                Kept { running, told: None, is_ready: false, ended_at: None, deadline: None, is_lost: false };
+            self.kept().insert(uid, kept);
+            return Ok(());
+        }
+        if ends && (!is_known || self.has_ended(&uid, pod)) {
+            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let at_once = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(preconditions),
+                ..DeleteParams::default()
+            };
+            let _ = api.delete(&pod.name_any(), &at_once).await.context("let a pod go")?;
+            let kept = self.kept().remove(&uid);
+            if let Some(kept) = kept {
+                kept.running.end(&self.around.ground);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a pod that was told to end has, or must have by now.
+    fn has_ended(&self, uid: &str, pod: &Pod) -> bool {
+        let mut all = self.kept();
+        let Some(kept) = all.get_mut(uid) else { return true };
+        if kept.is_lost || kept.running.is_cut {
+            return false;
+        }
+        let grace = pod.meta().deletion_grace_period_seconds.and_then(|grace| u64::try_from(grace).ok());
+        let grace = Duration::from_secs(grace.unwrap_or(30));
+        if kept.deadline.is_none() {
+            kept.running.signal(Signal::TERM);
+        }
+        let deadline = *kept.deadline.get_or_insert_with(|| Instant::now() + grace);
+        !kept.running.is_alive() || Instant::now() >= deadline
+    }
+
+    async fn probe_all(&self) {
+        let addresses: Vec<_> = {
+            let kept = self.kept();
+            let probed = kept.iter().filter(|(_, kept)| !kept.running.is_cut && !kept.is_lost);
+            probed.map(|(uid, kept)| (uid.clone(), kept.running.address().to_owned())).collect()
+        };
+        let port = shard_contract::env::HEALTH_PORT;
+        let probes = addresses.into_iter().map(|(uid, address)| async move {
+            let answer = self.probe.get(format!("http://{address}:{port}/readyz")).send().await;
+            (uid, answer.is_ok_and(|answer| answer.status().is_success()))
+        });
+        for (uid, is_ready) in join_all(probes).await {
+            if let Some(kept) = self.kept().get_mut(&uid) {
+                kept.is_ready = is_ready;
+            }
+        }
+    }
+
+    async fn tell_status(&self, api: &Api<Pod>) -> Result<()> {
+        let news: Vec<_> = {
+            let kept = self.kept();
+            let told = kept.values().filter(|kept| !kept.is_lost && !kept.running.is_cut);
+            let changed = told.filter(|kept| kept.told != Some((kept.is_ready, kept.running.restarts)));
+            changed
+                .map(|kept| {
+                    let now = (kept.is_ready, kept.running.restarts);
+                    (kept.running.uid.clone(), kept.running.name.clone(), now, status(kept))
+                })
+                .collect()
+        };
+        for (uid, name, now, status) in news {
+            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+                .await
+                .context("tell status")?;
+            if let Some(kept) = self.kept().get_mut(&uid) {
+                kept.told = Some(now);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn status(kept: &Kept) -> Value {
+    let now = Timestamp::now();
+    let condition = |name: &str, holds: bool| {
+        let status = if holds { "True" } else { "False" };
+        json!({ "type": name, "status": status, "lastTransitionTime": now })
+    };
+    let ready = kept.is_ready;
+    json!({ "status": {
+        "phase": "Running",
+        "podIP": kept.running.address(),
+        "podIPs": [{ "ip": kept.running.address() }],
+        "conditions": [
+            condition("PodScheduled", true),
+            condition("Initialized", true),
+            condition("ContainersReady", ready),
+            condition("Ready", ready),
+        ],
+        "containerStatuses": [{
+            "name": "bot", "ready": ready, "started": true, "restartCount": kept.running.restarts,
+            "image": "shard-bot", "imageID": "shard-bot", "state": { "running": { "startedAt": now } },
+        }],
+    } })
+}
+
+/// Node names are the cluster's, so they carry the namespace.
+fn node_name(namespace: &str, number: u32) -> String {
+    format!("{namespace}-node-{number}")
+}
+
+async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str) -> Result<()> {
+    let now = Timestamp::now();
+    let condition = json!({
+        "type": "Ready", "status": ready, "reason": "Played", "message": "by the test",
+        "lastHeartbeatTime": now, "lastTransitionTime": now,
+    });
+    let status = json!({ "status": { "conditions": [condition] } });
+    nodes
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .context("tell of a node")?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Two operators, and an API server that one of them or everybody loses.
+
+use crate::refusals::ONE;
+use anyhow::{Context, Result, ensure};
+use discord_sim::{DropConnections, How as End};
+use shard_tests::fleet::proxy::{Fault, Hits, How};
+use shard_tests::fleet::schedule::Shape;
+use shard_tests::fleet::stage::{Stage, Way};
+use shard_tests::fleet::{Fleet, PATIENCE};
+use std::time::{Duration, Instant};
+
+const TWO: Shape = Shape { operators: 2, ..ONE };
+/// How long the API server is gone: longer than any lease is good for. Minutes would change nothing but the wait.
+const AWAY: Duration = Duration::from_secs(25);
+
+/// Looks at both gates all the time: never do both look at what is asked of them.
+async fn watch(fleet: &Fleet, until: impl Fn(&[bool]) -> bool) -> Result<usize> {
+    let started = Instant::now();
+    let mut last = String::new();
+    while started.elapsed() < PATIENCE {
+        let says = fleet.doors().await?;
+        let leading: Vec<bool> = says.iter().map(|one| one.leads()).collect();
+        let count = leading.iter().filter(|leads| **leads).count();
+        ensure!(count <= 1, "both would grant: {says:?}");
+        if until(&leading) {
+            return leading.iter().position(|leads| *leads).context("nobody leads");
+        }
+        last = format!("{says:?}");
+        // The pace of looking.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("waited in vain; the gates last said {last}")
+}
+
+pub fn never_two(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("never-two", &TWO, Way::Proxies, async |fleet| {
+        for _ in 0..2 {
+            let leading = watch(fleet, |leading| leading.contains(&true)).await?;
+            fleet.replicas.kill(leading);
+            let other = 1 - leading;
+            watch(fleet, |leading| leading[other]).await?;
+            fleet.replicas.revive(leading)?;
+        }
+        Ok(())
+    })
+}
+
+pub fn leader_cut_off(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("leader-cut-off", &TWO, Way::Proxies, async |fleet| {
+        let leading = watch(fleet, |leading| leading.contains(&true)).await?;
+        // It can neither renew its lease nor hear that it has lost it.
+        fleet.proxies[leading].add(Fault { hits: Hits::All, how: How::Hang, count: u64::MAX });
+        fleet.proxies[leading].cut();
+        let other = 1 - leading;
+        watch(fleet, |leading| leading[other]).await?;
+        fleet.discord.control().drop_connection(DropConnections::all(End::Invalid))?;
+        fleet
+            .until("an IDENTIFY by the other", PATIENCE, |ledger| {
+                if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        fleet.proxies[leading].clear();
+        watch(fleet, |leading| leading[other]).await.map(drop)
+    })
+}
+
+pub fn server_stopped(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("server-stopped", &TWO, Way::ProxiesAlone, async |fleet| {
+        let before = fleet.uids().await?;
+        fleet.talk(10.0)?;
+        fleet.ground.api().stop()?;
+        let gone = tokio::time::Instant::now();
+        let answered = fleet.ledger().events.answered;
+        tokio::time::sleep_until(gone + AWAY).await;
+        let ledger = fleet.ledger();
+        ensure!(ledger.events.answered > answered, "nobody was answered while it was away");
+        ensure!(ledger.sessions.iter().all(|session| session.connected), "connections were lost");
+        fleet.ground.api().start()?;
+        watch(fleet, |leading| leading.contains(&true)).await?;
+        fleet.discord.control().drop_connection(DropConnections::all(End::Invalid))?;
+        fleet
+            .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
+                if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        fleet.online().await?;
+        fleet.hush();
+        fleet.settled(PATIENCE).await?;
+        ensure!(fleet.uids().await? == before, "pods were replaced");
+        Ok(())
+    })
+}

@@ -1,0 +1,26 @@
+//! Operators behind a proxy that refuses, delays and cuts, on a real API server that goes away.
+//!
+//! What must hold: objects stand as planned in the end, nothing loops hot, one operator at most would grant, no pod is
+//! replaced, Discord's rules are kept. The API server's semantics are its own; only its answers are tampered with. Each test
+//! has a fleet and a namespace of its own. Deliberately absent: faults of Discord and of pods (`tests/fleet`).
+
+mod away;
+mod refusals;
+
+use shard_tests::fleet::stage::{Test, run};
+use std::process::ExitCode;
+
+const TESTS: [Test; 8] = [
+    ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
+    ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
+    ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
+    ("too_many_requests_429_are_waited_for", refusals::too_many),
+    ("errors_5xx_slow_answers_and_lost_answers_change_nothing_in_the_end", refusals::errors),
+    ("two_operators_at_once_never_two_that_would_grant", away::never_two),
+    ("the_leaders_way_to_the_api_server_hangs_and_the_other_leads", away::leader_cut_off),
+    ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
+];
+
+fn main() -> ExitCode {
+    run("loop-tests", &TESTS)
+}
