@@ -171,7 +171,7 @@ impl Asking {
                     None => return,
                 },
                 Some(told) = self.told.1.recv() => self.telling.tell(told),
-                Some(tried) = self.tried.1.recv() => self.tried(tried),
+                Some(tried) = self.tried.1.recv() => self.tried(&tried),
                 Some(Ok(called)) = self.calls.join_next(), if !self.calls.is_empty() => self.called(called),
                 turn = self.turns.next(), if may_turn => self.turn(turn),
                 _ = answers.changed(), if self.turns.is_on() => {}
@@ -207,7 +207,7 @@ impl Asking {
     }
 
     /// Takes what became of a grant by turns.
-    fn tried(&mut self, told: Identified) {
+    fn tried(&mut self, told: &Identified) {
         let Ok(shard) = u32::try_from(told.grant) else { return };
         match told.outcome {
             Outcome::Sent => _ = self.counters.identifies_by_turns.inc(),
@@ -245,9 +245,10 @@ impl Asking {
                 self.telling.given(grant, why);
                 let grant = Grant::new(until, grant, self.told.0.clone());
                 // Who left in between, or had its turn, drops the grant, which gives it back.
-                match self.waiting.take(call, shard) {
-                    Some(reply) => drop(reply.send(grant)),
-                    None => tracing::debug!(shard, "the gate granted a shard that does not wait any more"),
+                if let Some(reply) = self.waiting.take(call, shard) {
+                    drop(reply.send(grant));
+                } else {
+                    tracing::debug!(shard, "the gate granted a shard that does not wait any more");
                 }
                 self.waiting.end_call(call, now);
             }

@@ -142,7 +142,7 @@ impl Turns {
                 let layout = self.layout;
                 self.next = Some(Box::pin(async move {
                     match found {
-                        Some(place) => slot(&discord, place, pace, known).await,
+                        Some(mine) => slot(&discord, mine, pace, known).await,
                         None => (known, Err(pause(pace, NoTurn::NoPlace(layout)).await)),
                     }
                 }));
@@ -169,12 +169,7 @@ impl Turns {
 }
 
 /// Waits for the next slot of this place and asks Discord in it.
-async fn slot(
-    discord: &Discord,
-    place: Place,
-    pace: Pace,
-    mut known: Known,
-) -> (Known, Result<Turn, NoTurn>) {
+async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (Known, Result<Turn, NoTurn>) {
     let before = match known.reading {
         Some(reading) => reading,
         None => match first_look(discord, pace).await {
@@ -183,7 +178,7 @@ async fn slot(
         },
     };
     known.reading = Some(before);
-    let start = place.next_slot(before.least(Instant::now()).max(known.not_before_ms));
+    let start = mine.next_slot(before.least(Instant::now()).max(known.not_before_ms));
     known.not_before_ms = start + 1;
     tokio::time::sleep_until(before.surely_from(start)).await;
     let asked = tokio::time::timeout_at(before.surely_from(start + UNTIL_MS), discord.limits()).await;

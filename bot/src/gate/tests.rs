@@ -242,8 +242,8 @@ async fn fast_discord(slot_ms: u64, asked: mpsc::UnboundedSender<u64>) -> String
 #[tokio::test]
 async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot() {
     let place = shard_contract::turns::Place { turn: 1, ordinal: 2, pods: 3 };
-    let (say_asked, mut asked) = mpsc::unbounded_channel();
-    let api = fast_discord(place.next_slot(1_700_000_000_000), say_asked).await;
+    let (say, mut questions) = mpsc::unbounded_channel();
+    let api = fast_discord(place.next_slot(1_700_000_000_000), say).await;
     let layout = Layout { number: 7, total: 8, pods: 3, role: Role::Active, family: 0, turn: 1 };
     let document = Layouts {
         layouts: vec![layout],
@@ -270,7 +270,7 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
     assert_eq!(even.end_of(), odd.end_of(), "both by one turn");
     assert!(status.on_turns());
     assert!(!other.is_finished(), "its bucket was taken in this slot");
-    while let Ok(at_ms) = asked.try_recv() {
+    while let Ok(at_ms) = questions.try_recv() {
         assert!(place.slot_at(at_ms).is_some(), "only asked in its own slot: {at_ms}");
     }
     even.sent();
