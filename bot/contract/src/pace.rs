@@ -42,7 +42,6 @@ impl Pace {
     }
 
     /// Whether it is Discord's own.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
     #[must_use]
     pub const fn is_real(&self) -> bool {
         self.0 == 1
