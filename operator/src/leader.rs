@@ -318,7 +318,11 @@ mod tests {
         fn answer(&mut self, method: &str, body: &[u8]) -> (u16, serde_json::Value) {
             let sent: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
             let refused = |code: u16| {
-                let status = serde_json::json!({ "kind": "Status", "status": "Failure", "message": "refused", "reason": "Refused", "code": code });
+                let reason = if code == 404 { "NotFound" } else { "Conflict" };
+                let status = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "refused", "reason": reason, "code": code,
+                });
                 (code, status)
             };
             match (method, &self.lease) {
