@@ -26,8 +26,6 @@ pub struct Row {
 /// What is aimed at.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
-    /// More is better.
-    AtLeast(f64),
     /// Less is better.
     AtMost(f64),
 }
@@ -72,13 +70,9 @@ impl Table {
 
 impl Row {
     fn json(&self) -> Value {
-        let (least, most) = match self.target {
-            Some(Target::AtLeast(least)) => (Some(least), None),
-            Some(Target::AtMost(most)) => (None, Some(most)),
-            None => (None, None),
-        };
+        let most = self.target.map(|Target::AtMost(most)| most);
         json!({
-            "what": self.what, "measured": self.measured, "unit": self.unit, "atLeast": least, "atMost": most,
+            "what": self.what, "measured": self.measured, "unit": self.unit, "atMost": most,
             "isMet": self.target.map(|target| target.is_met(self.measured)), "note": self.note,
         })
     }
@@ -86,31 +80,27 @@ impl Row {
 
 impl Target {
     fn is_met(self, measured: f64) -> bool {
-        match self {
-            Self::AtLeast(least) => measured >= least,
-            Self::AtMost(most) => measured <= most,
-        }
+        let Self::AtMost(most) = self;
+        measured <= most
     }
 
     fn text(self) -> String {
-        match self {
-            Self::AtLeast(least) => format!("≥ {}", number(least)),
-            Self::AtMost(most) => format!("≤ {}", number(most)),
-        }
+        let Self::AtMost(most) = self;
+        format!("≤ {}", number(most))
     }
 
     fn verdict(self, measured: f64) -> String {
         if self.is_met(measured) {
             return "met".to_owned();
         }
-        let (Self::AtLeast(target) | Self::AtMost(target)) = self;
+        let Self::AtMost(target) = self;
         format!("missed by {:.0} %", (measured - target).abs() / target * 100.0)
     }
 }
 
 /// With as many decimals as it is worth, thousands apart.
 fn number(number: f64) -> String {
-    let text = format!("{number:.*}", usize::from(number < 100.0 && number.fract() != 0.0));
+    let text = format!("{number:.*}", if number < 100.0 && number.fract() != 0.0 { 3 } else { 0 });
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut apart = String::new();
     for (index, digit) in whole.chars().enumerate() {
