@@ -22,7 +22,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller and the gate until SIGTERM.
-    Run(AsTyped),
+    Run(Box<AsTyped>),
     /// Print the CustomResourceDefinition as YAML, for `kubectl apply -f -`.
     Crd,
 }
@@ -173,7 +173,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> AsTyped {
         let line = CommandLine::try_parse_from(["shard-operator", "run"].iter().chain(arguments)).unwrap();
         match line.command {
-            Command::Run(typed) => typed,
+            Command::Run(typed) => *typed,
             Command::Crd => unreachable!("run was typed"),
         }
     }

@@ -383,3 +383,176 @@ impl Drop for Held {
 fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::GatePod;
+    use k8s_openapi::jiff::SignedDuration;
+    use shard_contract::identify::{HOLD_MS, Why};
+
+    fn pod(ordinal: u32) -> Caller {
+        Caller {
+            namespace: "bots".into(),
+            bot: "mybot".into(),
+            layout: 1,
+            ordinal,
+            pod: format!("mybot-1-{ordinal}"),
+            uid: format!("u{ordinal}"),
+        }
+    }
+
+    fn asks(ordinal: u32) -> IdentifyRequest {
+        IdentifyRequest { layout: 1, shards: vec![ordinal], why: Why::Live }
+    }
+
+    /// Sixteen pods of one shard each, one bucket.
+    async fn open(pods: Vec<GatePod>) -> (Gate, watch::Sender<Leadership>) {
+        let since = Instant::now();
+        let leading = Leadership::Leading { since, until: since + Duration::from_secs(86_400) };
+        let (sender, leadership) = watch::channel(leading);
+        let gate = Gate::new(Pace::REAL, leadership);
+        let now = Timestamp::now();
+        let setting = GateSetting::Open {
+            token: Fingerprint([1; 16]),
+            reserve_percent: 20,
+            gateway: GatewaySeen {
+                shards: 16,
+                total: 1_000,
+                remaining: 900,
+                resets_at: now + SignedDuration::from_hours(1),
+                max_concurrency: 1,
+                asked_at: now,
+            },
+            layouts: BTreeMap::from([(1, GateLayout { total: 16, pods: 16, turn: 1 })]),
+            pods,
+        };
+        gate.set("bots", "mybot", setting).await;
+        (gate, sender)
+    }
+
+    fn grant(answer: &IdentifyAnswer) -> Option<u64> {
+        match answer {
+            IdentifyAnswer::Granted { grant, .. } => Some(*grant),
+            IdentifyAnswer::NotYet { .. } => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fresh_leader_holds_calls_until_its_opening_is_over_and_answers_them_in_order() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let started = Instant::now();
+        let ask = |ordinal: u32| {
+            let gate = gate.clone();
+            async move {
+                let pod = pod(ordinal);
+                let answer = gate.identify(&pod, asks(ordinal)).await.unwrap();
+                gate.identified(&pod, grant(&answer).unwrap(), Outcome::Sent).await.unwrap();
+                started.elapsed().as_millis() / 100
+            }
+        };
+        let (first, second, third) = tokio::join!(ask(3), ask(1), ask(2));
+        assert_eq!([first, second, third], [90, 141, 192]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_lease_nothing_is_granted_and_with_it_again_it_is() {
+        let (gate, leads) = open(Vec::new()).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let since = leads.borrow().since().unwrap();
+        leads.send_replace(Leadership::Leading { since, until: Instant::now() });
+        let answer = gate.identify(&pod(0), asks(0)).await.unwrap();
+        assert_eq!(grant(&answer), None, "{answer:?}");
+        assert_eq!(gate.totals().grants, 0);
+        let waits = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.identify(&pod(0), asks(0)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let until = Instant::now() + Duration::from_secs(10);
+        leads.send_replace(Leadership::Leading { since, until });
+        let held = Instant::now();
+        assert!(grant(&waits.await.unwrap().unwrap()).is_some());
+        assert!(held.elapsed() <= Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_is_gone_is_forgotten_and_others_take_its_turn() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let gone = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.identify(&pod(0), asks(0)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(gate.totals().calls, 1);
+        gone.abort();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(gate.totals().calls, 0);
+        let held = {
+            let inner = gate.lock();
+            (inner.held_in_all, inner.held.len())
+        };
+        assert_eq!(held, (0, 0));
+        assert_eq!(grant(&gate.identify(&pod(1), asks(1)).await.unwrap()), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_has_at_most_eight_calls_waiting() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let mut calls: Vec<_> = (0..8)
+            .map(|_| {
+                let gate = gate.clone();
+                tokio::spawn(async move { gate.identify(&pod(0), asks(0)).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let refused = gate.identify(&pod(0), asks(0)).await.unwrap_err();
+        assert!(matches!(refused, Refused::TooMany(_)), "{refused}");
+        calls.pop().unwrap().abort();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let ninth = tokio::time::timeout(Duration::from_secs(1), gate.identify(&pod(0), asks(0))).await;
+        assert!(ninth.is_err(), "it waits like the others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_is_asked_to_call_again_at_once_and_is_heard_by_the_word_it_names() {
+        let listed = GatePod { uid: "u0".into(), layout: 1, ordinal: 0 };
+        let (gate, _leads) = open(vec![listed]).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let called = Instant::now();
+        let first = gate.identify(&pod(0), asks(0)).await.unwrap();
+        let IdentifyAnswer::NotYet { ask_again_after_ms: 0, .. } = first else { panic!("{first:?}") };
+        assert_eq!(called.elapsed(), Duration::ZERO);
+        gate.heard(&pod(0), "0123456789abcdef-9999");
+        gate.heard(&pod(0), "no word");
+        let unheard = gate.identify(&pod(0), asks(0)).await.unwrap();
+        assert_eq!(
+            grant(&unheard),
+            None,
+            "another leader's word proves nothing, and Discord's time is unknown"
+        );
+        assert!(called.elapsed() >= Duration::from_millis(HOLD_MS));
+        gate.heard(&pod(0), &gate.word());
+        assert!(grant(&gate.identify(&pod(0), asks(0)).await.unwrap()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_answers_everybody_and_only_the_owner_speaks_of_a_grant() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let answer = gate.identify(&pod(0), asks(0)).await.unwrap();
+        gate.identified(&pod(1), grant(&answer).unwrap(), Outcome::Unused).await.unwrap();
+        let waits = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.identify(&pod(1), asks(1)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            gate.figures(Fingerprint([1; 16])).unwrap().remaining,
+            899,
+            "a stranger gives nothing back"
+        );
+        gate.close().await;
+        assert!(matches!(waits.await.unwrap(), Err(Refused::Closed(_))));
+        assert!(matches!(gate.identify(&pod(1), asks(1)).await, Err(Refused::Closed(_))));
+    }
+}

@@ -96,7 +96,7 @@ impl Leader {
     pub async fn acquire(&mut self) -> Instant {
         let mut said = None;
         loop {
-            match tokio::time::timeout(PATIENCE, self.exchange()).await {
+            let waits = match tokio::time::timeout(PATIENCE, self.exchange()).await {
                 Ok(Ok(Exchange::Ours(begun))) => {
                     let since = Instant::now();
                     self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
@@ -104,24 +104,17 @@ impl Leader {
                     return since;
                 }
                 Ok(Ok(Exchange::Theirs { holder, gate })) => {
-                    if due(&mut said) {
-                        tracing::info!(lease = self.post.name, holder, "stands by");
-                    }
                     self.standby(gate);
+                    Some(format!("{holder} leads"))
                 }
-                Ok(Ok(Exchange::Again)) => {}
-                Ok(Err(error)) => {
-                    if due(&mut said) {
-                        tracing::warn!(lease = self.post.name, %error, "the lease cannot be read or written; it is tried again");
-                    }
-                }
-                Err(_) if due(&mut said) => {
-                    tracing::warn!(
-                        lease = self.post.name,
-                        "the API server does not answer; it is waited for"
-                    );
-                }
-                Err(_) => {}
+                Ok(Ok(Exchange::Again)) => None,
+                Ok(Err(error)) => Some(format!("the lease cannot be read or written: {error}")),
+                Err(_) => Some("the API server does not answer".to_owned()),
+            };
+            if let Some(because) = waits
+                && due(&mut said)
+            {
+                tracing::info!(lease = self.post.name, because, "stands by");
             }
             tokio::time::sleep(jittered(EVERY)).await;
         }
@@ -305,4 +298,150 @@ fn due(said: &mut Option<Instant>) -> bool {
         *said = Some(Instant::now());
     }
     due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http;
+    use kube::client::Body;
+    use std::sync::{Arc, Mutex};
+
+    /// One Lease with its resourceVersion, as the API server keeps it, and whose calls reach it.
+    #[derive(Default)]
+    struct Server {
+        lease: Option<serde_json::Value>,
+        version: u64,
+    }
+
+    impl Server {
+        fn answer(&mut self, method: &str, body: &[u8]) -> (u16, serde_json::Value) {
+            let sent: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            let refused = |code: u16| {
+                let reason = if code == 404 { "NotFound" } else { "Conflict" };
+                let status = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "refused", "reason": reason, "code": code,
+                });
+                (code, status)
+            };
+            match (method, &self.lease) {
+                ("GET", Some(lease)) => return (200, lease.clone()),
+                ("GET", None) => return refused(404),
+                ("POST", Some(_)) => return refused(409),
+                ("PUT", Some(lease))
+                    if lease["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] =>
+                {
+                    return refused(409);
+                }
+                _ => {}
+            }
+            self.version += 1;
+            let mut lease = sent;
+            lease["metadata"]["resourceVersion"] = self.version.to_string().into();
+            self.lease = Some(lease.clone());
+            (200, lease)
+        }
+    }
+
+    fn candidate(
+        gate: &str,
+        server: &Arc<Mutex<Server>>,
+    ) -> (Leader, watch::Receiver<Leadership>, Arc<Mutex<bool>>) {
+        let (server, cut) = (server.clone(), Arc::new(Mutex::new(false)));
+        let is_cut = cut.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (server, is_cut) = (server.clone(), is_cut.clone());
+            async move {
+                let method = request.method().to_string();
+                let body = request.into_body().collect_bytes().await.unwrap();
+                if *is_cut.lock().unwrap() {
+                    return Err(std::io::Error::other("cut off"));
+                }
+                let (code, answer) = server.lock().unwrap().answer(&method, &body);
+                let response = http::Response::builder().status(code);
+                Ok(response.body(Body::from(answer.to_string().into_bytes())).unwrap())
+            }
+        });
+        let post = Post { namespace: "ns".into(), name: "lease".into(), gate: gate.into() };
+        let (leader, leadership) = Leader::with(kube::Client::new(service, "ns"), post);
+        (leader, leadership, cut)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_leads_the_other_knows_where_and_takes_over_only_when_the_first_is_surely_done() {
+        let server = Arc::default();
+        let (mut first, leads, cut) = candidate("http://first", &server);
+        first.acquire().await;
+        let (mut second, stands_by, _) = candidate("http://second", &server);
+        let taken = tokio::spawn(async move { second.acquire().await });
+        let kept = tokio::spawn(async move { (first.keep().await, Instant::now()) });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(leads.borrow().holds(Instant::now()) && !taken.is_finished());
+        assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://first".into()) });
+        *cut.lock().unwrap() = true;
+        let cut_at = Instant::now();
+        let (lost, lost_at) = kept.await.unwrap();
+        assert!(matches!(lost, Lost::NotRenewed), "{lost}");
+        assert_eq!(*leads.borrow(), Leadership::Over);
+        assert!(lost_at - cut_at <= VALID);
+        let taken_at = taken.await.unwrap();
+        assert!(taken_at - lost_at >= Duration::from_secs(2), "{:?}", taken_at - lost_at);
+        assert!(taken_at - cut_at <= Duration::from_secs(20), "{:?}", taken_at - cut_at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_is_taken_at_once_and_who_comes_back_stands_by() {
+        let server = Arc::default();
+        let (mut first, leads, _) = candidate("http://first", &server);
+        first.acquire().await;
+        let (mut second, ..) = candidate("http://second", &server);
+        let taken = tokio::spawn(async move {
+            second.acquire().await;
+            second.keep().await
+        });
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        first.release().await;
+        assert_eq!(*leads.borrow(), Leadership::Over);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let (mut third, stands_by, _) = candidate("http://third", &server);
+        let waits = tokio::time::timeout(Duration::from_secs(40), third.acquire()).await;
+        assert!(waits.is_err() && !taken.is_finished());
+        assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://second".into()) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_race_for_a_lease_one_wins() {
+        let server = Arc::default();
+        let (won, mut winners) = tokio::sync::mpsc::unbounded_channel();
+        for number in 0..8 {
+            let (mut one, ..) = candidate("http://gate", &server);
+            let won = won.clone();
+            tokio::spawn(async move {
+                one.acquire().await;
+                won.send(number).unwrap();
+                one.keep().await
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(winners.recv().await.is_some() && winners.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_whose_lease_was_taken_by_hand_stops_at_once() {
+        let server: Arc<Mutex<Server>> = Arc::default();
+        let (mut first, leads, _) = candidate("http://first", &server);
+        first.acquire().await;
+        {
+            let mut server = server.lock().unwrap();
+            server.version += 1;
+            let version = server.version.to_string();
+            let lease = server.lease.as_mut().unwrap();
+            lease["spec"]["holderIdentity"] = "somebody".into();
+            lease["metadata"]["resourceVersion"] = version.into();
+        }
+        let lost = first.keep().await;
+        assert!(matches!(&lost, Lost::Taken(holder) if holder == "somebody"), "{lost}");
+        assert_eq!(*leads.borrow(), Leadership::Over);
+    }
 }

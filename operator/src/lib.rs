@@ -103,12 +103,12 @@ pub async fn run(config: Config) -> Result<(), Error> {
         serve(health_listener, http::health_router(doors), ended.clone(), "health and metrics");
     let lead = async {
         let handles = Handles { client, gate, reports, metrics };
-        let led = lead(leader, scopes, handles, &config, &stop).await;
+        let outcome = lead(leader, scopes, handles, &config, &stop).await;
         ended.cancel();
-        led
+        outcome
     };
-    let (led, gate, health) = future::join3(lead, serve_gate, serve_health).await;
-    led.and(gate).and(health)?;
+    let (ended, gate, health) = future::join3(lead, serve_gate, serve_health).await;
+    ended.and(gate).and(health)?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -275,7 +275,9 @@ impl Desk {
             let request = Request { layout: waited.layout, shards, why: waited.why };
             let answer = match self.state.decide(now, &request) {
                 Decision::WaitUntil { at, because } => later(at.since(now), self.hold_ms(), because),
-                Decision::Grant { .. } => later(0, self.hold_ms(), "others come first".to_owned()),
+                Decision::Grant { .. } => {
+                    later(0, self.hold_ms(), "this replica waits to renew its lease".to_owned())
+                }
             };
             let _ = reply.send(answer);
         }

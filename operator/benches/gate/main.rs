@@ -1,0 +1,94 @@
+//! The gate's benchmark: what a waiting caller costs, how soon after its turn it is granted, what reports cost, and how long a
+//! cold start takes.
+//!
+//! From: the gate and the store of reports inside this process. For: people who want to know what a fleet costs its operator.
+//! Speed never fails it, only what is missing or wrong. The cold start runs on a clock that jumps to whatever happens next,
+//! with 5 ms from a grant to the word that its IDENTIFY went out. Deliberately absent: TLS, the API server's reviews of tokens
+//! (one a pod and five minutes), and HTTP.
+
+mod callers;
+mod process;
+mod reports;
+mod stage;
+mod start;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use table::Table;
+
+/// Measures the gate and prints a table; it fails only where something is missing or wrong.
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench -p shard-operator --")]
+struct Arguments {
+    /// Where the figures are written as JSON [default: target/bench/gate.json]
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// A tenth of everything: shows that it works, not how fast
+    #[arg(long)]
+    quick: bool,
+    /// Cargo gives it to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Cargo gives the names to be run to every benchmark; this one always runs whole.
+    #[arg(hide = true)]
+    names: Vec<String>,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    /// So many, or a tenth.
+    pub fn of(self, number: u32) -> u32 {
+        if self.quick { number / 10 } else { number }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let scale = Scale { quick: arguments.quick };
+    let mut table = Table::begin(scale);
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for row in threads.block_on(callers::measure(scale))? {
+        table.add(row);
+    }
+    drop(threads);
+    table.add(reports::measure(scale)?);
+    for (total, max_concurrency) in [(16, 1), (256, 1), (256, 16), (2_048, 1), (2_048, 16)] {
+        table.add(start::measure(scale, total, max_concurrency)?);
+    }
+    let report = arguments.report.clone().unwrap_or_else(|| target().join("bench/gate.json"));
+    table
+        .end(&report)
+        .with_context(|| format!("cannot write {}; choose another with --report", report.display()))
+}
+
+/// Cargo's folder of what it builds; it may have one in it for each target.
+fn target() -> &'static Path {
+    let inside = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let is_cargos = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    let outwards = inside.ancestors().skip_while(|folder| !is_cargos(folder));
+    outwards.take_while(is_cargos).last().unwrap_or(inside)
+}
+
+#[expect(clippy::print_stderr, reason = "the benchmark's own word to a person")]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("cargo bench: {error:#}");
+}
