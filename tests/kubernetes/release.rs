@@ -27,7 +27,10 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
     ensure!(!reviews.contains("secrets"), "Secrets are readable everywhere although namespaces are named");
     let role = rest.split("kind: ClusterRoleBinding").next().unwrap_or_default();
     ensure!(!role.contains("secrets"), "the ClusterRole reads Secrets although namespaces are named");
-    ensure!(text.matches("\nkind: Role\n").count() == 3, "one Role for each namespace, and one for the lease");
+    ensure!(
+        text.matches("\nkind: Role\n").count() == 3,
+        "one Role for each namespace, and one for the lease"
+    );
     Ok(())
 }
 
