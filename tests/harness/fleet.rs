@@ -118,7 +118,7 @@ impl Fleet {
         let made = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;
-        let (server, api) = (ground.server()?, ground.server_door()?);
+        let (server, api) = (Ground::server()?, ground.server_door()?);
         let api = Door::open(api, move || Some(server)).await?;
         let (mut kubeconfigs, mut proxies) = (Vec::new(), Vec::new());
         for place in 0..shape.operators {

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub const ONE: Shape = Shape { seed: 1, pods: 1, shards: 1, buckets: 1, operators: 1 };
 /// Requests in a second that an operator of one bot may make while everything is refused. At rest it makes about one.
 const HOT: u64 = 25;
+/// Watches that are refused: each of the operator's twice or so. After each it waits longer, as it should.
+const EXPIRED: u64 = 8;
 
 pub fn conflicts(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("conflicts", &ONE, Way::Proxies, async |fleet| {
@@ -31,7 +33,7 @@ pub fn conflicts(stage: &Stage) -> Result<()> {
 pub fn expired_watches(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("expired", &ONE, Way::Proxies, async |fleet| {
         let expired = How::Answer(410, "Expired", None);
-        fleet.proxies[0].add(Fault { hits: Hits::Watches, how: expired, count: 20 });
+        fleet.proxies[0].add(Fault { hits: Hits::Watches, how: expired, count: EXPIRED });
         fleet.proxies[0].cut();
         used_up(fleet).await?;
         put_back(fleet).await

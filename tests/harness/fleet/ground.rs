@@ -83,13 +83,13 @@ impl Ground {
     }
 
     /// Where the API server is.
-    pub(super) fn server(&self) -> Result<SocketAddr> {
+    pub(super) fn server() -> Result<SocketAddr> {
         SERVER.parse().context("the API server's address")
     }
 
     /// An address at which the API server's certificate is good, and where nobody listens.
     pub(super) fn server_door(&self) -> Result<SocketAddr> {
-        Ok(SocketAddr::new(self.server()?.ip(), self.port()))
+        Ok(SocketAddr::new(Self::server()?.ip(), self.port()))
     }
 
     /// The administrator's kubeconfig, with the API server at another address.

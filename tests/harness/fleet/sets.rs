@@ -75,7 +75,7 @@ fn pod(set: &StatefulSet, ordinal: u32, node: String) -> Pod {
     }]);
     if let Some(spec) = &mut pod.spec {
         spec.hostname = Some(name);
-        spec.subdomain = set.spec.service_name.clone();
+        spec.subdomain.clone_from(&set.spec.service_name);
         spec.node_name = Some(node);
     }
     pod

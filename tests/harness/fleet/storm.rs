@@ -34,7 +34,7 @@ pub async fn run(ground: &Arc<Ground>, schedule: &Schedule) -> Run {
         Err(error) => return Run::not_begun(schedule, &error.context("start the fleet")),
     };
     let outcome = weather(&fleet, schedule).await;
-    let mut run = Run::judge(schedule, &fleet.ledger(), outcome.err());
+    let mut run = Run::judge(schedule, &fleet.ledger(), outcome.err().as_ref());
     if run.failure.is_some() {
         run.kept = fleet.keep(&format!("seed-{}", schedule.seed)).ok();
     }

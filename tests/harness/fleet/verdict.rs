@@ -77,7 +77,7 @@ pub struct Report {
 impl Run {
     /// Judges what came of a schedule; `trouble` is what did not come about.
     #[must_use]
-    pub fn judge(schedule: &Schedule, ledger: &Ledger, trouble: Option<anyhow::Error>) -> Self {
+    pub fn judge(schedule: &Schedule, ledger: &Ledger, trouble: Option<&anyhow::Error>) -> Self {
         let verdict = ledger.verdict();
         let figures = Figures {
             identifies: ledger.identifies,
