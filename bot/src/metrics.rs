@@ -15,7 +15,7 @@
 //! | `shard_bot_events_total` | counter | `shard` | Events received |
 //! | `shard_bot_events_again_total` | counter | `shard` | Events handled again after a crash, marked so |
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
-//! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done |
+//! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
 //! | `shard_bot_events_without_duty_total` | counter | | Events that were not handled because the pod's layout is not active |
 //! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
 //! | `shard_bot_identifies_granted_total` | counter | `why`: live, active, standby | IDENTIFYs sent with a grant of the gate, by why they were needed |
@@ -80,7 +80,6 @@ impl Counters {
     }
 
     /// A write of session records ended: `ok`, `stale` (somebody else wrote first) or `failed`.
-    #[allow(dead_code, reason = "for the records")]
     pub(crate) fn record_write(&self, outcome: &'static str) {
         self.record_writes.get_or_create(&[("outcome", outcome)]).inc();
     }
@@ -164,9 +163,12 @@ impl Collector for Rows {
             ("events_again", "Events handled again after a crash, marked so", None, |shard| {
                 Some(Figure::Counter(shard.again))
             }),
-            ("events_unfinished", "Events received whose handling is not done", None, |shard| {
-                Some(Figure::Whole(shard.unfinished))
-            }),
+            (
+                "events_unfinished",
+                "Events received whose handling is not done, at the last heartbeat",
+                None,
+                |shard| Some(Figure::Whole(shard.unfinished)),
+            ),
             ("events", "Events received", None, |shard| Some(Figure::Counter(shard.events))),
             ("events_dropped", "Events thrown away because the pod could not keep up", None, |shard| {
                 Some(Figure::Counter(shard.dropped))

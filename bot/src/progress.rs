@@ -162,6 +162,11 @@ impl Progress {
         Some(Ticket { progress: Arc::clone(self), sequence, again, session, closings, begun: false })
     }
 
+    /// How many events were received since the last one below which all is done.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.state().window.unfinished()
+    }
+
     /// Events up to this one came that nobody reads.
     pub(crate) fn pass_up_to(&self, sequence: u64) {
         let mut state = self.state();

@@ -23,7 +23,7 @@ use self::{
     row::Row,
     store::Store,
 };
-use crate::progress::Progress;
+use crate::{metrics::Counters, progress::Progress};
 
 /// A shard may run: with the session that its progress names, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(crate) struct Source {
     pub(crate) family: u32,
     pub(crate) me: Me,
     pub(crate) layouts: watch::Receiver<Layouts>,
+    pub(crate) counters: Counters,
 }
 
 /// The records of this pod's shards.
@@ -72,7 +73,7 @@ impl Records {
             }
             let store =
                 Store::new(source.client.clone(), &source.namespace, &source.bot, name, source.family);
-            let keeping = Keeper::new(store, source.me.clone(), source.family, source.layouts.clone(), rows);
+            let keeping = Keeper::new(store, source, rows);
             tokio::spawn(keeping.run(asks));
         }
         Self(Arc::new(shards))

@@ -152,7 +152,7 @@ impl Parts {
         let layouts = layouts::follow(client.clone(), pod, env::STATE_DIR.as_ref()).await;
         let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
         self.status.follow_gate(operator.watch_answers());
-        let records = source(client.clone(), pod, intents, layouts.clone()).await;
+        let records = source(client.clone(), pod, intents, layouts.clone(), self.counters.clone()).await;
         let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
         let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
         tokio::spawn(reporter.run());
@@ -206,6 +206,7 @@ async fn source(
     pod: &Pod,
     intents: Intents,
     mut layouts: watch::Receiver<Layouts>,
+    counters: Counters,
 ) -> Option<Source> {
     if pod.uid.is_empty() {
         tracing::warn!(
@@ -228,6 +229,7 @@ async fn source(
         family,
         me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
         layouts,
+        counters,
     })
 }
 

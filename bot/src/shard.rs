@@ -233,7 +233,11 @@ impl ShardTask {
         let (sequence, event) = match twilight_gateway::parse(text, self.around.wanted) {
             Ok(Some(GatewayEvent::Dispatch(sequence, event))) => (sequence, Event::from(event)),
             Ok(Some(GatewayEvent::HeartbeatAck)) => {
-                return self.around.status.update(shard, |row| row.latency = link.latency());
+                let unfinished = self.progress.unfinished();
+                return self.around.status.update(shard, |row| {
+                    row.latency = link.latency();
+                    row.unfinished = unfinished;
+                });
             }
             Ok(Some(_)) => return,
             Ok(None) => return self.skip(link),

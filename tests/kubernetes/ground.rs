@@ -10,7 +10,7 @@ use shard_tests::images::images;
 use shard_tests::kube::Kube;
 use std::process::Command;
 use std::time::Duration;
-use test_cluster::Lifetime;
+use test_cluster::{Cluster, Lifetime};
 
 /// The longest that anything may take; a test passes as soon as its condition holds.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -87,6 +87,17 @@ impl Ground {
             self.ready("mybot")?;
         }
         Ok(())
+    }
+
+    /// The cluster, if its machines are the tests' own to break.
+    pub fn own_cluster(&self, what: &str) -> Option<&Cluster> {
+        match &self.kube {
+            Kube::Embedded(cluster) => Some(cluster),
+            Kube::Users(_) => {
+                eprintln!("  on a cluster of yours the tests do not {what}");
+                None
+            }
+        }
     }
 
     pub fn secret(&self, name: &str, token: &str) -> Result<()> {

@@ -91,6 +91,11 @@ impl Window {
         self.received
     }
 
+    /// How many of what was received may not be done.
+    pub(super) const fn unfinished(&self) -> u64 {
+        self.received.saturating_sub(self.floor)
+    }
+
     /// All marks above the floor but those that say nothing, by rising sequence.
     pub(super) fn marks(&self) -> impl Iterator<Item = (u64, Mark)> {
         let above = (self.floor + 1..).zip(self.marks.iter().copied());

@@ -16,13 +16,14 @@ use tokio::{
 };
 
 use super::{
-    Claimed,
+    Claimed, Source,
     claim::{self, Me},
     row::{Goal, Hold, Next, Planned, Row},
     store::{Change, Contents, Store, WriteError},
 };
 use crate::{
     backoff::{Backoff, spread},
+    metrics::Counters,
     progress::Parting,
     trouble::Trouble,
 };
@@ -55,6 +56,7 @@ pub(super) struct Keeper {
     me: Me,
     family: u32,
     layouts: watch::Receiver<Layouts>,
+    counters: Counters,
     rows: BTreeMap<u32, Row>,
     contents: Contents,
     parking: Option<Vec<oneshot::Sender<()>>>,
@@ -67,19 +69,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        store: Store,
-        me: Me,
-        family: u32,
-        layouts: watch::Receiver<Layouts>,
-        rows: BTreeMap<u32, Row>,
-    ) -> Self {
+    pub(super) fn new(store: Store, source: &Source, rows: BTreeMap<u32, Row>) -> Self {
         let now = Instant::now();
         Self {
             store,
-            me,
-            family,
-            layouts,
+            me: source.me.clone(),
+            family: source.family,
+            layouts: source.layouts.clone(),
+            counters: source.counters.clone(),
             rows,
             contents: Contents::default(),
             parking: None,
@@ -280,15 +277,18 @@ impl Keeper {
         }
         match written {
             Ok(()) => {
+                self.counters.record_write("ok");
                 self.trouble.over();
                 self.backoff.reset();
                 true
             }
             Err(WriteError::Refused) => {
+                self.counters.record_write("stale");
                 self.soon(Instant::now() + spread(GATHER * 2));
                 false
             }
             Err(error) => {
+                self.counters.record_write("failed");
                 self.trouble.failed(&error);
                 self.later();
                 true

@@ -161,6 +161,7 @@ impl Scene {
             family: 0,
             me: Me { owner: Owner { layout, pod_uid: uid.into() }, intents: INTENTS },
             layouts: self.layouts.subscribe(),
+            counters: crate::metrics::Counters::default(),
         };
         Pod { records: Records::begin(&source, &progress), progress }
     }
