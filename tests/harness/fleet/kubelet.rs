@@ -5,7 +5,7 @@
 //! somebody deletes it by force. Guarantees: what it started ends with it. Deliberately absent: liveness probes, images, and
 //! eviction by the API (its budgets need the disruption controller): a drain is a deletion here.
 
-use super::pod::{Around, Running, fill};
+use super::pod::{Around, Running};
 use super::sets::wanted;
 use anyhow::{Context, Result};
 use futures::future::join_all;
@@ -16,7 +16,6 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, P
 use kube::{Resource, ResourceExt};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use shard_contract::env::INJECTED_VOLUMES;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -24,14 +23,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
+mod nodes;
+
+use nodes::{NODES, node_name, tell_node};
+
 /// Between two rounds.
 const PACE: Duration = Duration::from_millis(100);
 /// Between the end of a container and its next start: the kubelet's first restart is at once, later ones wait longer.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long a pod may take to say whether it is ready.
 const PROBE: Duration = Duration::from_secs(1);
-/// Nodes of a fleet.
-pub const NODES: u32 = 3;
 
 /// Runs the pods of one namespace.
 pub struct Kubelet {
@@ -100,36 +101,6 @@ impl Kubelet {
         self.shared.kept().values().map(|kept| kept.running.restarts).sum()
     }
 
-    /// A token with which a pod proves to the gate who it is, and the pod.
-    ///
-    /// # Errors
-    /// When no pod runs, or its token cannot be read.
-    pub fn gate_token(&self) -> Result<(String, String)> {
-        let kept = self.shared.kept();
-        let kept = kept.values().next().context("no pod runs")?;
-        let volumes = self.shared.folder.join(&kept.running.uid).join("volumes");
-        let path = volumes.join(INJECTED_VOLUMES[1]).join("token");
-        let token = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        Ok((kept.running.name.clone(), token))
-    }
-
-    /// Replaces what a pod's Secrets hold by what they hold now, as the kubelet does within a minute.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub async fn refresh(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
-        for pod in pods.list(&ListParams::default()).await?.items {
-            let folder = self.shared.folder.join(pod.uid().unwrap_or_default()).join("volumes");
-            for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-                if volume.secret.is_some() {
-                    fill(&self.shared.around.client, &pod, volume, &folder.join(&volume.name)).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The last thing that went wrong.
     pub fn trouble(&self) -> String {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -168,46 +139,6 @@ impl Kubelet {
             kept.is_lost = false;
         }
         Ok(())
-    }
-
-    /// Loses the node of a pod: its link is cut, and the API server is told what the node controller would find. With
-    /// `is_dead` its processes end too, without a word.
-    ///
-    /// # Errors
-    /// When the API server does not take it.
-    pub async fn lose(&self, pod: &str, is_dead: bool) -> Result<()> {
-        {
-            let mut all = self.shared.kept();
-            let kept = all.values_mut().find(|kept| kept.running.name == pod).context("no such pod runs")?;
-            kept.is_lost = true;
-            kept.running.cut()?;
-            if is_dead {
-                kept.running.signal(Signal::KILL);
-            }
-        }
-        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
-        let found = pods.get(pod).await?;
-        let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
-        tell_node(&Api::all(self.shared.around.client.clone()), &node, "Unknown").await?;
-        let conditions =
-            json!([{ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() }]);
-        let status = json!({ "status": { "conditions": conditions } });
-        pods.patch_status(pod, &PatchParams::default(), &Patch::Strategic(status)).await?;
-        // What the taint does once the pod's tolerations are over.
-        pods.delete(pod, &DeleteParams::default()).await?;
-        Ok(())
-    }
-
-    /// The node of a pod is back.
-    ///
-    /// # Errors
-    /// When the API server does not take it.
-    pub async fn find_again(&self) -> Result<()> {
-        for number in 0..NODES {
-            let name = node_name(&self.shared.namespace, number);
-            tell_node(&Api::all(self.shared.around.client.clone()), &name, "True").await?;
-        }
-        self.heal()
     }
 
     /// Stops playing and ends every process.
@@ -428,23 +359,4 @@ fn status(kept: &Kept) -> Value {
             "image": "shard-bot", "imageID": "shard-bot", "state": { "running": { "startedAt": now } },
         }],
     } })
-}
-
-/// Node names are the cluster's, so they carry the namespace.
-fn node_name(namespace: &str, number: u32) -> String {
-    format!("{namespace}-node-{number}")
-}
-
-async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str) -> Result<()> {
-    let now = Timestamp::now();
-    let condition = json!({
-        "type": "Ready", "status": ready, "reason": "Played", "message": "by the test",
-        "lastHeartbeatTime": now, "lastTransitionTime": now,
-    });
-    let status = json!({ "status": { "conditions": [condition] } });
-    nodes
-        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .context("tell of a node")?;
-    Ok(())
 }
