@@ -5,6 +5,7 @@
 //! shard; and at the end the orderly stop. Deliberately absent: what the parts do.
 
 mod local;
+mod source;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,7 +13,6 @@ use shard_contract::{
     env,
     layouts::{Layouts, Role},
     names,
-    record::Owner,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -38,7 +38,7 @@ use crate::{
     operator::Operator,
     peers::Peers,
     progress::Progress,
-    records::{Me, Records, Source},
+    records::{Records, Source},
     reply::Brake,
     report::Reporter,
     shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
@@ -152,7 +152,8 @@ impl Parts {
         let layouts = layouts::follow(client.clone(), pod, env::STATE_DIR.as_ref()).await;
         let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
         self.status.follow_gate(operator.watch_answers());
-        let records = source(client.clone(), pod, intents, layouts.clone(), self.counters.clone()).await;
+        let records =
+            source::find(client.clone(), pod, intents, layouts.clone(), self.counters.clone()).await;
         let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
         let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
         tokio::spawn(reporter.run());
@@ -198,39 +199,6 @@ impl Parts {
         tokio::spawn(fence.run());
         Ok(())
     }
-}
-
-/// Where the pod's records are; none for a pod of revision 1, which cannot say who it is.
-async fn source(
-    client: kube::Client,
-    pod: &Pod,
-    intents: Intents,
-    mut layouts: watch::Receiver<Layouts>,
-    counters: Counters,
-) -> Option<Source> {
-    if pod.uid.is_empty() {
-        tracing::warn!(
-            variable = env::POD_UID,
-            "not set, as in layouts of older versions: sessions end with the process"
-        );
-        return None;
-    }
-    let of = |document: &Layouts| {
-        document.layouts.iter().find(|layout| layout.number == pod.layout).map(|layout| layout.family)
-    };
-    if of(&layouts.borrow_and_update()).is_none() {
-        tracing::info!(layout = pod.layout, "waiting until the layouts document names this layout");
-    }
-    let family = of(&*layouts.wait_for(|document| of(document).is_some()).await.ok()?)?;
-    Some(Source {
-        client,
-        namespace: pod.namespace.clone(),
-        bot: pod.bot.clone(),
-        family,
-        me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
-        layouts,
-        counters,
-    })
 }
 
 /// What is known once everything outside is found.
