@@ -41,7 +41,8 @@ use self::{
     reconnect::{Next, Reconnect},
 };
 use crate::{
-    backoff::spread, gate::Gate, progress::Progress, records::Records, status::Status, trouble::Trouble,
+    backoff::spread, gate::Gate, progress::Progress, records::Records, status::Status, token::Token,
+    trouble::Trouble,
 };
 
 /// What every shard's task of the pod shares.
@@ -81,6 +82,8 @@ pub(crate) struct ShardTask {
     inbox: Inbox,
     guilds: Guilds,
     kept: Option<Kept>,
+    /// The token of the last connection; each shard remembers its own, since they learn of another one by and by.
+    token: Option<Token>,
     progress: Arc<Progress>,
     /// Whether users were served before, as far as the record knows.
     live: bool,
@@ -98,6 +101,7 @@ impl ShardTask {
             inbox,
             guilds: Guilds::default(),
             kept: None,
+            token: None,
             progress,
             live: false,
             unreachable: false,
@@ -163,6 +167,7 @@ impl ShardTask {
         };
         let ended = self.follow(&mut link).await;
         self.kept = link.session();
+        self.token = Some(link.token().clone());
         if self.kept.is_none() {
             self.forget_session();
         }
@@ -313,12 +318,13 @@ impl ShardTask {
             remedy = remedy(code),
             "Discord closed the shard for good"
         );
-        if code != refusal::AUTHENTICATION_FAILED || !self.around.connector.token_may_change() {
+        let token = self.token.clone().filter(|_| self.around.connector.token_may_change());
+        let Some(token) = token.filter(|_| code == refusal::AUTHENTICATION_FAILED) else {
             return Err(Refused { shard, code });
-        }
+        };
         tokio::select! {
             () = self.around.stop.cancelled() => return Ok(()),
-            () = self.around.connector.other_token() => {}
+            () = self.around.connector.other_token(&token) => {}
         }
         tracing::info!(shard, "the token was replaced, trying again");
         self.around.status.update(shard, |row| row.fatal_close = None);

@@ -12,8 +12,8 @@ pub mod rules;
 use crate::lease::Leadership;
 use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
 use k8s_openapi::jiff::Timestamp;
-pub use keeper::Counted;
 use keeper::{Command, Keeper, Setting, moment};
+pub use keeper::{Counted, Grants};
 use rules::{DiscordTime, Limits, Millis, Request};
 use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
@@ -66,8 +66,8 @@ pub enum Refused {
 /// Counts over all tokens, for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GateTotals {
-    /// Grants given.
-    pub grants: u64,
+    /// Grants given, by why they were asked for.
+    pub grants: Grants,
     /// Grants that did not reach READY.
     pub failures: u64,
     /// Shards that wait.
@@ -226,7 +226,7 @@ impl Gate {
     #[must_use]
     pub fn figures(&self, token: Fingerprint) -> Option<GateFigures> {
         let inner = self.lock();
-        inner.tokens.get(&token).map(|gate| gate.counted.borrow().figures)
+        inner.tokens.get(&token)?.counted.borrow().figures
     }
 
     /// What it counted for each bot that it grants to, by namespace and name.
@@ -250,7 +250,7 @@ impl Gate {
             GateTotals {
                 grants: sum.grants + granted,
                 failures: sum.failures + failed,
-                waiting: sum.waiting + u64::from(figures.waiting),
+                waiting: sum.waiting + figures.map_or(0, |figures| u64::from(figures.waiting)),
                 calls: sum.calls + calls as u64,
             }
         })
@@ -463,7 +463,7 @@ mod tests {
         leads.send_replace(Leadership::Leading { since, until: Instant::now() });
         let answer = gate.identify(&pod(0), asks(0)).await.unwrap();
         assert_eq!(grant(&answer), None, "{answer:?}");
-        assert_eq!(gate.totals().grants, 0);
+        assert_eq!(gate.totals().grants, Grants::default());
         let waits = tokio::spawn({
             let gate = gate.clone();
             async move { gate.identify(&pod(0), asks(0)).await }

@@ -8,7 +8,7 @@
 //! | `shard_operator_reconcile_seconds` | histogram, seconds | time of a round |
 //! | `shard_operator_leader` | gauge, 0 or 1 | whether this replica leads |
 //! | `shard_operator_gate_calls_total{path,code}` | counter | calls of pods, reports among them |
-//! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted |
+//! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted, by `why`: live, active, standby |
 //! | `shard_operator_gate_failures_total` | counter | granted IDENTIFYs that did not reach READY |
 //! | `shard_operator_gate_waiting_calls` | gauge | calls that wait for a grant |
 //! | `shard_operator_gate_waiting_shards` | gauge | shards that wait for a grant |
@@ -20,7 +20,7 @@
 //!
 //! Deliberately absent: figures of single shards, which their pods offer.
 
-use crate::gate::{Counted, GateTotals};
+use crate::gate::{Counted, GateTotals, Grants};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -45,7 +45,7 @@ pub struct Metrics {
 
 #[derive(Debug, Default)]
 struct OfGate {
-    grants: Counter,
+    grants: Family<Why, Counter>,
     failures: Counter,
     waiting_calls: Gauge,
     waiting_shards: Gauge,
@@ -80,6 +80,11 @@ enum Result {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
     path: &'static str,
     code: u16,
@@ -104,7 +109,7 @@ impl Default for Metrics {
 impl OfGate {
     fn registered(registry: &mut Registry) -> Self {
         let gate = Self::default();
-        registry.register("gate_grants", "IDENTIFYs granted", gate.grants.clone());
+        registry.register("gate_grants", "IDENTIFYs granted, by why", gate.grants.clone());
         registry.register(
             "gate_failures",
             "Granted IDENTIFYs that did not reach READY",
@@ -119,7 +124,10 @@ impl OfGate {
         let raise = |counter: &Counter, to: u64| {
             counter.inc_by(to.saturating_sub(counter.get()));
         };
-        raise(&self.grants, totals.grants);
+        let Grants { live, active, standby } = totals.grants;
+        for (why, granted) in [("live", live), ("active", active), ("standby", standby)] {
+            raise(&self.grants.get_or_create(&Why { why }), granted);
+        }
         raise(&self.failures, totals.failures);
         self.waiting_calls.set(totals.calls.try_into().unwrap_or(i64::MAX));
         self.waiting_shards.set(totals.waiting.try_into().unwrap_or(i64::MAX));
@@ -152,6 +160,8 @@ impl OfBots {
             family.clear();
         }
         for (namespace, bot, Counted { figures, daily_total, .. }) in counted {
+            // Nothing is known of a gate that Discord has not answered yet.
+            let Some(figures) = figures else { continue };
             let bot = Bot { namespace, bot };
             for (family, value) in [
                 (remaining, figures.remaining),
@@ -207,7 +217,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.round(Duration::from_millis(20), true);
         metrics.call("/v1/identify", 200);
-        let totals = GateTotals { grants: 3, failures: 1, waiting: 2, calls: 1 };
+        let totals =
+            GateTotals { grants: Grants { live: 3, ..Grants::default() }, failures: 1, waiting: 2, calls: 1 };
         let figures = GateFigures {
             remaining: 900,
             waiting: 2,
@@ -215,7 +226,7 @@ mod tests {
             strange: 7,
             on_turns: 4,
         };
-        let counted = Counted { figures, daily_total: 1_000, ..Counted::default() };
+        let counted = Counted { figures: Some(figures), daily_total: 1_000, ..Counted::default() };
         metrics.text(true, &totals, vec![("bots".into(), "mybot".into(), counted)]).unwrap()
     }
 
@@ -228,7 +239,7 @@ mod tests {
             "# UNIT shard_operator_reconcile_seconds seconds",
             "shard_operator_leader 1",
             "shard_operator_gate_calls_total{path=\"/v1/identify\",code=\"200\"} 1",
-            "shard_operator_gate_grants_total 3",
+            "shard_operator_gate_grants_total{why=\"live\"} 3",
             "shard_operator_gate_failures_total 1",
             "shard_operator_gate_waiting_calls 1",
             "shard_operator_gate_waiting_shards 2",

@@ -85,7 +85,7 @@ pub fn a_deleted_pod_hands_its_sessions_on(ground: &Ground) -> Result<()> {
 
 pub fn a_drained_node(ground: &Ground) -> Result<()> {
     ground.spread()?;
-    let Some(node) = node_of_a_bot(ground)? else { return Ok(()) };
+    let node = node_of_a_bot(ground)?;
     let before = ground.discord().ledger()?;
     let drain = ["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"];
     let drained = ground.kube.run(&drain).and_then(|_| {
@@ -103,7 +103,7 @@ pub fn a_drained_node(ground: &Ground) -> Result<()> {
 pub fn a_lost_node(ground: &Ground) -> Result<()> {
     ground.spread()?;
     let Some(cluster) = ground.own_cluster("kill a node") else { return Ok(()) };
-    let Some(node) = node_of_a_bot(ground)? else { return Ok(()) };
+    let node = node_of_a_bot(ground)?;
     let lost = pods_on(ground, &node)?;
     let number = number_of(&node)?;
     cluster.kill_node(number)?;
@@ -165,28 +165,6 @@ pub fn secrets_that_are_deleted(ground: &Ground) -> Result<()> {
     ground.rules_were_kept()
 }
 
-pub fn a_spent_budget(ground: &Ground) -> Result<()> {
-    ground.spread()?;
-    let left = ground.discord().ledger()?.budget.remaining;
-    ground.discord().control("settings", &json!({ "remaining": 0 }))?;
-    ground.discord().control("connections/drop", &json!({ "shard": 0, "how": "invalid" }))?;
-    let told = ground.kube.wait(
-        "the budget to be called spent",
-        PATIENCE,
-        &["--namespace", BOTS, "shardedbot", "mybot"],
-        |bot| {
-            crate::ground::condition(bot, "BudgetAvailable").is_some_and(|one| {
-                one["status"] == "False"
-                    && one["message"].as_str().is_some_and(|said| said.starts_with("0 of "))
-            })
-        },
-    );
-    ground.discord().control("settings", &json!({ "remaining": left }))?;
-    told?;
-    ground.ready("mybot")?;
-    ground.rules_were_kept()
-}
-
 /// Who the lease says is the leader: `<pod>_...`.
 fn leader(ground: &Ground) -> Result<String> {
     let lease =
@@ -219,11 +197,33 @@ fn resumed(ground: &Ground, before: &Ledger, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A node with pods of the bot on which the simulated Discord does not run; none: there is but one node.
-fn node_of_a_bot(ground: &Ground) -> Result<Option<String>> {
+/// A node with pods of the bot on which the simulated Discord does not run. After a drain all may be where it is: then one
+/// moves.
+fn node_of_a_bot(ground: &Ground) -> Result<String> {
     let discord = nodes_of(ground, "discord", "app=discord")?;
-    let bots = nodes_of(ground, BOTS, "shard-operator.dev/bot=mybot")?;
-    Ok(bots.into_iter().find(|node| !discord.contains(node)))
+    let elsewhere = || {
+        let bots = nodes_of(ground, BOTS, "shard-operator.dev/bot=mybot")?;
+        Ok::<_, anyhow::Error>(bots.into_iter().find(|node| !discord.contains(node)))
+    };
+    if let Some(node) = elsewhere()? {
+        return Ok(node);
+    }
+    let (pod, uid) = ground.pods("mybot")?.into_iter().next().context("a fleet without pods")?;
+    for node in &discord {
+        ground.kube.run(&["cordon", node])?;
+    }
+    let moved = ground.kube.run(&["delete", "pod", &pod, "--namespace", BOTS]).and_then(|_| {
+        let pod = ["--namespace", BOTS, "pod", &pod];
+        ground.kube.wait("a pod to move", PATIENCE, &pod, |pod| {
+            pod["metadata"]["uid"] != uid.as_str() && !pod["spec"]["nodeName"].is_null()
+        })
+    });
+    for node in &discord {
+        ground.kube.run(&["uncordon", node])?;
+    }
+    moved?;
+    ground.ready("mybot")?;
+    elsewhere()?.context("a cluster of one node")
 }
 
 fn nodes_of(ground: &Ground, namespace: &str, label: &str) -> Result<Vec<String>> {

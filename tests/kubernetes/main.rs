@@ -19,7 +19,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 type Test = fn(&Ground) -> anyhow::Result<()>;
 
-const TESTS: [(&str, Test); 25] = [
+const TESTS: [(&str, Test); 24] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", release::the_chart_installs),
     ("the_readmes_example_comes_online_and_breaks_no_rule", fleet::the_example_comes_online),
@@ -37,7 +37,6 @@ const TESTS: [(&str, Test); 25] = [
     ("a_lost_nodes_shards_come_back_elsewhere", faults::a_lost_node),
     ("a_restart_of_the_api_server_goes_unnoticed", faults::the_api_server_restarts),
     ("secrets_that_are_deleted_are_written_again_or_waited_for", faults::secrets_that_are_deleted),
-    ("a_spent_budget_is_told_with_the_time_it_is_full_again", faults::a_spent_budget),
     ("what_is_deleted_or_edited_by_hand_is_put_back", objects::what_is_edited_is_put_back),
     ("a_name_that_is_taken_is_not_touched", objects::a_taken_name),
     ("a_missing_secret_a_missing_key_and_a_wrong_token_are_named", broken::tokens),

@@ -55,13 +55,9 @@ impl Connector {
         matches!(self.token, TokenSource::File(_))
     }
 
-    /// Waits for another token than the one of the last connection.
-    pub(crate) async fn other_token(&self) {
-        let last =
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(token, _)| token.clone());
-        if let Some(last) = last {
-            self.token.other_than(&last).await;
-        }
+    /// Waits for another token than this one.
+    pub(crate) async fn other_token(&self, refused: &Token) {
+        self.token.other_than(refused).await;
     }
 
     /// Begins a connection with the token as it is now. `unreachable`: the last one did not come about, so Discord is

@@ -171,6 +171,11 @@ impl Link {
         poll_fn(|context| self.poll(context)).await
     }
 
+    /// The token that the connection was opened with.
+    pub(super) const fn token(&self) -> &Token {
+        &self.credentials.token
+    }
+
     /// Whether READY or RESUMED came.
     pub(super) fn is_online(&self) -> bool {
         self.shard.state() == ShardState::Active

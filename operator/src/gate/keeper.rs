@@ -7,7 +7,7 @@
 use super::rules::{Decision, DiscordTime, Limits, Millis, Next, Queue, Request, State};
 use crate::lease::Leadership;
 use crate::model::{GateFigures, GateLayout, GatePod, Tripped};
-use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome};
+use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome, Why};
 use shard_contract::pace::Pace;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -71,16 +71,50 @@ pub struct Setting {
 /// What the task counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// For plans and status.
-    pub figures: GateFigures,
+    /// For plans and status; none before Discord's answer was known.
+    pub figures: Option<GateFigures>,
     /// IDENTIFYs per day.
     pub daily_total: u32,
-    /// Grants given.
-    pub granted: u64,
+    /// Grants given, by why they were asked for.
+    pub granted: Grants,
     /// Grants that did not reach READY.
     pub failed: u64,
     /// Calls that wait.
     pub calls: usize,
+}
+
+/// Grants by why they were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// For shards that had been online.
+    pub live: u64,
+    /// For those of a layout with duty.
+    pub active: u64,
+    /// For those of a layout without.
+    pub standby: u64,
+}
+
+impl Grants {
+    /// Counts one.
+    fn count(&mut self, why: Why) {
+        *match why {
+            Why::Live => &mut self.live,
+            Why::Active => &mut self.active,
+            Why::Standby => &mut self.standby,
+        } += 1;
+    }
+}
+
+impl std::ops::Add for Grants {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            live: self.live + other.live,
+            active: self.active + other.active,
+            standby: self.standby + other.standby,
+        }
+    }
 }
 
 /// What the task is started with.
@@ -109,6 +143,7 @@ struct Desk {
     /// Who may speak of a grant.
     owners: HashMap<u64, String>,
     on_turns: u32,
+    granted: Grants,
     looks_around_at: Millis,
 }
 
@@ -126,6 +161,7 @@ impl Keeper {
             callers: HashMap::new(),
             owners: HashMap::new(),
             on_turns: 0,
+            granted: Grants::default(),
             looks_around_at: Millis(0),
         };
         let mut batch = Vec::new();
@@ -253,6 +289,7 @@ impl Desk {
             return;
         }
         let grant = self.state.grant(now, waited.layout, shard);
+        self.granted.count(waited.why);
         let answer = IdentifyAnswer::Granted { shard, grant, held_ms: now.since(waited.arrived) };
         if reply.send(answer).is_ok() {
             self.owners.insert(grant, pod);
@@ -297,15 +334,15 @@ impl Desk {
     fn counted(&self) -> Counted {
         let tripped = |(failures, next_probe_seconds)| Tripped { failures, next_probe_seconds };
         Counted {
-            figures: GateFigures {
+            figures: self.state.is_set().then(|| GateFigures {
                 remaining: self.state.remaining(),
                 waiting: self.queue.waiting().try_into().unwrap_or(u32::MAX),
                 breaker: self.state.tripped(self.now()).map(tripped),
                 strange: self.state.strange(),
                 on_turns: self.on_turns,
-            },
+            }),
             daily_total: self.state.daily_total(),
-            granted: self.state.granted(),
+            granted: self.granted,
             failed: self.state.failed(),
             calls: self.callers.len(),
         }

@@ -64,7 +64,9 @@ fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
         return Verdict::Settled;
     }
     let waiting = observed.gate.is_some_and(|gate| gate.waiting > 0);
-    let spent = || budget(observed, plan).as_ref().and_then(Budget::problem).filter(|_| waiting);
+    // With nothing left a shard is told to ask again in a minute, and does not wait at the gate meanwhile.
+    let counts = |note: &Note| waiting || note.reason == Reason::BudgetSpent;
+    let spent = || budget(observed, plan).as_ref().and_then(Budget::problem).filter(counts);
     let quoted = || Note::new(Reason::PodsFailing, first_of(&fleet.troubles, "; "));
     let cause = plan
         .node_loss
@@ -172,7 +174,8 @@ pub fn status(
         shards: Some(active.map_or(0, |active| active.layout.total)),
         ready_shards: Some(active.map_or(0, |active| active.online)),
         pods: Some(fleet.pods),
-        guilds: Some(fleet.guilds),
+        // A fresh leader has not heard every pod yet.
+        guilds: if observed.heard { Some(fleet.guilds) } else { before.guilds.or(Some(fleet.guilds)) },
         recommended_shards: answer.map(|answer| answer.shards).or(before.recommended_shards),
         layouts: layouts.take(3).collect(),
         identifies: answer.map(|answer| IdentifiesStatus {

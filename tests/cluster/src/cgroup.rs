@@ -77,6 +77,21 @@ impl Hierarchies {
         processes(&self.members_of(place, machine))
     }
 
+    /// The ids of all its processes, those of a node's pods included.
+    pub fn all(&self, place: &Place, machine: MachineName) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut trees = vec![self.members.join(place.cgroup()).join(machine.to_string())];
+        while let Some(tree) = trees.pop() {
+            found.extend(processes(&tree));
+            // A pod's may go while it is looked at.
+            let below = fs::read_dir(&tree).into_iter().flatten().flatten();
+            trees.extend(
+                below.filter(|one| one.file_type().is_ok_and(|kind| kind.is_dir())).map(|one| one.path()),
+            );
+        }
+        found
+    }
+
     /// Removes a machine's cgroups after its end, for up to a second: the kernel lets go of them a little
     /// later.
     pub fn remove(&self, place: &Place, machine: MachineName) -> Result<(), Error> {

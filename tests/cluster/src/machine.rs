@@ -114,7 +114,7 @@ pub(crate) fn kill_processes(
     variable: Option<&str>,
 ) -> Result<usize, Error> {
     let mut ended = 0;
-    for member in hierarchies.members(place, machine) {
+    for member in hierarchies.all(place, machine) {
         // It may end while it is looked at.
         let read = |file: &str| fs::read(format!("/proc/{member}/{file}")).unwrap_or_default();
         let (line, environment) = (read("cmdline"), read("environ"));

@@ -112,6 +112,12 @@ impl State {
         self.budget.as_ref().map_or(0, |budget| budget.limits().total)
     }
 
+    /// Whether limits are known.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.budget.is_some()
+    }
+
     /// IDENTIFYs since the budget's last reset that nobody here was granted.
     #[must_use]
     pub fn strange(&self) -> u32 {
