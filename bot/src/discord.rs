@@ -140,17 +140,35 @@ impl Discord {
     pub(crate) async fn keep_current(self: Arc<Self>) {
         let mut layouts = self.layouts.clone();
         loop {
-            let token = self.made.lock().unwrap_or_else(PoisonError::into_inner).token.clone();
+            let token = self.token();
             tokio::select! {
                 () = self.token.other_than(&token) => tracing::info!("the token was replaced"),
                 changed = layouts.changed() => if changed.is_err() { std::future::pending::<()>().await },
             }
-            let api = self.layouts.borrow().discord.api.clone();
-            let token = self.token.read().unwrap_or(token);
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if made.token != token || made.api != api {
-                *made = Made::new(token, api);
-            }
+            self.renew();
+        }
+    }
+
+    /// The token of the client as it is now.
+    pub(crate) fn token(&self) -> Token {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).token.clone()
+    }
+
+    /// Waits until the client has another token than this one.
+    pub(crate) async fn other_token(&self, used: &Token) {
+        self.token.other_than(used).await;
+        self.renew();
+    }
+
+    /// Makes the client anew if the token or the address is another one.
+    fn renew(&self) {
+        let api = self.layouts.borrow().discord.api.clone();
+        // A file that cannot be read is no other token.
+        let read = self.token.read();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = read.unwrap_or_else(|_| made.token.clone());
+        if made.token != token || made.api != api {
+            *made = Made::new(token, api);
         }
     }
 
@@ -251,7 +269,7 @@ pub(crate) async fn few_tries<T: Unpin>(
     request.await
 }
 
-fn is_unauthorized(error: &twilight_http::Error) -> bool {
+pub(crate) fn is_unauthorized(error: &twilight_http::Error) -> bool {
     match error.kind() {
         ErrorType::Unauthorized => true,
         ErrorType::Response { status, .. } => status.get() == 401,

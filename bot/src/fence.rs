@@ -10,7 +10,7 @@
 //! both away, and goes on when the API server is back. Kubernetes' times, so none is scaled. Deliberately absent:
 //! what fencing does ([`crate::shard`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -26,6 +26,8 @@ use crate::{
     status::Status,
 };
 
+/// Exists while the pod is fenced ([`shard_contract::env::STATE_DIR`]).
+pub(crate) const MARKER: &str = "/var/run/shard-operator/state/fenced";
 /// Without any evidence for this long a pod is fenced (`protocols.md` section 3).
 const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
 /// The API server is asked once the gate has been silent for this long: longer than two reports.
@@ -100,6 +102,8 @@ pub(crate) struct Fence {
     pub(crate) peers: Peers,
     pub(crate) status: Arc<Status>,
     pub(crate) fenced: watch::Sender<bool>,
+    /// Exists while the pod is fenced, so that a container that restarts then is fenced too.
+    pub(crate) marker: PathBuf,
 }
 
 impl Fence {
@@ -143,6 +147,11 @@ impl Fence {
             return;
         }
         self.status.set_fenced(fenced);
+        let marked =
+            if fenced { std::fs::write(&self.marker, "") } else { std::fs::remove_file(&self.marker) };
+        if let Err(error) = marked {
+            tracing::warn!(%error, "cannot mark that this pod is cut off: its container forgets it when it restarts");
+        }
         if fenced {
             tracing::error!(
                 peers = ?evidence.peers,

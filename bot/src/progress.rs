@@ -113,7 +113,7 @@ impl Progress {
 
     /// There is no session any more that could be resumed.
     pub(crate) fn lose_session(&self) {
-        self.change(|header| header.session = None);
+        self.renew(None, Window::default());
     }
 
     /// A session that this pod does not own after all: nothing is to be resumed, and no write is on its way.

@@ -2,18 +2,18 @@
 //!
 //! From a [`Reply`] to REST calls through twilight. Discord's 429s are waited for where twilight knows whose limit it
 //! is; where not, it would try again at once and without end, so a request is sent at most three times, and then all
-//! replies of the pod wait for a moment that doubles ([`Brake`]). An answer that cannot be sent in half a minute is
-//! given up, logged and counted by the caller. Each carries its message's id as nonce, so that an event that is handled
-//! again after a crash gets the earlier answer back instead of a second one
-//! (<https://docs.discord.com/developers/resources/message#create-message>). Deliberately absent: a second try after a
-//! timeout, which could say a thing twice.
+//! replies of the pod wait for a moment that doubles ([`Brake`]). What fails on the way or in Discord is tried again, a
+//! token that was refused is waited for; an answer that cannot be sent in half a minute is given up, logged and counted by
+//! the caller. Each carries its message's id as nonce, so that a second try, and an event that is handled again after a
+//! crash, get the earlier answer back instead of a second one
+//! (<https://docs.discord.com/developers/resources/message#create-message>). Deliberately absent: answers kept for longer.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use twilight_http::{Response, error::ErrorType, response::ResponseFuture};
 use twilight_model::{
     channel::Message,
@@ -24,13 +24,18 @@ use twilight_model::{
 };
 
 use crate::{
+    backoff::Backoff,
     command::{CommandError, Reply},
     context::Context,
-    discord::few_tries,
+    discord::{few_tries, is_unauthorized},
+    trouble::chain,
 };
 
 /// How long one text may take to be sent.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
+/// The waits between tries of what failed on the way or in Discord.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(4);
 /// Discord's limit, in characters.
 const MOST_CHARACTERS: usize = 2_000;
 /// How long replies wait after Discord refused one several times.
@@ -91,12 +96,16 @@ pub(crate) async fn send(
     reply: Reply,
 ) -> Result<Result<(), CommandError>, ReplyError> {
     let (first, then) = match reply {
-        Reply::Text(text) => return create(context, brake, to, &text).await.map(|_| Ok(())),
+        Reply::Text(text) => return create(context, brake, to, &text, context.again()).await.map(|_| Ok(())),
         Reply::Later { first, then } => (first, then),
     };
     // The work does not wait for the first text's way to Discord and back.
-    let (sent, outcome) = futures::join!(create(context, brake, to, &first), then);
-    let ours = sent?.model().await.map_err(ReplyError::Read)?;
+    let (sent, outcome) = futures::join!(create(context, brake, to, &first, context.again()), then);
+    let ours = match sent?.model().await {
+        Ok(ours) => ours,
+        // Cut off or garbled on the way: the nonce brings the same message back.
+        Err(_) => create(context, brake, to, &first, true).await?.model().await.map_err(ReplyError::Read)?,
+    };
     let (text, outcome) = match outcome {
         Ok(text) => (text, Ok(())),
         Err(error) => (error.answer(), Err(error)),
@@ -110,22 +119,18 @@ async fn create(
     brake: &Brake,
     To { channel, message }: To,
     text: &str,
+    again: bool,
 ) -> Result<Response<Message>, ReplyError> {
     let text = cut(text);
-    let once = context.again().then(|| said_once(message, text));
-    held(brake, || {
+    let once = said_once(message, text);
+    held(context, brake, |tried| {
         let http = context.http();
         let reply = http.create_message(channel);
-        match &once {
+        if again || tried {
             // twilight's own fields are left out with it, and it knows no `enforce_nonce`.
-            Some(payload) => reply.payload_json(payload).into_future(),
-            None => reply
-                .reply(message)
-                .fail_if_not_exists(false)
-                .nonce(message.get())
-                .content(text)
-                .into_future(),
+            return reply.payload_json(&once).into_future();
         }
+        reply.reply(message).fail_if_not_exists(false).nonce(message.get()).content(text).into_future()
     })
     .await
 }
@@ -144,32 +149,59 @@ fn said_once(message: Id<MessageMarker>, text: &str) -> Vec<u8> {
 
 async fn edit(context: &Context, brake: &Brake, ours: &Message, text: &str) -> Result<(), ReplyError> {
     let text = cut(text);
-    held(brake, || context.http().update_message(ours.channel_id, ours.id).content(Some(text)).into_future())
-        .await
-        .map(drop)
+    let request =
+        |_| context.http().update_message(ours.channel_id, ours.id).content(Some(text)).into_future();
+    held(context, brake, request).await.map(drop)
 }
 
-/// Sends a request when the brake allows, again only after 429s, and within the time for one text.
+/// Sends a request when the brake allows, and again while that can help, within the time for one text. `request` is told
+/// whether an earlier try may have reached Discord.
 async fn held<T: Unpin>(
+    context: &Context,
     brake: &Brake,
-    request: impl Fn() -> ResponseFuture<T>,
+    request: impl Fn(bool) -> ResponseFuture<T>,
 ) -> Result<Response<T>, ReplyError> {
+    let mut last = None;
     let sending = async {
+        let (mut tried, mut backoff) = (false, Backoff::new(FIRST_RETRY, LONGEST_RETRY));
         loop {
             if let Some(until) = brake.until() {
                 sleep_until(until).await;
             }
-            match few_tries(request()).await {
-                Err(error) if matches!(error.kind(), ErrorType::RequestCanceled) => brake.refused(),
-                Err(error) => return Err(ReplyError::Send(error)),
+            let token = context.discord.token();
+            let error = match few_tries(request(tried)).await {
                 Ok(response) => {
                     brake.accepted();
                     return Ok(response);
                 }
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorType::RequestCanceled => brake.refused(),
+                _ if is_unauthorized(&error) => {
+                    last = Some(error);
+                    context.discord.other_token(&token).await;
+                }
+                kind if may_help(kind) => {
+                    tracing::debug!(error = %chain(&error), "a reply failed, trying again");
+                    (tried, last) = (true, Some(error));
+                    sleep(backoff.next()).await;
+                }
+                _ => return Err(ReplyError::Send(error)),
             }
         }
     };
-    timeout(SEND_WITHIN, sending).await.unwrap_or(Err(ReplyError::Late))
+    let sent = timeout(SEND_WITHIN, sending).await;
+    sent.unwrap_or_else(|_| Err(last.map_or(ReplyError::Late, ReplyError::Send)))
+}
+
+/// Whether another try may go better: it failed on the way, or in Discord itself.
+fn may_help(kind: &ErrorType) -> bool {
+    match kind {
+        ErrorType::RequestError | ErrorType::RequestTimedOut => true,
+        ErrorType::Response { status, .. } => status.is_server_error(),
+        _ => false,
+    }
 }
 
 /// The text, at most as long as Discord takes it. Discord refuses an empty one.

@@ -7,7 +7,7 @@
 mod local;
 mod source;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use shard_contract::{
     env,
@@ -29,7 +29,7 @@ use crate::{
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
     error::Error,
-    fence::Fence,
+    fence::{self, Fence},
     gate::{Asker, Gate},
     health::{self, Health},
     jobs::Jobs,
@@ -157,7 +157,7 @@ impl Parts {
         let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
         let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
         tokio::spawn(reporter.run());
-        let (fence, fenced) = watch::channel(false);
+        let (fence, fenced) = watch::channel(Path::new(fence::MARKER).exists());
         self.begin_fence(pod, client, &operator, &layouts, fence)?;
         let token = TokenSource::File(env::TOKEN_FILE.into());
         let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
@@ -195,6 +195,7 @@ impl Parts {
             peers: Peers::new(layouts.clone(), pod.clone()).map_err(Error::Http)?,
             status: Arc::clone(&self.status),
             fenced,
+            marker: fence::MARKER.into(),
         };
         tokio::spawn(fence.run());
         Ok(())

@@ -124,7 +124,7 @@ impl ShardTask {
                 self.take_up(false).await;
                 continue;
             }
-            let next = self.reconnect.after(&ended, Instant::now());
+            let next = self.reconnect.after(&ended);
             self.say(ended, next);
             match next {
                 Next::Again { wait, keep_session } => {
@@ -171,7 +171,7 @@ impl ShardTask {
         if self.kept.is_none() {
             self.forget_session();
         }
-        self.unreachable = matches!(ended, Ended::NotConnected | Ended::NoHello);
+        self.unreachable = matches!(ended, Ended::NotConnected | Ended::NoHello | Ended::ResumeFailed);
         ended
     }
 
@@ -215,6 +215,8 @@ impl ShardTask {
                 }
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
                 seen = link.next(), if reading => match seen {
+                    // Not received: it comes again to whoever resumes.
+                    Seen::Text(_) if taken => {}
                     Seen::Text(text) => self.read(link, text),
                     Seen::Identified => self.identified(),
                     Seen::Ended(_) if taken => return Ended::TakenAway,

@@ -82,7 +82,7 @@ impl Callers {
                 return Err(error);
             }
         };
-        let pod = self.pod(namespace, name).await?;
+        let pod = self.pod(namespace, name, uid).await?;
         caller(&pod, namespace, uid).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
     }
 
@@ -121,12 +121,13 @@ impl Callers {
         bound(&answer.status.unwrap_or_default())
     }
 
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Error> {
+    async fn pod(&self, namespace: &str, name: &str, uid: &str) -> Result<Arc<Pod>, Error> {
         let reference = ObjectRef::<Pod>::new(name).within(namespace);
-        if let Some(pod) = self.pods.iter().find_map(|store| store.get(&reference)) {
+        let seen = self.pods.iter().find_map(|store| store.get(&reference));
+        if let Some(pod) = seen.filter(|pod| pod.uid().as_deref() == Some(uid)) {
             return Ok(pod);
         }
-        // Newer than the watch.
+        // Newer than the watch: a set's next pod has the name of the one before.
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let pod = tokio::time::timeout(PATIENCE, api.get_opt(name))
             .await

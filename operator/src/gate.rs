@@ -151,7 +151,7 @@ impl Gate {
         let commands = self.check(caller, &request)?;
         let _held = self.hold(caller)?;
         let (reply, answer) = oneshot::channel();
-        let IdentifyRequest { layout, shards, why } = request;
+        let IdentifyRequest { layout, shards, why } = request.clone();
         let mut seen = BTreeSet::new();
         let shards = shards.into_iter().filter(|shard| seen.insert(*shard)).collect();
         let ask = Command::Ask {
@@ -162,7 +162,16 @@ impl Gate {
         };
         let ended = || Refused::Closed("the operator is stopping; ask again".into());
         commands.send(ask).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())
+        let answer = answer.await.map_err(|_| ended())?;
+        if let IdentifyAnswer::Granted { grant, .. } = answer
+            && let Err(refused) = self.check(caller, &request)
+        {
+            // The gate was closed for it while it waited.
+            let told = Command::Told { pod: caller.uid.clone(), grant, outcome: Outcome::Unused };
+            let _ = commands.send(told).await;
+            return Err(refused);
+        }
+        Ok(answer)
     }
 
     /// Takes note of what became of a grant.

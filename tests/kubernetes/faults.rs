@@ -20,7 +20,9 @@ pub fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     ground.kube.run(&["delete", "pod", pod, "--namespace", OPERATOR, "--grace-period=0", "--force"])?;
     // The session of one shard ends, so that the next leader has something to grant.
     let identified = ground.discord().ledger()?.identifies;
-    ground.discord().control("connections/drop", &json!({ "shard": 0, "how": "invalid" }))?;
+    let total = ground.bot("mybot")?.context("the bot is gone")?["status"]["shards"].clone();
+    let first = json!({ "shard": 0, "total": total, "how": "invalid" });
+    ground.discord().control("connections/drop", &first)?;
     until("another leader", PATIENCE, || {
         let now = leader(ground)?;
         Ok(if now == before { Seen::NotYet(now) } else { Seen::Yes(()) })

@@ -33,14 +33,14 @@ pub fn strangers_are_turned_away(ground: &Ground) -> Result<()> {
     Ok(())
 }
 
-/// Calls the gate by its Service from within the cluster's network; returns the status and the body.
+/// Calls the replica that leads, from within the cluster's network; returns the status and the body.
 fn call(ground: &Ground, token: &str, body: &str) -> Result<String> {
     let address = ground.kube.run(&[
         "get",
-        "service/shard-operator",
+        "lease/shard-operator",
         "--namespace=shard-operator",
-        "--output=jsonpath={.spec.clusterIP}",
+        "--output=jsonpath={.metadata.annotations.shard-operator\\.dev/gate}",
     ])?;
-    let url = format!("http://{}:8080{IDENTIFY_PATH}", address.trim());
+    let url = format!("{}{IDENTIFY_PATH}", address.trim());
     ground.kube.curl(&["--header", &format!("Authorization: Bearer {token}"), "--data", body, &url])
 }

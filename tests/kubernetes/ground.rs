@@ -205,8 +205,12 @@ impl Ground {
         let groups =
             Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-type", "d"]).output()?;
         let groups = String::from_utf8_lossy(&groups.stdout).into_owned();
-        let left: Vec<_> =
-            groups.lines().filter(|line| line.contains("shard-operator") && line.contains(CLUSTER)).collect();
+        let left: Vec<_> = groups
+            .lines()
+            .filter(|line| {
+                line.split('/').skip_while(|part| *part != "shard-operator").nth(1) == Some(CLUSTER)
+            })
+            .collect();
         ensure!(left.is_empty(), "cgroups are left:\n{}", left.join("\n"));
         Ok(())
     }

@@ -96,7 +96,10 @@ impl ProgressFile {
 
     /// Puts a new file in place.
     pub(super) fn create(path: &Path, header: &Header, window: &Window) -> io::Result<Self> {
-        let new = path.with_extension("new");
+        // The shard's number looks like an extension: replaced, all shards of a family would share one new file.
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
         file.set_len(LENGTH)?;
         let mut made = Self { path: path.to_owned(), file, generation: 0 };

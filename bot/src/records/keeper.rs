@@ -32,6 +32,9 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(20);
 /// New sessions are noted together with those that come within this time; losing such a note is harmless.
 const NOTE_AFTER: Duration = Duration::from_secs(1);
+/// So many refusals in a row are met at once; after them it waits as after a failure. One by one, a patch of 64 is refused
+/// as often.
+const MOST_REFUSALS: u32 = 200;
 /// How often records are looked at that nobody asked about.
 const CHECK: Duration = Duration::from_secs(60);
 /// How often while a guest waits for its record.
@@ -65,6 +68,10 @@ pub(super) struct Keeper {
     check_at: Instant,
     backoff: Backoff,
     trouble: Trouble,
+    /// Whether the last read failed.
+    unread: bool,
+    /// Writes in a row that were refused.
+    refusals: u32,
     waiting: Option<&'static str>,
 }
 
@@ -85,6 +92,8 @@ impl Keeper {
             check_at: now + spread(CHECK),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(4)),
             trouble: Trouble::new("keep the records of sessions"),
+            unread: false,
+            refusals: 0,
             waiting: None,
         }
     }
@@ -121,6 +130,10 @@ impl Keeper {
             }
             Ask::Confirm { shard, reply } => {
                 self.with(shard, |row| row.confirming.push(reply));
+                // Others may wait for their records; who was thrown out must not.
+                if !self.unread {
+                    self.not_before = now;
+                }
                 self.soon(now + GATHER);
             }
             Ask::Park(reply) => {
@@ -147,7 +160,7 @@ impl Keeper {
         }
         let planned = if parking { self.plan_parking() } else { self.plan().await };
         self.write(planned).await;
-        if self.rows.values().all(|row| row.hold != Hold::Held)
+        if !self.rows.values().any(|row| row.parks(&self.me))
             && let Some(replies) = &mut self.parking
         {
             for reply in replies.drain(..) {
@@ -162,6 +175,7 @@ impl Keeper {
     async fn read(&mut self) -> bool {
         match self.store.read().await {
             Ok(contents) => {
+                self.unread = false;
                 self.trouble.over();
                 for (shard, row) in &mut self.rows {
                     let known = contents.records.get(&(self.family, *shard)).cloned().unwrap_or_default();
@@ -171,6 +185,7 @@ impl Keeper {
                 true
             }
             Err(error) => {
+                self.unread = true;
                 self.trouble.failed(&error);
                 self.rows.values_mut().for_each(|row| row.not_read(&self.me));
                 self.later();
@@ -279,12 +294,20 @@ impl Keeper {
             Ok(()) => {
                 self.counters.record_write("ok");
                 self.trouble.over();
+                self.refusals = 0;
                 self.backoff.reset();
                 true
             }
-            Err(WriteError::Refused) => {
+            Err(error @ WriteError::Refused) => {
                 self.counters.record_write("stale");
-                self.soon(Instant::now() + spread(GATHER * 2));
+                self.refusals += 1;
+                // Somebody was faster; one that goes on being refused is something else, as a Secret that cannot be changed.
+                if self.refusals <= MOST_REFUSALS {
+                    self.soon(Instant::now() + spread(GATHER * 2));
+                } else {
+                    self.trouble.failed(&error);
+                    self.later();
+                }
                 false
             }
             Err(error) => {

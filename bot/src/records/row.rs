@@ -113,9 +113,35 @@ impl Row {
     pub(super) fn must_be_read(&self, parking: bool) -> bool {
         let needed = match self.hold {
             Hold::Held | Hold::Guest => true,
+            // A claim that the stop cut off may have left a session that the next owner can resume.
+            Hold::No if parking => self.left_behind(),
             Hold::No | Hold::Parked => self.claiming.is_some() && !parking,
         };
         !self.confirming.is_empty() || (needed && self.known.is_none())
+    }
+
+    /// Whether the file names a session that this pod's earlier process owned.
+    fn left_behind(&self) -> bool {
+        let file = self.progress.header();
+        file.session.is_some() && (file.rev > 0 || file.writing.is_some())
+    }
+
+    /// Whether the stop has to give it away still, as far as is known.
+    pub(super) fn parks(&self, me: &Me) -> bool {
+        match self.hold {
+            Hold::Held => true,
+            Hold::No => self.left_behind() && self.known.as_ref().is_none_or(|known| self.is_own(me, known)),
+            Hold::Guest | Hold::Parked => false,
+        }
+    }
+
+    /// Whether a record is the one that the file speaks of.
+    fn is_own(&self, me: &Me, known: &Known) -> bool {
+        let file = self.progress.header();
+        known.record.as_ref().is_some_and(|record| {
+            let believed = record.rev == file.rev || file.writing.is_some_and(|note| note.rev == record.rev);
+            is_mine(me, record) && believed
+        })
     }
 
     /// Whether it waits to run.
@@ -153,7 +179,7 @@ impl Row {
         if self.claiming.is_some() && sure && session {
             tracing::info!("the API server does not answer; going on by the progress file");
             self.hold = if file.rev > 0 { Hold::Held } else { Hold::Guest };
-            self.grant(false);
+            self.grant(file.rev > 0);
         }
     }
 
@@ -176,7 +202,8 @@ impl Row {
                     self.progress.written(record.rev);
                 }
                 self.hold = Hold::Held;
-                self.grant(false);
+                // Users were served by it: should the RESUME fail, they wait.
+                self.grant(file.session.is_some());
                 return Next::Nothing;
             }
             Claim::Guest => {
@@ -203,9 +230,10 @@ impl Row {
 
     /// Makes the file ready for either outcome of the claim.
     fn prepare(&self, new: &Record, then: &Then) -> bool {
+        let served = self.left_behind();
         self.progress.writing(new.rev, true);
         match then {
-            Then::File => false,
+            Then::File => served,
             Then::TakeOver(parting) => {
                 self.progress.take_over(parting);
                 true
@@ -253,7 +281,7 @@ impl Row {
 
     /// The write that gives the shard away, if this pod has it.
     pub(super) fn park(&mut self, shard: u32, me: &Me) -> Option<Planned> {
-        let known = self.known.clone().filter(|_| self.hold == Hold::Held)?;
+        let known = self.known.clone().filter(|_| self.parks(me))?;
         let file = self.progress.header();
         let unclaimed = known.record.as_ref().is_none_or(|record| record.state == State::Free);
         if !unclaimed && !known.record.as_ref().is_some_and(|record| is_mine(me, record)) {

@@ -2,13 +2,11 @@
 //!
 //! From how connections ended, and when, to the next step; pure, with time as an argument. The first new try after a
 //! healthy connection comes at once; after that waits double from 0.5 s to 30 s. A session is given up when Discord
-//! says so, and after five tries to resume it in 30 s that reached Discord (`protocols.md` section 3): a Discord that
-//! cannot be reached says nothing about the session, and giving it up would cost an IDENTIFY. Deliberately absent:
-//! chance (the caller spreads the wait).
+//! says so, and after five tries in a row to resume it that reached Discord (the waits between them make that about 30 s,
+//! more after an outage): a Discord that cannot be reached says nothing about the session, and giving it up would cost an
+//! IDENTIFY. Deliberately absent: chance (the caller spreads the wait).
 
-use std::{collections::VecDeque, time::Duration};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::{link::Ended, refusal};
 
@@ -18,16 +16,14 @@ const HEALTHY: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// So many failed RESUMEs ...
-const RESUME_TRIES: usize = 5;
-/// ... within this time give the session up.
-const RESUME_PERIOD: Duration = Duration::from_secs(30);
+/// So many failed RESUMEs in a row give the session up.
+const RESUME_TRIES: u32 = 5;
 
 /// What the next step depends on.
 #[derive(Debug, Default)]
 pub(super) struct Reconnect {
     failures: u32,
-    resumes: VecDeque<Instant>,
+    resumes: u32,
 }
 
 /// What to do next.
@@ -46,7 +42,7 @@ pub(super) enum Next {
 
 impl Reconnect {
     /// Decides after a connection ended.
-    pub(super) fn after(&mut self, ended: &Ended, now: Instant) -> Next {
+    pub(super) fn after(&mut self, ended: &Ended) -> Next {
         let mut keep_session = true;
         match *ended {
             Ended::Closed(code) if refusal::is_final(code) => return Next::Refused(code),
@@ -58,9 +54,9 @@ impl Reconnect {
             Ended::Closed(4007 | 4009) => keep_session = false,
             Ended::WasOnline(online) if online >= HEALTHY => {
                 self.failures = 0;
-                self.resumes.clear();
+                self.resumes = 0;
             }
-            Ended::ResumeFailed => keep_session = !self.resume_failed_too_often(now),
+            Ended::ResumeFailed => keep_session = !self.resume_failed_too_often(),
             _ => {}
         }
         Next::Again { wait: self.wait(), keep_session }
@@ -75,12 +71,11 @@ impl Reconnect {
         }
     }
 
-    fn resume_failed_too_often(&mut self, now: Instant) -> bool {
-        self.resumes.push_back(now);
-        self.resumes.retain(|at| now.duration_since(*at) <= RESUME_PERIOD);
-        let too_often = self.resumes.len() >= RESUME_TRIES;
+    fn resume_failed_too_often(&mut self) -> bool {
+        self.resumes += 1;
+        let too_often = self.resumes >= RESUME_TRIES;
         if too_often {
-            self.resumes.clear();
+            self.resumes = 0;
         }
         too_often
     }
@@ -96,64 +91,61 @@ mod tests {
 
     #[test]
     fn a_healthy_connection_comes_back_at_once_and_a_flapping_one_ever_later() {
-        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        let mut reconnect = Reconnect::default();
         let short = Ended::WasOnline(Duration::from_secs(1));
         for expected in [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            assert_eq!(reconnect.after(&short, now), again(expected, true));
+            assert_eq!(reconnect.after(&short), again(expected, true));
         }
-        assert_eq!(reconnect.after(&Ended::WasOnline(HEALTHY), now), again(0, true));
-        assert_eq!(reconnect.after(&short, now), again(500, true));
+        assert_eq!(reconnect.after(&Ended::WasOnline(HEALTHY)), again(0, true));
+        assert_eq!(reconnect.after(&short), again(500, true));
     }
 
     #[test]
-    fn five_failed_resumes_in_half_a_minute_give_the_session_up() {
-        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+    fn five_failed_resumes_in_a_row_give_the_session_up() {
+        let mut reconnect = Reconnect::default();
         let kept = |next| matches!(next, Next::Again { keep_session: true, .. });
-        for seconds in [0, 31, 32, 33, 34] {
-            assert!(
-                kept(reconnect.after(&Ended::ResumeFailed, now + Duration::from_secs(seconds))),
-                "{seconds}"
-            );
+        for round in 0..2 {
+            for _ in 0..4 {
+                assert!(kept(reconnect.after(&Ended::ResumeFailed)), "{round}");
+            }
+            assert!(!kept(reconnect.after(&Ended::ResumeFailed)), "{round}");
         }
-        assert!(!kept(reconnect.after(&Ended::ResumeFailed, now + Duration::from_secs(35))));
-    }
-
-    #[test]
-    fn after_an_outage_a_session_that_is_gone_does_not_wait_again() {
-        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
-        for _ in 0..8 {
-            reconnect.after(&Ended::NotConnected, now);
-        }
-        assert_eq!(reconnect.after(&Ended::SessionGone, now), again(0, true));
-        assert_eq!(
-            reconnect.after(&Ended::NotOnline, now),
-            again(30_000, true),
-            "but one that fails then does"
+        reconnect.after(&Ended::ResumeFailed);
+        reconnect.after(&Ended::WasOnline(HEALTHY));
+        assert!(
+            (0..4).all(|_| kept(reconnect.after(&Ended::ResumeFailed))),
+            "a healthy connection forgets them"
         );
     }
 
     #[test]
+    fn after_an_outage_a_session_that_is_gone_does_not_wait_again() {
+        let mut reconnect = Reconnect::default();
+        for _ in 0..8 {
+            reconnect.after(&Ended::NotConnected);
+        }
+        assert_eq!(reconnect.after(&Ended::SessionGone), again(0, true));
+        assert_eq!(reconnect.after(&Ended::NotOnline), again(30_000, true), "but one that fails then does");
+    }
+
+    #[test]
     fn an_unreachable_discord_never_costs_a_session() {
-        let (mut reconnect, now) = (Reconnect::default(), Instant::now());
+        let mut reconnect = Reconnect::default();
         for _ in 0..50 {
-            assert!(matches!(
-                reconnect.after(&Ended::NotConnected, now),
-                Next::Again { keep_session: true, .. }
-            ));
+            assert!(matches!(reconnect.after(&Ended::NotConnected), Next::Again { keep_session: true, .. }));
         }
     }
 
     #[test]
     fn close_codes_decide() {
-        let now = Instant::now();
         for code in [4004, 4010, 4011, 4012, 4013, 4014] {
-            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), Next::Refused(code));
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code)), Next::Refused(code));
         }
         for code in [4007, 4009] {
-            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), again(0, false));
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code)), again(0, false));
         }
         for code in [1000, 1001, 1006, 4000, 4003, 4008] {
-            assert_eq!(Reconnect::default().after(&Ended::Closed(code), now), again(0, true));
+            assert_eq!(Reconnect::default().after(&Ended::Closed(code)), again(0, true));
         }
     }
 }

@@ -42,7 +42,7 @@ impl Budget {
         let resets = seconds(*resets_at);
         if *remaining == 0 {
             let message = format!(
-                "none of {total} daily IDENTIFYs is left; connected shards run on, the others wait until {resets}; look for what burned them: restarts in the pods' logs, or another process with this token"
+                "the daily budget is spent: none of {total} IDENTIFYs is left; connected shards run on, the others wait until {resets}; look for what burned them: restarts in the pods' logs, or another process with this token"
             );
             return Some(Note::new(Reason::BudgetSpent, message));
         }

@@ -110,10 +110,9 @@ fn identifying(active: &Counted, observed: &Observed) -> Note {
 
 fn online(fleet: &Fleet) -> String {
     fleet.active.as_ref().map_or_else(String::new, |active| {
-        format!(
-            "all {} shards are online on {} pods, with {} guilds",
-            active.layout.total, active.layout.pods, fleet.guilds
-        )
+        // A fresh leader knows by the pods' readiness alone, until they report.
+        let guilds = if fleet.guilds > 0 { format!(", with {} guilds", fleet.guilds) } else { String::new() };
+        format!("all {} shards are online on {} pods{guilds}", active.layout.total, active.layout.pods)
     })
 }
 

@@ -111,7 +111,11 @@ impl Budget {
     pub fn refund(&mut self, given_at: Millis) {
         if let Some(place) = self.recent.iter().rposition(|at| *at == given_at) {
             self.recent.remove(place);
-            self.remaining = self.remaining.saturating_add(1);
+            // An answer that was asked for later never counted it.
+            let on_the_way = self.limits.pace.real_ms(GRANT_VALID_MS) + BOOKED_MS;
+            if given_at.0 + on_the_way > self.limits.asked_at.0 {
+                self.remaining = self.remaining.saturating_add(1);
+            }
         }
     }
 
