@@ -1,6 +1,6 @@
 //! Operators and bots as processes, the simulated Discord as their judge, on one API server without nodes.
 //!
-//! A test by name for each row of the fault table that needs no hand-over, and hundreds of runs by seed. Discord's time passes
+//! A test by name for each row of the fault table that needs no hand-over, and a hundred runs by seed. Discord's time passes
 //! ten times as fast; everything else is real. Each test has a fleet and a namespace of its own and can be had alone
 //! (`cargo test --test fleet -- NAME`). Everything ends with this process, whatever ends it. Deliberately absent: fakes.
 
@@ -40,7 +40,7 @@ const TESTS: [Test; 26] = [
     ("token_rotated_is_picked_up_without_replacing_pods", discord::token_rotated),
     ("session_secrets_deleted_by_hand_are_put_back", objects::secrets_deleted),
     ("config_map_and_stateful_set_deleted_by_hand_are_put_back", objects::objects_deleted),
-    ("two_hundred_runs_by_seed", runs::many),
+    ("a_hundred_runs_by_seed", runs::many),
 ];
 
 fn main() -> ExitCode {
