@@ -5,6 +5,8 @@
 //! of invalid requests and ends with the new token. Deliberately absent: a limit shared by the pods; each client
 //! keeps its own 50 a second.
 
+mod reading;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,10 +21,8 @@ use tokio::{sync::watch, time::Instant};
 use twilight_http::{Client, Response, error::ErrorType, response::ResponseFuture};
 use twilight_model::channel::message::AllowedMentions;
 
-use crate::{
-    token::{Token, TokenError, TokenSource},
-    turns::Reading,
-};
+pub(crate) use self::reading::Reading;
+use crate::token::{Token, TokenError, TokenSource};
 
 /// How long one question to Discord may take, tries after 429 included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);

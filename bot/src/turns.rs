@@ -4,11 +4,10 @@
 //! to a [`Turn`]: a moment in the pod's own slot, with what the budget allows. In each of its slots it asks `GET /gateway/bot` anew
 //! (limited to 2 per 5 s over all pods, which is why nobody asks outside of a slot of its own); the first look at Discord's clock
 //! is a `GET /gateway`, which has no such limit. Guarantees: every IDENTIFY leaves while Discord's clock surely shows 1 s to
-//! 3 s of the slot ([`reading`]); one a bucket and slot; one a shard in ten minutes; as soon as a leader answers no more.
+//! 3 s of the slot ([`Reading`]); one a bucket and slot; one a shard in ten minutes; as soon as a leader answers no more.
 //! Deliberately absent: who waits, and the grant itself ([`crate::gate`]).
 
 mod choice;
-mod reading;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,13 +18,10 @@ use shard_contract::{
 };
 use tokio::time::Instant;
 
-pub(crate) use self::{
-    choice::{Tries, Waits, choose},
-    reading::Reading,
-};
+pub(crate) use self::choice::{Tries, Waits, choose};
 use crate::{
     backoff::spread,
-    discord::{Discord, DiscordError, Limits},
+    discord::{Discord, DiscordError, Limits, Reading},
     operator::Operator,
     status::Status,
     trouble::Trouble,

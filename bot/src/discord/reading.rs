@@ -2,7 +2,7 @@
 //!
 //! `Date` has whole seconds, cut off, and was written somewhere between the sending of the request and the arrival of the
 //! answer. So at the answer Discord's clock showed at least `date`, and at the sending less than `date + 1 s`; from there our
-//! monotonic clock goes on. For [`super`], which stays inside a slot by what is sure; pure. Deliberately absent: our own wall
+//! monotonic clock goes on. For [`crate::turns`], which stays inside a slot by what is sure; pure. Deliberately absent: our own wall
 //! clock, which may be anything.
 
 use std::time::Duration;
@@ -33,22 +33,22 @@ impl Reading {
         Self { date_ms, asked, answered, pace }
     }
 
-    pub(super) const fn pace(&self) -> Pace {
+    pub(crate) const fn pace(&self) -> Pace {
         self.pace
     }
 
     /// Discord's clock shows at least this, in milliseconds since 1970.
-    pub(super) fn least(&self, now: Instant) -> u64 {
+    pub(crate) fn least(&self, now: Instant) -> u64 {
         self.date_ms + self.passed(self.answered, now)
     }
 
     /// Discord's clock shows at most this.
-    pub(super) fn most(&self, now: Instant) -> u64 {
+    pub(crate) fn most(&self, now: Instant) -> u64 {
         self.date_ms + CUT_OFF_MS + self.passed(self.asked, now) + u64::from(self.pace.factor())
     }
 
     /// From here on Discord's clock surely shows this or more.
-    pub(super) fn surely_from(&self, at_ms: u64) -> Instant {
+    pub(crate) fn surely_from(&self, at_ms: u64) -> Instant {
         self.answered + self.pace.real(Duration::from_millis(at_ms.saturating_sub(self.date_ms))) + ROUNDING
     }
 
@@ -60,7 +60,7 @@ impl Reading {
     }
 
     /// When IDENTIFYs of the slot that begins then may leave: from, until. Empty if the answer took too long.
-    pub(super) fn window(&self, slot_ms: u64) -> (Instant, Instant) {
+    pub(crate) fn window(&self, slot_ms: u64) -> (Instant, Instant) {
         (self.surely_from(slot_ms + FROM_MS), self.surely_before(slot_ms + UNTIL_MS))
     }
 
