@@ -52,12 +52,13 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
     })
 }
 
-/// How long nothing was heard of a pod. One that this process never heard has been silent since it was started, or since this
-/// process leads: before that, somebody else was told.
+/// How long nothing was heard of a pod. One that this process never heard has been silent since it was started (made, while
+/// its kubelet says nothing of it), or since this process leads: before that, somebody else was told.
 fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duration {
     ctx.reports.silent_for(&key.0, name, uid).unwrap_or_else(|| {
         let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-        let age = started.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at.0).unsigned_abs());
+        let began = started.or(pod.metadata.creation_timestamp.as_ref());
+        let age = began.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at.0).unsigned_abs());
         age.min(ctx.leading_since.elapsed())
     })
 }

@@ -49,12 +49,16 @@ struct Shared {
     pods: Mutex<BTreeMap<String, Kept>>,
     /// The last thing that went wrong, for whoever waits in vain.
     trouble: Mutex<String>,
+    /// Held while pods' status is written, so that a node that is lost meanwhile has not the last word.
+    telling: tokio::sync::Mutex<()>,
 }
 
 /// A pod and what the kubelet knows of it.
 #[derive(Debug)]
 struct Kept {
     running: Running,
+    /// When this node took it on.
+    since: Timestamp,
     /// The status that was last written: ready, and how many restarts.
     told: Option<(bool, u32)>,
     is_ready: bool,
@@ -84,6 +88,7 @@ impl Kubelet {
             probe: reqwest::Client::builder().no_proxy().timeout(PROBE).build()?,
             pods: Mutex::default(),
             trouble: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
         });
         let task = tokio::spawn(Arc::clone(&shared).run());
         Ok(Self { shared, task })
@@ -258,8 +263,15 @@ impl Shared {
         let is_known = self.kept().contains_key(&uid);
         if !ends && !is_known {
             let running = Running::start(&self.around, pod, &self.folder).await?;
-            let kept =
-                Kept { running, told: None, is_ready: false, ended_at: None, deadline: None, is_lost: false };
+            let kept = Kept {
+                running,
+                since: Timestamp::now(),
+                told: None,
+                is_ready: false,
+                ended_at: None,
+                deadline: None,
+                is_lost: false,
+            };
             self.kept().insert(uid, kept);
             return Ok(());
         }
@@ -314,6 +326,7 @@ impl Shared {
     }
 
     async fn tell_status(&self, api: &Api<Pod>) -> Result<()> {
+        let _telling = self.telling.lock().await;
         let news: Vec<_> = {
             let kept = self.kept();
             let told = kept.values().filter(|kept| !kept.is_lost && !kept.running.is_cut);
@@ -346,6 +359,7 @@ fn status(kept: &Kept) -> Value {
     let ready = kept.is_ready;
     json!({ "status": {
         "phase": "Running",
+        "startTime": kept.since,
         "podIP": kept.running.address(),
         "podIPs": [{ "ip": kept.running.address() }],
         "conditions": [

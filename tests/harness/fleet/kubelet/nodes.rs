@@ -24,6 +24,7 @@ impl Kubelet {
     /// # Errors
     /// When the API server does not take it.
     pub async fn lose(&self, pod: &str, is_dead: bool) -> Result<()> {
+        let telling = self.shared.telling.lock().await;
         {
             let mut all = self.shared.kept();
             let kept = all.values_mut().find(|kept| kept.running.name == pod).context("no such pod runs")?;
@@ -41,6 +42,7 @@ impl Kubelet {
             json!([{ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() }]);
         let status = json!({ "status": { "conditions": conditions } });
         pods.patch_status(pod, &PatchParams::default(), &Patch::Strategic(status)).await?;
+        drop(telling);
         // What the taint does once the pod's tolerations are over.
         pods.delete(pod, &DeleteParams::default()).await?;
         Ok(())
