@@ -5,7 +5,7 @@
 //! winning. The client never tries again by itself and gives up early: a renewal that hangs must not hide that the lease runs
 //! out. Until the API server answers it is waited for. Deliberately absent: what is done with it, and ending the process.
 
-use crate::lease::{Act, Candidate, EVERY, Leadership, Seen, TERM, VALID};
+use crate::lease::{Act, Candidate, EVERY, GIVEN_BACK, Leadership, Seen, TERM, VALID};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
@@ -62,7 +62,7 @@ enum Exchange {
     /// It is ours; the renewal began then.
     Ours(Instant),
     /// It is somebody else's.
-    Theirs { holder: String, gate: Option<String> },
+    Theirs { holder: Option<String>, gate: Option<String> },
     /// Somebody wrote it at the same time.
     Again,
 }
@@ -105,7 +105,13 @@ impl Leader {
                 }
                 Ok(Ok(Exchange::Theirs { holder, gate })) => {
                     self.standby(gate);
-                    Some(format!("{holder} leads"))
+                    Some(holder.map_or_else(
+                        || {
+                            "the lease was emptied or deleted, and its holder may lead until it notices"
+                                .to_owned()
+                        },
+                        |holder| format!("{holder} leads"),
+                    ))
                 }
                 Ok(Ok(Exchange::Again)) => None,
                 Ok(Err(error)) => Some(format!("the lease cannot be read or written: {error}")),
@@ -168,7 +174,9 @@ impl Leader {
                 self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
                 Ok(())
             }
-            Ok(Ok(Exchange::Theirs { holder, .. })) => Err(Some(Lost::Taken(holder))),
+            Ok(Ok(Exchange::Theirs { holder, .. })) => {
+                Err(Some(Lost::Taken(holder.unwrap_or_else(|| "nobody".to_owned()))))
+            }
             Ok(Ok(Exchange::Again)) => Err(None),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the lease was not renewed; it is tried again");
@@ -207,15 +215,16 @@ impl Leader {
         let params = PostParams::default();
         let act = self.candidate.step(Instant::now(), found.as_ref().map(seen).as_ref());
         let written = match (act, found) {
+            (Act::Wait, found) => {
+                let gate = found.as_ref().and_then(|found| found.annotations().get(GATE_ANNOTATION).cloned());
+                let holder = found.and_then(|found| seen(&found).holder).filter(|holder| !holder.is_empty());
+                return Ok(Exchange::Theirs { holder, gate });
+            }
             (Act::Create, _) | (_, None) => self.api.create(&params, &self.written(Lease::default())).await,
             // One that leads has let it run out, or somebody emptied it: another may have led in between.
-            (Act::Take, Some(_)) if leads => return Ok(theirs("nobody", None)),
+            (Act::Take, Some(_)) if leads => return Ok(Exchange::Theirs { holder: None, gate: None }),
             (Act::Take | Act::Renew, Some(found)) => {
                 self.api.replace(&self.post.name, &params, &self.written(found)).await
-            }
-            (Act::Wait, Some(found)) => {
-                let gate = found.annotations().get(GATE_ANNOTATION).cloned();
-                return Ok(theirs(&seen(&found).holder.unwrap_or_default(), gate));
             }
         };
         match written {
@@ -265,7 +274,7 @@ impl Leader {
         };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
-            spec.lease_duration_seconds = Some(1);
+            spec.lease_duration_seconds = GIVEN_BACK.as_secs().try_into().ok();
         }
         lease.annotations_mut().remove(GATE_ANNOTATION);
         self.api.replace(&self.post.name, &PostParams::default(), &lease).await.map(drop)
@@ -280,10 +289,6 @@ fn seen(lease: &Lease) -> Seen {
         version: lease.resource_version().unwrap_or_default(),
         term: seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs),
     }
-}
-
-fn theirs(holder: &str, gate: Option<String>) -> Exchange {
-    Exchange::Theirs { holder: holder.to_owned(), gate }
 }
 
 /// Up to a fifth more, so that candidates do not ask in step.

@@ -1,7 +1,9 @@
 //! The lease, pure: who leads, and what to do about it.
 //!
 //! From what the Lease says and when it was seen to change to one act: make it, take it, renew it, or wait. Whether a holder
-//! is gone is decided by the locally observed time since the Lease last changed, never by a time that another machine wrote;
+//! is gone is decided by the locally observed time since the Lease last changed, never by a time that another machine wrote.
+//! One that was emptied or deleted by hand is waited for as if its holder were still there, for it is; only one that was given
+//! back is free at once, and one that nobody here ever saw;
 //! what is written goes through compare-and-set on its resourceVersion. A holder counts on [`VALID`] from the *start* of its
 //! last successful renewal, others wait [`TERM`] from when they saw it, so two never hold it at once while clocks run alike
 //! within a third. Deliberately absent: calls to the API server.
@@ -13,6 +15,8 @@ use tokio::time::Instant;
 pub const TERM: Duration = Duration::from_secs(15);
 /// How long a renewal is good for its holder.
 pub const VALID: Duration = Duration::from_secs(10);
+/// The term that a holder leaves behind when it gives the lease back: who finds it empty with this need not wait.
+pub const GIVEN_BACK: Duration = Duration::from_secs(1);
 /// How often it is renewed, or looked at.
 pub const EVERY: Duration = Duration::from_secs(2);
 
@@ -68,7 +72,7 @@ pub struct Seen {
 pub enum Act {
     /// Make it; it does not exist.
     Create,
-    /// Take it: nobody holds it, or its holder is gone.
+    /// Take it: it was given back, or its holder is gone.
     Take,
     /// Renew it: it is ours.
     Renew,
@@ -80,34 +84,42 @@ pub enum Act {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     me: String,
-    unchanged: Option<(String, Instant)>,
+    /// Its resourceVersion, none while there is no Lease, and since when it is so.
+    unchanged: Option<(Option<String>, Instant)>,
+    /// Whether the Lease, when it was seen last, was ours; none before one was seen.
+    was_ours: Option<bool>,
 }
 
 impl Candidate {
     /// A candidate with a name that no other process has or had.
     #[must_use]
     pub fn new(me: String) -> Self {
-        Self { me, unchanged: None }
+        Self { me, unchanged: None, was_ours: None }
     }
 
     /// What to do about a Lease as it was seen at this moment; none: there is no Lease.
     pub fn step(&mut self, now: Instant, seen: Option<&Seen>) -> Act {
-        let Some(seen) = seen else {
-            self.unchanged = None;
-            return Act::Create;
-        };
+        let version = seen.map(|seen| seen.version.clone());
         let since = match &self.unchanged {
-            Some((version, since)) if *version == seen.version => *since,
+            Some((before, since)) if *before == version => *since,
             _ => {
-                self.unchanged = Some((seen.version.clone(), now));
+                self.unchanged = Some((version, now));
                 now
             }
         };
-        match seen.holder.as_deref().filter(|holder| !holder.is_empty()) {
-            None => Act::Take,
-            Some(holder) if holder == self.me => Act::Renew,
-            Some(_) if now.duration_since(since) >= seen.term.unwrap_or(TERM).max(TERM) => Act::Take,
-            Some(_) => Act::Wait,
+        let aged = now.duration_since(since);
+        let Some(seen) = seen else {
+            let by_another = self.was_ours == Some(false);
+            return if by_another && aged < TERM { Act::Wait } else { Act::Create };
+        };
+        let holder = seen.holder.as_deref().filter(|holder| !holder.is_empty());
+        let is_ours = holder == Some(&self.me);
+        self.was_ours = Some(is_ours);
+        match holder {
+            Some(_) if is_ours => Act::Renew,
+            None if seen.term == Some(GIVEN_BACK) => Act::Take,
+            _ if aged >= seen.term.unwrap_or(TERM).max(TERM) => Act::Take,
+            _ => Act::Wait,
         }
     }
 }
@@ -118,7 +130,8 @@ mod tests {
 
     fn seen(holder: &str, version: &str) -> Seen {
         let holder = (!holder.is_empty()).then(|| holder.to_owned());
-        Seen { holder, version: version.to_owned(), term: Some(TERM) }
+        let term = if holder.is_some() { TERM } else { GIVEN_BACK };
+        Seen { holder, version: version.to_owned(), term: Some(term) }
     }
 
     #[test]
@@ -141,6 +154,24 @@ mod tests {
         assert_eq!(candidate.step(at(14), Some(&seen("other", "2"))), Act::Wait, "it was renewed");
         assert_eq!(candidate.step(at(28), Some(&seen("other", "2"))), Act::Wait);
         assert_eq!(candidate.step(at(29), Some(&seen("other", "2"))), Act::Take);
+    }
+
+    #[test]
+    fn a_lease_that_was_emptied_or_deleted_by_hand_is_waited_for_like_one_that_is_held() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let emptied = Seen { term: Some(TERM), ..seen("", "2") };
+        let mut candidate = Candidate::new("me".into());
+        assert_eq!(candidate.step(at(0), Some(&seen("other", "1"))), Act::Wait);
+        assert_eq!(candidate.step(at(1), Some(&emptied)), Act::Wait);
+        assert_eq!(candidate.step(at(15), Some(&emptied)), Act::Wait);
+        assert_eq!(candidate.step(at(16), Some(&emptied)), Act::Take);
+        assert_eq!(candidate.step(at(17), None), Act::Wait);
+        assert_eq!(candidate.step(at(31), None), Act::Wait);
+        assert_eq!(candidate.step(at(32), None), Act::Create);
+        let mut holder = Candidate::new("me".into());
+        assert_eq!(holder.step(at(0), Some(&seen("me", "1"))), Act::Renew);
+        assert_eq!(holder.step(at(1), None), Act::Create, "whose lease was deleted writes it again");
     }
 
     #[test]
