@@ -122,6 +122,8 @@ impl std::ops::Add for Grants {
 pub struct Keeper {
     /// The zero of the gate's clock.
     pub started: Instant,
+    /// What its grants are numbered from; no other leader's are.
+    pub numbered_from: u64,
     /// How fast Discord's time passes.
     pub pace: Pace,
     /// Whether this process leads.
@@ -150,13 +152,13 @@ struct Desk {
 impl Keeper {
     /// Runs until it is closed.
     pub async fn run(self) {
-        let Self { started, pace, leadership, mut commands, counted } = self;
+        let Self { started, numbered_from, pace, leadership, mut commands, counted } = self;
         let leads_since = leadership.borrow().since().map_or(Millis(0), |since| moment(started, since));
         let mut desk = Desk {
             started,
             pace,
             leadership,
-            state: State::new(leads_since),
+            state: State::new(leads_since, numbered_from),
             queue: Queue::default(),
             callers: HashMap::new(),
             owners: HashMap::new(),

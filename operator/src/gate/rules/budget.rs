@@ -42,6 +42,8 @@ pub struct Limits {
 pub struct Budget {
     limits: Limits,
     remaining: u32,
+    /// Grants of the leader before that Discord's first answer may not know.
+    inherited: u32,
     recent: VecDeque<Millis>,
     strange: u32,
 }
@@ -50,7 +52,15 @@ impl Budget {
     /// As Discord said first.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, remaining: limits.remaining, recent: VecDeque::new(), strange: 0 }
+        Self { limits, remaining: limits.remaining, inherited: 0, recent: VecDeque::new(), strange: 0 }
+    }
+
+    /// The same, for a process that leads since then: if Discord was asked soon after, one grant of the leader before may have
+    /// been on the way in each bucket, and is counted on until Discord is asked again.
+    #[must_use]
+    pub fn after_another(limits: Limits, leads_since: Millis) -> Self {
+        let may_miss = limits.asked_at < leads_since.after(on_the_way(limits.pace));
+        Self { inherited: if may_miss { limits.max_concurrency } else { 0 }, ..Self::new(limits) }
     }
 
     /// The limits that count.
@@ -90,8 +100,9 @@ impl Budget {
             self.strange += self.remaining.saturating_sub(limits.remaining);
         }
         // One granted before the question may still have been under way.
-        let on_the_way = limits.pace.real_ms(GRANT_VALID_MS) + BOOKED_MS;
+        let on_the_way = on_the_way(limits.pace);
         let unseen = self.recent.iter().filter(|at| at.0 + on_the_way > limits.asked_at.0).count();
+        self.inherited = 0;
         self.remaining = limits.remaining.saturating_sub(unseen.try_into().unwrap_or(u32::MAX));
         self.limits = limits;
     }
@@ -112,8 +123,7 @@ impl Budget {
         if let Some(place) = self.recent.iter().rposition(|at| *at == given_at) {
             self.recent.remove(place);
             // An answer that was asked for later never counted it.
-            let on_the_way = self.limits.pace.real_ms(GRANT_VALID_MS) + BOOKED_MS;
-            if given_at.0 + on_the_way > self.limits.asked_at.0 {
+            if given_at.0 + on_the_way(self.limits.pace) > self.limits.asked_at.0 {
                 self.remaining = self.remaining.saturating_add(1);
             }
         }
@@ -124,11 +134,12 @@ impl Budget {
     pub fn denies(&self, now: Millis, why: Why) -> Option<(Millis, String)> {
         let limits = &self.limits;
         let reserve = if why == Why::Live { 0 } else { reserve(limits) };
-        if self.remaining > reserve {
+        if self.remaining.saturating_sub(self.inherited) > reserve {
             return None;
         }
-        // Past the reset only a new answer of Discord counts.
-        let at = if limits.resets_at > now { limits.resets_at } else { now.after(1_000) };
+        // Past the reset only a new answer of Discord counts, and so it is while the first one is in doubt.
+        let is_sure = self.remaining <= reserve && limits.resets_at > now;
+        let at = if is_sure { limits.resets_at } else { now.after(1_000) };
         let because = format!(
             "{} of {} daily IDENTIFYs are left and {reserve} are kept for live shards; the budget is full again in {} s",
             self.remaining,
@@ -137,6 +148,11 @@ impl Budget {
         );
         Some((at, because))
     }
+}
+
+/// How long a grant may be on its way to Discord's books.
+fn on_the_way(pace: Pace) -> u64 {
+    pace.real_ms(GRANT_VALID_MS) + BOOKED_MS
 }
 
 fn reserve(limits: &Limits) -> u32 {
@@ -182,6 +198,18 @@ mod tests {
         let tomorrow = Limits { resets_at: Millis(166_400_000), ..limits(1_000, 80_000_001) };
         budget.set(tomorrow, true);
         assert_eq!((budget.remaining(), budget.strange()), (1_000, 0));
+    }
+
+    #[test]
+    fn what_the_leader_before_granted_last_is_counted_on_until_discord_is_asked_again() {
+        let last = Limits { max_concurrency: 2, ..limits(2, 13_000) };
+        let denied = |budget: &Budget| budget.denies(Millis(20_000), Why::Live).map(|(at, _)| at);
+        let mut budget = Budget::after_another(last, Millis(10_000));
+        assert_eq!((budget.remaining(), denied(&budget)), (2, Some(Millis(21_000))));
+        budget.set(Limits { asked_at: Millis(19_000), ..last }, true);
+        assert_eq!((budget.remaining(), budget.strange(), denied(&budget)), (2, 0, None));
+        let late = Limits { asked_at: Millis(14_000), ..last };
+        assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
     }
 
     #[test]

@@ -196,7 +196,7 @@ mod tests {
     const START: Millis = Millis(100_000);
 
     fn state(max_concurrency: u32, remaining: u32) -> State {
-        let mut state = State::new(Millis(0));
+        let mut state = State::new(Millis(0), 0);
         let limits = Limits {
             total: 1_000,
             remaining,

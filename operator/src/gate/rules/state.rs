@@ -55,6 +55,7 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 pub struct State {
     opens_from: Millis,
+    numbered_from: u64,
     budget: Option<Budget>,
     buckets: Buckets,
     backoff: Backoff,
@@ -83,11 +84,13 @@ enum Told {
 }
 
 impl State {
-    /// Closed: no limits are known. The process leads since `leads_since`.
+    /// Closed: no limits are known. The process leads since `leads_since`. Its grants are numbered from `numbered_from`, which
+    /// no other leader counts from: what a pod says late of a predecessor's grant must not be taken for a word of one of ours.
     #[must_use]
-    pub fn new(leads_since: Millis) -> Self {
+    pub fn new(leads_since: Millis, numbered_from: u64) -> Self {
         Self {
             opens_from: leads_since,
+            numbered_from,
             budget: None,
             buckets: Buckets::new(1, Pace::REAL),
             backoff: Backoff::default(),
@@ -175,7 +178,7 @@ impl State {
         self.buckets.resize(limits.max_concurrency, limits.pace);
         match &mut self.budget {
             Some(budget) => budget.set(limits, self.turns.none(now, limits.pace)),
-            None => self.budget = Some(Budget::new(limits)),
+            None => self.budget = Some(Budget::after_another(limits, self.opens_from)),
         }
         self.forget(now);
     }
@@ -238,7 +241,7 @@ impl State {
     /// Carries out [`Decision::Grant`]; returns the grant's number.
     pub fn grant(&mut self, now: Millis, layout: u32, shard: u32) -> u64 {
         self.granted += 1;
-        let grant = self.granted;
+        let grant = self.numbered_from + self.granted;
         self.buckets.take(now, shard, grant);
         if let Some(budget) = &mut self.budget {
             budget.spend(now);
@@ -341,7 +344,7 @@ mod tests {
     const START: u64 = 100_000;
 
     fn state(max_concurrency: u32, remaining: u32) -> State {
-        let mut state = State::new(Millis(0));
+        let mut state = State::new(Millis(0), 0);
         state.set(Millis(START), limits(max_concurrency, remaining, START));
         state
     }
@@ -370,8 +373,8 @@ mod tests {
 
     #[test]
     fn it_starts_closed_and_waits_out_its_predecessor() {
-        assert_eq!(granted(&State::new(Millis(0)), START, &[0], Why::Live), None);
-        let mut fresh = State::new(Millis(50_000));
+        assert_eq!(granted(&State::new(Millis(0), 0), START, &[0], Why::Live), None);
+        let mut fresh = State::new(Millis(50_000), 0);
         fresh.set(Millis(50_010), limits(1, 900, 50_010));
         assert_eq!(granted(&fresh, 58_999, &[0], Why::Live), None, "from when it began to lead");
         assert_eq!(granted(&fresh, 59_000, &[0], Why::Live), Some(0));
@@ -493,7 +496,7 @@ mod tests {
             let mut world = Unkind { seed };
             // The gate's clock is one second off Discord's own, and Date is cut to seconds.
             let discord = |gate: u64| gate + 40_000_700;
-            let mut state = State::new(Millis(0));
+            let mut state = State::new(Millis(0), 0);
             let mut booked = 400_u32;
             let mut sent: HashMap<u32, u64> = HashMap::new();
             let mut on_the_way: Vec<(u64, u64, Outcome)> = Vec::new();
