@@ -3,7 +3,9 @@
 //! A pod on a node that does not answer stays bound to it, and its StatefulSet makes no other, until somebody says that
 //! it is gone. The operator says so only when four things come together: the node's Ready condition is Unknown or the node
 //! is gone, the pod's grace is over, its reports have been silent for 90 s (a pod that is cut off has let its shards go
-//! after 30 s), and the operator was told to replace such pods. Deliberately absent: evicting pods, which Kubernetes does.
+//! after 30 s), and the operator was told to replace such pods. A fifth comes from how pods let go: they hold on while half of
+//! their peers on other nodes answer, so where many fell silent together they may be cut off together and hold on together;
+//! then a person must say that the machines are off. Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
 use std::time::Duration;
@@ -58,6 +60,20 @@ fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
         && observed.heard
         && grace_is_over(pod, observed)
         && pod.silent >= SILENCE
+        && lets_go(pod, observed)
+}
+
+/// Whether the pod lets its shards go when it is cut off: it asks the pods on other nodes, and holds on while half of them
+/// answer. Any that is silent may be on its side of the cut. A node that is gone has no side.
+fn lets_go(pod: &PodSeen, observed: &Observed) -> bool {
+    let is_gone = |node: Option<&String>| {
+        let seen = node.and_then(|node| observed.nodes.get(node));
+        seen.is_some_and(|seen| seen.state == NodeState::Gone)
+    };
+    let elsewhere = || observed.pods.iter().filter(|peer| peer.node != pod.node);
+    let may_answer = |peer: &&PodSeen| peer.node.is_some() && !is_gone(peer.node.as_ref());
+    let silent = elsewhere().filter(|peer| peer.report.is_none()).filter(may_answer).count();
+    is_gone(pod.node.as_ref()) || silent == 0 || 2 * silent < elsewhere().count()
 }
 
 /// What happens to the pod next, and the remedy.
@@ -73,6 +89,8 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
         "--on-node-loss=Wait leaves it there: bring the node back, or, once you know that the machine is off, delete the Node object or the pod (kubectl delete pod --force)"
     } else if may_be_replaced(pod, observed) {
         "it is deleted by force, so that it is made anew on another node; if none has room, add a node"
+    } else if !lets_go(pod, observed) {
+        "so many other pods are silent that it may hold its shards together with them; bring the nodes back, or, once you know that the machines are off, delete the Node objects or the pods (kubectl delete pod --force)"
     } else {
         "it is replaced when its grace is over and nothing has been heard of it for 90 s; bring the node back if you can"
     }
@@ -118,6 +136,40 @@ mod tests {
             heard: true,
             gate: None,
         }
+    }
+
+    /// Pods by node and whether they speak; the first is on a lost node, and all else says that it is gone.
+    fn among(peers: &[(&str, bool)]) -> Observed {
+        let mut observed = observed(pod(), NodeState::Unknown);
+        observed.pods.extend(peers.iter().map(|(node, speaks)| PodSeen {
+            name: "another".into(),
+            node: Some((*node).to_owned()),
+            deleting: false,
+            report: speaks.then(shard_contract::report::Report::default),
+            ..pod()
+        }));
+        observed
+    }
+
+    #[test]
+    fn pods_that_may_hold_on_together_are_left_to_a_person() {
+        let replaced = [
+            &[("n", false)] as &[_],
+            &[("n", false), ("m", true)],
+            &[("m", true), ("l", true), ("k", false)],
+        ];
+        for peers in replaced {
+            assert_eq!(lost(&among(peers)).steps.len(), 1, "{peers:?}");
+        }
+        let left = [&[("m", false)] as &[_], &[("m", false), ("l", true)], &[("n", true), ("m", false)]];
+        for peers in left {
+            let Lost { steps, note } = lost(&among(peers));
+            assert!(steps.is_empty(), "{peers:?}");
+            assert!(note.unwrap().message.contains("once you know that the machines are off"));
+        }
+        let mut gone = among(&[("m", false)]);
+        gone.nodes.insert("m".to_owned(), NodeSeen { state: NodeState::Gone, since: None });
+        assert_eq!(lost(&gone).steps.len(), 1, "what is on a machine that is gone holds nothing");
     }
 
     #[test]
