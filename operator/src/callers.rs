@@ -15,18 +15,22 @@ use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, s
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 /// How long a review counts. The pod itself is looked up at every call.
 const KEPT: Duration = Duration::from_secs(300);
 /// Reviews kept at most; the oldest go first.
 const MOST: usize = 50_000;
+/// How long a refusal counts.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+/// Reviews that are under way at a time; the others wait their turn. What strangers send costs the API server no more.
+const AT_A_TIME: usize = 16;
 /// A review that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a caller is not let in.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No bearer token, or one that makes no sense.
     #[error(
@@ -42,26 +46,28 @@ pub enum Error {
     NotAShardPod(String),
     /// The API server could not be asked.
     #[error("the API server could not review the token; ask again")]
-    Review(#[source] kube::Error),
+    Review(#[source] Arc<kube::Error>),
     /// The API server did not answer in time.
     #[error("the API server did not review the token within 10 s; ask again")]
     TimedOut,
 }
 
-type Reviewed = Arc<OnceCell<(String, String, String)>>;
+/// A review under way or done. What could not be asked stays open.
+type Reviewed = Arc<OnceCell<Result<(String, String, String), Error>>>;
 
 /// Recognises pods.
 pub struct Callers {
     client: Client,
     pods: Vec<Store<Pod>>,
     reviews: Mutex<HashMap<[u8; 32], (Instant, Reviewed)>>,
+    turns: Semaphore,
 }
 
 impl Callers {
     /// Recognises the pods in these stores, and those that are too new to be in them.
     #[must_use]
     pub fn new(client: Client, pods: Vec<Store<Pod>>) -> Self {
-        Self { client, pods, reviews: Mutex::default() }
+        Self { client, pods, reviews: Mutex::default(), turns: Semaphore::new(AT_A_TIME) }
     }
 
     /// The pod that this token is bound to.
@@ -74,14 +80,8 @@ impl Callers {
         }
         let key: [u8; 32] = Sha256::digest(token).into();
         let review = self.slot(key);
-        let reviewed = review.get_or_try_init(|| self.review(token)).await;
-        let (namespace, name, uid) = match reviewed {
-            Ok(reviewed) => reviewed,
-            Err(error) => {
-                self.forget(&key);
-                return Err(error);
-            }
-        };
+        let (namespace, name, uid) =
+            review.get_or_try_init(|| self.review(token)).await?.as_ref().map_err(Clone::clone)?;
         let pod = self.pod(namespace, name, uid).await?;
         caller(&pod, namespace, uid).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
     }
@@ -90,21 +90,22 @@ impl Callers {
         let mut reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if reviews.len() >= MOST {
-            reviews.retain(|_, (at, _)| now.duration_since(*at) < KEPT / 2);
+            let is_refused = |review: &Reviewed| !matches!(review.get(), Some(Ok(_)));
+            reviews.retain(|_, (at, review)| {
+                let kept = if is_refused(review) { REFUSED_FOR } else { KEPT / 2 };
+                now.duration_since(*at) < kept
+            });
         }
         let slot = reviews.entry(key).or_insert_with(|| (now, Reviewed::default()));
-        if now.duration_since(slot.0) > KEPT {
+        let kept = if matches!(slot.1.get(), Some(Err(_))) { REFUSED_FOR } else { KEPT };
+        if now.duration_since(slot.0) > kept {
             *slot = (now, Reviewed::default());
         }
         slot.1.clone()
     }
 
-    fn forget(&self, key: &[u8; 32]) {
-        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-
-    /// Namespace, name and UID of the pod that the token is bound to.
-    async fn review(&self, token: &str) -> Result<(String, String, String), Error> {
+    /// What the API server says of a token: namespace, name and UID of the pod that it is bound to, or why there is none.
+    async fn review(&self, token: &str) -> Result<Result<(String, String, String), Error>, Error> {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: token.to_owned(),
@@ -114,11 +115,16 @@ impl Callers {
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
         let params = PostParams::default();
-        let answer = tokio::time::timeout(PATIENCE, api.create(&params, &review))
+        let answer = async {
+            // Never closed.
+            let _turn = self.turns.acquire().await;
+            api.create(&params, &review).await
+        };
+        let answer = tokio::time::timeout(PATIENCE, answer)
             .await
             .map_err(|_| Error::TimedOut)?
-            .map_err(Error::Review)?;
-        bound(&answer.status.unwrap_or_default())
+            .map_err(|error| Error::Review(Arc::new(error)))?;
+        Ok(bound(&answer.status.unwrap_or_default()))
     }
 
     async fn pod(&self, namespace: &str, name: &str, uid: &str) -> Result<Arc<Pod>, Error> {
@@ -132,7 +138,7 @@ impl Callers {
         let pod = tokio::time::timeout(PATIENCE, api.get_opt(name))
             .await
             .map_err(|_| Error::TimedOut)?
-            .map_err(Error::Review)?;
+            .map_err(|error| Error::Review(Arc::new(error)))?;
         pod.map(Arc::new).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
     }
 }
@@ -189,7 +195,10 @@ fn caller(pod: &Pod, namespace: &str, uid: &str) -> Option<Caller> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http;
+    use kube::client::Body;
     use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn status(extra: &serde_json::Value) -> TokenReviewStatus {
         serde_json::from_value(json!({
@@ -229,5 +238,57 @@ mod tests {
         assert_eq!(caller(&pod("mybot-2", "u", "1"), "bots", "u"), None, "another set's");
         assert_eq!(caller(&pod("mybot-1", "v", "1"), "bots", "u"), None, "an earlier pod of that name");
         assert_eq!(caller(&pod("mybot-1", "u", "2"), "bots", "u"), None, "another layout's");
+    }
+
+    /// An API server that says of every token what is given, and how many it was asked about.
+    fn callers(says: serde_json::Value) -> (Callers, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counts = asked.clone();
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let answer = if says.is_null() {
+                Err(std::io::Error::other("away"))
+            } else {
+                let review = json!({ "spec": {}, "metadata": {}, "status": says });
+                Ok(http::Response::new(Body::from(review.to_string().into_bytes())))
+            };
+            async {
+                // As long as a round trip.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                answer
+            }
+        });
+        (Callers::new(Client::new(service, "ns"), Vec::new()), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_who_repeats_himself_costs_one_review_in_ten_seconds() {
+        let (callers, asked) = callers(json!({ "authenticated": false }));
+        for _ in 0..100 {
+            assert!(matches!(callers.recognise("stranger").await, Err(Error::Unknown(_))));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        tokio::time::sleep(REFUSED_FOR + Duration::from_millis(1)).await;
+        assert!(callers.recognise("stranger").await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_have_so_many_reviews_at_a_time_and_no_more() {
+        let (callers, asked) = callers(json!({ "authenticated": false }));
+        let tokens: Vec<_> = (0..100).map(|number| format!("stranger{number}")).collect();
+        let all = futures::future::join_all(tokens.iter().map(|token| callers.recognise(token)));
+        let some = tokio::time::timeout(Duration::from_millis(1), all).await;
+        assert!(some.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), AT_A_TIME);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_could_not_be_reviewed_is_reviewed_when_he_asks_again() {
+        let (callers, asked) = callers(json!(null));
+        for times in 1..4 {
+            assert!(matches!(callers.recognise("pod").await, Err(Error::Review(_))));
+            assert_eq!(asked.load(Ordering::SeqCst), times);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; only pods of a layout may call, and prove it
 //! by their projected token. A replica that does not lead answers 421 and who does, before it looks at the token: the
 //! address is no secret. Successful answers are named by the header of the contract. Health (default port 8081): `GET /livez`,
-//! `/readyz`, `/metrics`; anyone who reaches the port, nothing secret. Bodies are at most 64 KiB. Deliberately absent: what
+//! `/readyz`, `/metrics`; anyone who reaches the port, nothing secret. Bodies are at most 64 KiB and take at most 10 s. Deliberately absent: what
 //! the calls mean.
 
 use crate::callers::{self, Callers};
@@ -11,8 +11,10 @@ use crate::gate::{Caller, Gate, Refused};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::reports::Reports;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,9 +24,16 @@ use shard_contract::identify::{
 };
 use shard_contract::report::{REPORT_PATH, Report};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 const BODY_LIMIT: usize = 64 * 1_024;
+/// How long a body may take: the rest of a request must come once its head is there.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Connections to the gate at a time: a few more than calls that may wait.
+pub const GATE_CONNECTIONS: usize = 60_000;
+/// Connections for health and metrics.
+pub const HEALTH_CONNECTIONS: usize = 256;
 /// The longest word of an answer, in characters.
 const WORD_LIMIT: usize = 64;
 
@@ -51,8 +60,24 @@ pub fn gate_router(doors: Doors) -> Router {
         .route(IDENTIFY_PATH, post(identify))
         .route(IDENTIFIED_PATH, post(identified))
         .route(REPORT_PATH, post(report))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(whole))
         .with_state(doors)
+}
+
+/// Hands a request on once its body is there.
+async fn whole(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(_)) => {
+            let error = format!("the body: cut off, or above {BODY_LIMIT} bytes");
+            TurnedAway::new(StatusCode::PAYLOAD_TOO_LARGE, error).into_response()
+        }
+        Err(_) => {
+            let error = format!("the body: not there after {} s", BODY_TIME.as_secs());
+            TurnedAway::new(StatusCode::REQUEST_TIMEOUT, error).into_response()
+        }
+    }
 }
 
 /// Health and metrics.

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod reports;
+pub mod serve;
 pub mod telemetry;
 pub mod world;
 
@@ -48,6 +49,7 @@ use leader::Leader;
 use lease::Leadership;
 use metrics::Metrics;
 use reports::Reports;
+use serve::serve;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -62,9 +64,6 @@ pub enum Error {
     /// An address that cannot be listened on.
     #[error("listen on {0}; choose another address with {1}")]
     Listen(std::net::SocketAddr, &'static str, #[source] std::io::Error),
-    /// A server ended.
-    #[error("serve {0}")]
-    Serve(&'static str, #[source] std::io::Error),
     /// Somebody else may lead now; a fresh process stands by.
     #[error("led, and does no more; the gate was closed first")]
     Lease(#[source] leader::Lost),
@@ -76,7 +75,7 @@ pub enum Error {
 /// Runs until SIGTERM or Ctrl-C, then finishes what has begun.
 ///
 /// # Errors
-/// When it cannot start; once running, when the lease is lost or a server ends by itself.
+/// When it cannot start; once running, when the lease is lost.
 pub async fn run(config: Config) -> Result<(), Error> {
     let client = kube::Client::try_default().await.map_err(Error::Cluster)?;
     let (leader, leadership) = Leader::new(config.post.clone()).await.map_err(Error::Cluster)?;
@@ -98,17 +97,18 @@ pub async fn run(config: Config) -> Result<(), Error> {
     };
     tracing::info!(?config, "started");
     let ended = stop.child_token();
-    let serve_gate = serve(gate_listener, http::gate_router(doors.clone()), ended.clone(), "the gate");
-    let serve_health =
-        serve(health_listener, http::health_router(doors), ended.clone(), "health and metrics");
+    let gate_router = http::gate_router(doors.clone());
+    let serve_gate = serve(gate_listener, gate_router, http::GATE_CONNECTIONS, ended.clone());
+    let health_router = http::health_router(doors);
+    let serve_health = serve(health_listener, health_router, http::HEALTH_CONNECTIONS, ended.clone());
     let lead = async {
         let handles = Handles { client, gate, reports, metrics };
         let outcome = lead(leader, scopes, handles, &config, &stop).await;
         ended.cancel();
         outcome
     };
-    let (ended, gate, health) = future::join3(lead, serve_gate, serve_health).await;
-    ended.and(gate).and(health)?;
+    let (ended, (), ()) = future::join3(lead, serve_gate, serve_health).await;
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -233,20 +233,6 @@ fn scopes(
 
 async fn listen(address: std::net::SocketAddr, option: &'static str) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen(address, option, source))
-}
-
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-    what: &'static str,
-) -> Result<(), Error> {
-    // Held calls are not waited for: their callers ask again, and the next leader answers.
-    let server = axum::serve(listener, router).into_future();
-    tokio::select! {
-        ended = server => ended.map_err(|source| Error::Serve(what, source)),
-        () = stop.cancelled() => Ok(()),
-    }
 }
 
 fn stop_on_signal() -> Result<CancellationToken, Error> {

@@ -79,12 +79,15 @@ impl Reports {
     }
 }
 
-/// What wakes a round: states at once, guild counts when they have streamed in. A count that still grows would wake a
-/// round for each guild.
-fn shown(report: &Report) -> Vec<(u32, ShardState, Option<u32>, Option<u16>)> {
+/// What status shows of a shard.
+type Shown = (u32, ShardState, Option<u32>, Option<u16>);
+
+/// What wakes a round: states at once, guild counts when they have streamed in, and how the pod goes by. A count that still
+/// grows would wake a round for each guild.
+fn shown(report: &Report) -> (bool, bool, Vec<Shown>) {
     let of = |shard: &ShardReport| {
         let complete = (shard.unavailable_guilds == 0).then_some(shard.guilds);
         (shard.id, shard.state, complete, shard.fatal_close)
     };
-    report.shards.iter().map(of).collect()
+    (report.on_turns, report.fenced, report.shards.iter().map(of).collect())
 }

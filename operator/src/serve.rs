@@ -1,0 +1,127 @@
+//! Accepting: TCP connections in, each served as HTTP/1.1 until it ends.
+//!
+//! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
+//! dropped, and beyond so many connections the rest wait to be accepted. `axum::serve` has neither limit. Calls under way are
+//! not waited for at the end: their callers ask again, and the next leader answers. Deliberately absent: TLS and HTTP/2.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long a request's head may take; also how long a connection may wait for its next request: two report times.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long to wait where no connection can be accepted, most likely for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves at most so many connections at a time until it is told to stop.
+pub async fn serve(listener: TcpListener, router: Router, most: usize, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(most));
+    // Dropped at the end, and with it every connection.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let router = router.clone();
+                connections.spawn(async move {
+                    connection(stream, router).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    // Without this, an answer may wait for the caller's acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    let service = TowerToHyperService::new(router);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const WHOLE: &str = "GET / HTTP/1.1\r\nHost: here\r\n\r\n";
+
+    async fn begin(most: usize) -> (SocketAddr, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let router = Router::new().route("/", get(async || "hello"));
+        tokio::spawn(serve(listener, router, most, stop.clone()));
+        (address, stop)
+    }
+
+    async fn client(address: SocketAddr, sent: &str) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        client
+    }
+
+    async fn heard(mut client: TcpStream) -> String {
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        heard
+    }
+
+    // Time is not real here: it jumps to the next deadline whenever nothing else is to be done.
+    #[tokio::test(start_paused = true)]
+    async fn who_never_ends_a_requests_head_or_never_sends_another_is_dropped() {
+        let (address, _stop) = begin(8).await;
+        let slow = heard(client(address, "GET / HTTP/1.1\r\nX-Slow: a").await).await;
+        assert!(!slow.contains("hello"), "{slow}");
+        let idle = heard(client(address, WHOLE).await).await;
+        assert!(idle.ends_with("hello"), "{idle}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_limit_others_wait_until_a_connection_ends() {
+        let (address, _stop) = begin(1).await;
+        let first = client(address, "GET").await;
+        let second = tokio::spawn(heard(client(address, WHOLE).await));
+        tokio::time::sleep(HEAD_TIME / 2).await;
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.unwrap().ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn at_the_end_every_connection_ends() {
+        let (address, stop) = begin(8).await;
+        let mut client = client(address, WHOLE).await;
+        let mut answer = vec![0; 17];
+        client.read_exact(&mut answer).await.unwrap();
+        stop.cancel();
+        // Whatever else there is to be heard, it ends.
+        heard(client).await;
+    }
+}
