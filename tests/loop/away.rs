@@ -3,6 +3,8 @@
 use crate::refusals::ONE;
 use anyhow::{Context, Result, ensure};
 use discord_sim::{DropConnections, How as End};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, DeleteParams};
 use shard_tests::fleet::proxy::{Fault, Hits, How};
 use shard_tests::fleet::schedule::Shape;
 use shard_tests::fleet::stage::{Stage, Way};
@@ -10,6 +12,7 @@ use shard_tests::fleet::{Fleet, PATIENCE};
 use std::time::{Duration, Instant};
 
 const TWO: Shape = Shape { operators: 2, ..ONE };
+const LEASE: &str = "shard-operator";
 /// How long the API server is gone: longer than any lease is good for. Minutes would change nothing but the wait.
 const AWAY: Duration = Duration::from_secs(25);
 
@@ -59,6 +62,30 @@ pub fn leader_cut_off(stage: &Stage) -> Result<()> {
                 if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
+        fleet.proxies[leading].clear();
+        watch(fleet, |leading| leading[other]).await.map(drop)
+    })
+}
+
+pub fn lease_deleted(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("lease-deleted", &TWO, Way::Proxies, async |fleet| {
+        let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+        let holder = |lease: Option<Lease>| lease.and_then(|lease| lease.spec?.holder_identity);
+        let leading = watch(fleet, |leading| leading.contains(&true)).await?;
+        let before = holder(leases.get_opt(LEASE).await?).context("nobody holds the lease")?;
+        let _ = leases.delete(LEASE, &DeleteParams::default()).await?;
+        fleet
+            .wait("its holder to write it again", PATIENCE, async || {
+                let now = holder(leases.get_opt(LEASE).await?);
+                Ok(if now.as_ref() == Some(&before) { Ok(()) } else { Err(format!("{now:?}")) })
+            })
+            .await?;
+        // Now its holder cannot see that it is gone, and leads until it runs out.
+        fleet.proxies[leading].add(Fault { hits: Hits::All, how: How::Hang, count: u64::MAX });
+        fleet.proxies[leading].cut();
+        let _ = leases.delete(LEASE, &DeleteParams::default()).await?;
+        let other = 1 - leading;
+        watch(fleet, |leading| leading[other]).await?;
         fleet.proxies[leading].clear();
         watch(fleet, |leading| leading[other]).await.map(drop)
     })

@@ -10,7 +10,7 @@ mod refusals;
 use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
@@ -18,6 +18,7 @@ const TESTS: [Test; 8] = [
     ("errors_5xx_slow_answers_and_lost_answers_change_nothing_in_the_end", refusals::errors),
     ("two_operators_at_once_never_two_that_would_grant", away::never_two),
     ("the_leaders_way_to_the_api_server_hangs_and_the_other_leads", away::leader_cut_off),
+    ("a_lease_that_is_deleted_makes_no_second_leader", away::lease_deleted),
     ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
 ];
 
