@@ -42,11 +42,17 @@ impl Kube {
     /// # Errors
     /// When there is no cluster to be had; says what is missing and how to get it.
     pub fn up(name: &str, lifetime: Lifetime, progress: &mut dyn FnMut(&str)) -> Result<Self> {
-        if std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty()) {
+        if Self::is_users() {
             return Self::users(progress);
         }
         let options = Options { name: name.to_owned(), ..Options::default() };
         Ok(Self::Embedded(Cluster::up(&options, lifetime, progress)?))
+    }
+
+    /// Whether it is, or would be, the user's own.
+    #[must_use]
+    pub fn is_users() -> bool {
+        std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty())
     }
 
     fn users(progress: &mut dyn FnMut(&str)) -> Result<Self> {

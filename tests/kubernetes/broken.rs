@@ -1,32 +1,12 @@
 //! What a user gets wrong, and what they are told.
 
-use crate::ground::{BOTS, Ground, OTHER_TOKEN, condition};
+use crate::ground::{BOTS, Ground, OTHER_TOKEN, condition, manifest};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use shard_tests::discord::TOKEN;
 
 /// What makes a fine manifest a bad one.
 type Spoil = fn(&mut Value);
-
-fn manifest(name: &str, secret: &str) -> Value {
-    json!({
-        "apiVersion": "shard-operator.dev/v1alpha1",
-        "kind": "ShardedBot",
-        "metadata": { "name": name, "namespace": BOTS },
-        "spec": {
-            "tokenSecretRef": { "name": secret },
-            "shards": 1,
-            "template": { "spec": {
-                "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
-                "containers": [{
-                    "name": "bot",
-                    "image": concat!("ghcr.io/shard-operator/shard-bot:", env!("CARGO_PKG_VERSION")),
-                    "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-                }],
-            } },
-        },
-    })
-}
 
 pub fn bad_specs_are_refused(ground: &Ground) -> Result<()> {
     ground.installed()?;

@@ -2,8 +2,8 @@
 //!
 //! Each `*_online` and `installed` is idempotent: a test asks for what it needs.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 use shard_tests::checkout::{programs, root};
 use shard_tests::discord::{Discord, TOKEN, URL};
 use shard_tests::images::images;
@@ -18,8 +18,14 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 pub const BOTS: &str = "bots";
 /// A second bot's token.
 pub const OTHER_TOKEN: &str = "MjAwMDAwMDAwMDAwMDAwMDAwMA.sim.other";
+/// Tokens of bots to which something happens that would stay with a bot of other tests: each has a budget of its own.
+pub const REFUSED_TOKEN: &str = "MzAwMDAwMDAwMDAwMDAwMDAwMA.sim.refused";
+pub const SPENT_TOKEN: &str = "NDAwMDAwMDAwMDAwMDAwMDAwMA.sim.spent";
+pub const BURNING_TOKEN: &str = "NTAwMDAwMDAwMDAwMDAwMDAwMA.sim.burning";
 
 const CLUSTER: &str = "tests";
+/// IDENTIFYs a day: so few that the breaker trips after its least number of failures, ten.
+const DAILY: &str = "500";
 /// The namespaces that tests make.
 const NAMESPACES: [&str; 4] = ["shard-operator", "discord", BOTS, "elsewhere"];
 
@@ -35,8 +41,14 @@ impl Ground {
         for image in images(&programs)? {
             kube.load(&image)?;
         }
-        let tokens = format!("{TOKEN},{OTHER_TOKEN}");
-        let settings = [("GUILDS", "60"), ("SHARDS", "4"), ("MAX_CONCURRENCY", "2"), ("TOKEN", &tokens)];
+        let tokens = [TOKEN, OTHER_TOKEN, REFUSED_TOKEN, SPENT_TOKEN, BURNING_TOKEN].join(",");
+        let settings = [
+            ("GUILDS", "60"),
+            ("SHARDS", "4"),
+            ("MAX_CONCURRENCY", "2"),
+            ("IDENTIFY_TOTAL", DAILY),
+            ("TOKEN", &tokens),
+        ];
         Discord::start(&kube, &settings)?;
         for namespace in ["shard-operator", BOTS] {
             kube.run(&["create", "namespace", namespace])?;
@@ -49,20 +61,16 @@ impl Ground {
         Discord::on(&self.kube)
     }
 
-    /// The chart is installed and its operator ready.
+    /// The chart is installed and its operator ready. Whoever takes it away puts it back with these values.
     pub fn installed(&self) -> Result<()> {
+        let place = ["--namespace", "shard-operator", "deployment/shard-operator"];
+        if self.kube.get(&place)?.is_some() {
+            let status = ["rollout", "status", "--timeout=120s"];
+            return self.kube.run(&[&status[..], &place].concat()).map(drop);
+        }
         let api = format!("discord.api={URL}");
-        let command = [
-            "upgrade",
-            "--install",
-            "shard-operator",
-            "charts/",
-            "--namespace",
-            "shard-operator",
-            "--wait",
-            "--set",
-            &api,
-        ];
+        let command =
+            ["install", "shard-operator", "charts/", "--namespace=shard-operator", "--wait", "--set", &api];
         self.kube.helm_run(root(), &command).map(drop)
     }
 
@@ -83,19 +91,18 @@ impl Ground {
     pub fn spread(&self) -> Result<()> {
         self.online()?;
         if self.pods("mybot")?.len() < 2 {
-            self.patch("mybot", &serde_json::json!({ "shardsPerPod": 2 }))?;
+            self.patch("mybot", &json!({ "shardsPerPod": 2 }))?;
             self.ready("mybot")?;
         }
         Ok(())
     }
 
-    /// The cluster, if its machines are the tests' own to break.
-    pub fn own_cluster(&self, what: &str) -> Option<&Cluster> {
+    /// The cluster whose machines are the tests' own to break.
+    pub fn own_cluster(&self) -> Result<&Cluster> {
         match &self.kube {
-            Kube::Embedded(cluster) => Some(cluster),
+            Kube::Embedded(cluster) => Ok(cluster),
             Kube::Users(_) => {
-                eprintln!("  on a cluster of yours the tests do not {what}");
-                None
+                bail!("the machines of your cluster are not the tests' to break; unset KUBECONFIG")
             }
         }
     }
@@ -135,9 +142,16 @@ impl Ground {
         Ok(message.to_owned())
     }
 
+    /// What `kubectl describe` tells of a bot.
+    pub fn described(&self, name: &str) -> Result<String> {
+        let told = self.kube.run(&["describe", "sbot", name, "--namespace", BOTS])?;
+        // It breaks long messages; words are looked for, not lines.
+        Ok(told.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
     /// Merges into a bot's spec.
     pub fn patch(&self, name: &str, spec: &Value) -> Result<()> {
-        let patch = format!("--patch={}", serde_json::json!({ "spec": spec }));
+        let patch = format!("--patch={}", json!({ "spec": spec }));
         self.kube.run(&["patch", "shardedbot", name, "--namespace", BOTS, "--type=merge", &patch]).map(drop)
     }
 
@@ -233,4 +247,25 @@ fn processes(place: &str) -> Result<Vec<String>> {
 /// A condition of an object.
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == type_)
+}
+
+/// A bot of one shard with our image, that only differs from the README's in what it is called.
+pub fn manifest(name: &str, secret: &str) -> Value {
+    json!({
+        "apiVersion": "shard-operator.dev/v1alpha1",
+        "kind": "ShardedBot",
+        "metadata": { "name": name, "namespace": BOTS },
+        "spec": {
+            "tokenSecretRef": { "name": secret },
+            "shards": 1,
+            "template": { "spec": {
+                "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
+                "containers": [{
+                    "name": "bot",
+                    "image": concat!("ghcr.io/shard-operator/shard-bot:", env!("CARGO_PKG_VERSION")),
+                    "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+                }],
+            } },
+        },
+    })
 }

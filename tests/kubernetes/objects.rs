@@ -2,40 +2,29 @@
 
 use crate::ground::{BOTS, Ground, PATIENCE};
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub fn what_is_edited_is_put_back(ground: &Ground) -> Result<()> {
     ground.online()?;
     let pods = ground.pods("mybot")?;
     let get = |kind: &str, name: &str| ground.kube.get(&["--namespace", BOTS, kind, name]);
     let uid = get("configmap", "mybot-layouts")?.context("no ConfigMap")?["metadata"]["uid"].clone();
-    ground.kube.run(&["delete", "configmap/mybot-layouts", "--namespace", BOTS])?;
-    ground.kube.wait(
-        "the ConfigMap to be back",
-        PATIENCE,
-        &["--namespace", BOTS, "configmap", "mybot-layouts"],
-        |map| map["metadata"]["uid"] != uid,
-    )?;
-    ground.kube.run(&[
-        "patch",
-        "role/mybot-shards",
-        "--namespace",
-        BOTS,
-        "--type=merge",
-        "--patch={\"rules\":[]}",
-    ])?;
-    ground.kube.wait(
-        "the Role to be back",
-        PATIENCE,
-        &["--namespace", BOTS, "role", "mybot-shards"],
-        |role| role["rules"].as_array().is_some_and(|rules| !rules.is_empty()),
-    )?;
     let number = ground.bot("mybot")?.context("the bot is gone")?["status"]["layouts"][0]["number"].clone();
     let set = format!("statefulset/mybot-{number}");
+    // The Role first: nobody watches it, but each round looks at it too. That a round comes by itself is seen where a token's
+    // Secret is deleted.
+    let nothing = "--patch={\"rules\":[]}";
+    ground.kube.run(&["patch", "role/mybot-shards", "--namespace", BOTS, "--type=merge", nothing])?;
+    ground.kube.run(&["delete", "configmap/mybot-layouts", "--namespace", BOTS])?;
     ground.kube.run(&["scale", &set, "--namespace", BOTS, "--replicas=7"])?;
-    ground.kube.wait("the StatefulSet to be as it was", PATIENCE, &["--namespace", BOTS, &set], |set| {
-        set["spec"]["replicas"] == pods.len()
+    let back = |what: &str, object: &[&str], holds: &dyn Fn(&Value) -> bool| {
+        ground.kube.wait(what, PATIENCE, &[&["--namespace", BOTS], object].concat(), holds).map(drop)
+    };
+    back("the ConfigMap to be back", &["configmap", "mybot-layouts"], &|map| map["metadata"]["uid"] != uid)?;
+    back("the Role to be back", &["role", "mybot-shards"], &|role| {
+        role["rules"].as_array().is_some_and(|rules| !rules.is_empty())
     })?;
+    back("the StatefulSet to be as it was", &[&set], &|set| set["spec"]["replicas"] == pods.len())?;
     ground.ready("mybot")?;
     let told =
         ground.kube.run(&["get", "events", "--namespace", BOTS, "--output=jsonpath={.items[*].reason}"])?;

@@ -51,7 +51,9 @@ use crate::session::Session;
 use crate::session::registry::Registry;
 use crate::session::transit::Transit;
 use crate::session::wire::{Order, Wire};
-use crate::settings::{InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings};
+use crate::settings::{
+    IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings,
+};
 use crate::snowflake::{Mint, Snowflake};
 use crate::world::{User, World, mix};
 use chunks::MemberRequests;
@@ -219,6 +221,7 @@ impl State {
                 resume_while_connected: ResumeWhileConnected::TakeOver,
                 interactions_to: InteractionsTo::All,
                 refused_identify_counts: true,
+                identify_leads_to: IdentifyLeadsTo::Ready,
                 resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
                 skew_ms: options.skew_ms,
                 same_order: true,

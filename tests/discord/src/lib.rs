@@ -101,7 +101,8 @@ pub use ledger::{EventFilter, Ledger, LedgerQuery, Verdict};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
 pub use settings::{
-    InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings, SettingsChange,
+    IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings,
+    SettingsChange,
 };
 pub use simulator::{Simulator, StartError};
 pub use snowflake::{ShardOf, Snowflake};

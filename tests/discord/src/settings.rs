@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::snowflake::Snowflake;
+
 /// The longest skew.
 pub const MOST_SKEW_MS: u32 = 10_000;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub interactions_to: InteractionsTo,
     /// Whether an IDENTIFY that comes too early in its bucket counts against the day.
     pub refused_identify_counts: bool,
+    /// What comes of an IDENTIFY that breaks no rule.
+    pub identify_leads_to: IdentifyLeadsTo,
     /// What happens to a RESUME from before a sequence that a heartbeat has named.
     pub resume_below_heartbeat: ResumeBelowHeartbeat,
     /// Sessions get an event up to so much later than it was made, each by a time of its own.
@@ -49,6 +53,17 @@ pub enum RestState {
     Normal,
     /// Every call gets 503.
     Unavailable,
+}
+
+/// What comes of an IDENTIFY that breaks no rule. It counts either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IdentifyLeadsTo {
+    /// A session, and READY.
+    #[default]
+    Ready,
+    /// Close 4000 instead of READY, as in an incident of Discord's; to the gate it is what a bot that crashes is.
+    Close,
 }
 
 /// Discord does not say whether a second connection may RESUME a session whose first is open; so both can be had.
@@ -94,10 +109,13 @@ pub struct SettingsChange {
     /// 1 to 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
-    /// 1 to 10,000,000, for every bot. What was used today stays used.
+    /// The bot whose `total` and `remaining` change; every bot's where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application_id: Option<Snowflake>,
+    /// 1 to 10,000,000. What was used today stays used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u32>,
-    /// 0 to `total`, for every bot.
+    /// 0 to `total`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining: Option<u32>,
     /// True also closes every open connection with 4004, as when an owner makes a new token.
@@ -115,6 +133,9 @@ pub struct SettingsChange {
     /// Whether an IDENTIFY that comes too early in its bucket counts against the day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_identify_counts: Option<bool>,
+    /// `ready` or `close`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identify_leads_to: Option<IdentifyLeadsTo>,
     /// `replay` or `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_below_heartbeat: Option<ResumeBelowHeartbeat>,
@@ -152,6 +173,7 @@ impl SettingsChange {
             resume_while_connected: self.resume_while_connected.unwrap_or(settings.resume_while_connected),
             interactions_to: self.interactions_to.unwrap_or(settings.interactions_to),
             refused_identify_counts: self.refused_identify_counts.unwrap_or(settings.refused_identify_counts),
+            identify_leads_to: self.identify_leads_to.unwrap_or(settings.identify_leads_to),
             resume_below_heartbeat: self.resume_below_heartbeat.unwrap_or(settings.resume_below_heartbeat),
             skew_ms: in_range("skewMs", self.skew_ms, 0..=MOST_SKEW_MS)?.unwrap_or(settings.skew_ms),
             same_order: self.same_order.unwrap_or(settings.same_order),
@@ -193,6 +215,7 @@ mod tests {
             resume_while_connected: ResumeWhileConnected::TakeOver,
             interactions_to: InteractionsTo::All,
             refused_identify_counts: true,
+            identify_leads_to: IdentifyLeadsTo::Ready,
             resume_below_heartbeat: ResumeBelowHeartbeat::Replay,
             skew_ms: 0,
             same_order: true,

@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::session::wire::{self, Order, Wire};
 use crate::settings::{Settings, SettingsChange};
+use crate::snowflake::Snowflake;
 
 /// How long a client has for its reconnect after op 7, in Discord's time ("some seconds").
 const GRACE: Duration = Duration::from_secs(3);
@@ -52,7 +53,11 @@ impl Discord {
     pub fn change_settings(&self, change: &SettingsChange) -> Result<Settings, String> {
         let mut state = self.change();
         let settings = change.applied_to(&self.settings_of(&mut state))?;
-        for application in state.applications.values_mut() {
+        if let Some(id) = change.application_id.filter(|id| !state.applications.contains_key(id)) {
+            return Err(format!("applicationId: {id} is no bot; use one whose token was given at the start"));
+        }
+        let meant = |id: &Snowflake| change.application_id.is_none_or(|one| one == *id);
+        for (_, application) in state.applications.iter_mut().filter(|(id, _)| meant(id)) {
             if change.total.is_some() {
                 application.budget.set_total(settings.total);
             }

@@ -2,7 +2,8 @@
 //!
 //! From: the gateway, after it has read the payload. For: a session with this connection, or what to answer instead.
 //! Order of the checks: token, budget (each IDENTIFY with a good token counts, whatever becomes of it), 4005, 4010, 4013,
-//! 4014, the bucket's 5 s, 4011. Deliberately absent: reading payloads (`gateway/frames.rs`), RESUME (`discord/resume.rs`).
+//! 4014, the bucket's 5 s, 4011; then control may have it that no IDENTIFY leads to READY. Deliberately absent: reading
+//! payloads (`gateway/frames.rs`), RESUME (`discord/resume.rs`).
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::session::id::SessionId;
 use crate::session::log::{Data, Event, EventLog};
 use crate::session::wire::{Order, Wire};
 use crate::session::{Link, Session};
+use crate::settings::IdentifyLeadsTo;
 use crate::snowflake::Snowflake;
 use crate::world::objects;
 
@@ -72,6 +74,9 @@ impl Discord {
         let bucket = shard % state.settings.max_concurrency;
         state.record.coverage.identified((application, total, shard), ms(now));
         let entry = match self.judge(&mut state, application, request, bucket) {
+            Ok(_) if state.settings.identify_leads_to == IdentifyLeadsTo::Close => {
+                Entry::Close(4000, "Unknown error.")
+            }
             Ok(intents) => {
                 let session = Session { ready_at: now, ..self.open(&state, request, intents, wire, host) };
                 let id = session.id;

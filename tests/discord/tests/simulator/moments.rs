@@ -1,8 +1,8 @@
 //! Time that is moved, Discord that is gone, tokens that are taken away, and rules with two positions.
 
 use discord_sim::{
-    ChangeToken, FAKE_TOKEN, Ledger, MoveTime, NewMessage, Options, Outage, ResumeBelowHeartbeat,
-    ResumeWhileConnected, SettingsChange, Token,
+    ChangeToken, FAKE_TOKEN, IdentifyLeadsTo, Ledger, MoveTime, NewMessage, Options, Outage,
+    ResumeBelowHeartbeat, ResumeWhileConnected, SettingsChange, Token,
 };
 use serde_json::json;
 
@@ -106,6 +106,40 @@ async fn a_refused_identify_counts_against_the_day_or_not_as_the_switch_says() {
         assert_eq!(second.frame().await["op"], 9);
         assert_eq!(simulator.ledger().budget.remaining, left);
     }
+}
+
+#[tokio::test]
+async fn a_budget_is_set_for_one_bot_or_for_all() {
+    let other = Token::new("MjAwMDAwMDAwMDAwMDAwMDAwMA.sim.other");
+    let tokens = vec![Token::new(FAKE_TOKEN), other.clone()];
+    let simulator = start(Options { tokens, ..options() }).await;
+    let spend = |application_id, remaining| {
+        let change =
+            SettingsChange { application_id, remaining: Some(remaining), ..SettingsChange::default() };
+        simulator.control().settle(&change).map(|settings| settings.remaining)
+    };
+    assert_eq!(spend(Some(other.application()), 0), Ok(1000), "the settings show the first bot's");
+    assert_eq!(spend(None, 7), Ok(7));
+    let stranger = spend(Some(Token::new("OTk5.a.b").application()), 0).unwrap_err();
+    assert!(stranger.to_string().starts_with("applicationId: "), "{stranger}");
+}
+
+#[tokio::test]
+async fn identifies_lead_to_a_close_instead_of_ready_while_the_switch_says_so_and_break_no_rule() {
+    let simulator = start(options()).await;
+    let settle = |leads_to| {
+        let change = SettingsChange { identify_leads_to: Some(leads_to), ..SettingsChange::default() };
+        simulator.control().settle(&change).unwrap();
+    };
+    settle(IdentifyLeadsTo::Close);
+    let mut client = Client::connect(&simulator).await;
+    client.identify(0, 2, INTENTS).await;
+    assert_eq!(client.closed().await, Some(4000));
+    settle(IdentifyLeadsTo::Ready);
+    let _other = Client::ready(&simulator, 1, 2).await;
+    let ledger = simulator.ledger();
+    assert_eq!((ledger.identifies, ledger.identifies_accepted, ledger.budget.remaining), (2, 1, 998));
+    assert_eq!((ledger.violations, ledger.sessions.len()), (0, 1));
 }
 
 #[tokio::test]

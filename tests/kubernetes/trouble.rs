@@ -1,0 +1,162 @@
+//! Trouble that a person has to end: a refused token, a spent budget, a bot that burns its IDENTIFYs. `kubectl describe` names
+//! cause and remedy, and Discord's rules are kept meanwhile.
+//!
+//! Each has a bot and a token of its own, since what Discord holds against a token stays. Deliberately absent: a lost node,
+//! which is among the faults that end by themselves (`faults.rs`).
+
+use crate::ground::{BOTS, BURNING_TOKEN, Ground, PATIENCE, REFUSED_TOKEN, SPENT_TOKEN, condition, manifest};
+use anyhow::{Context, Result, ensure};
+use discord_sim::ledger::Identify;
+use discord_sim::{ChangeToken, IdentifyLeadsTo, SettingsChange, Token};
+use serde_json::{Value, json};
+use shard_tests::until::{Seen, until};
+
+/// The breaker trips after this many failures.
+const LEAST: usize = 10;
+/// Those that were under way when it did: one in each bucket.
+const UNDER_WAY: usize = 2;
+/// The waits before the first and the second probe, in milliseconds.
+const WAITS: [u64; 2] = [30_000, 60_000];
+/// By so much a grant's way to Discord may differ from the next one's, in milliseconds.
+const TRAVEL: u64 = 1_000;
+
+pub fn a_refused_token(ground: &Ground) -> Result<()> {
+    ground.installed()?;
+    begin(ground, "refused", REFUSED_TOKEN, |_| {})?;
+    ground.ready("refused")?;
+    let change = ChangeToken { token: REFUSED_TOKEN.to_owned(), refused: true };
+    ground.discord().control("tokens", &serde_json::to_value(change)?)?;
+    ground.reason("refused", "TokenRefused")?;
+    tells(ground, "refused", &["TokenRefused", "4004", "put the current one into the Secret"])?;
+    let described = ground.described("refused")?;
+    ensure!(!described.contains(REFUSED_TOKEN), "the token is in the description");
+    let sent = identifies(ground, REFUSED_TOKEN)?.len();
+    ensure!(sent == 1, "{sent} IDENTIFYs; one was enough");
+    end(ground, "refused")
+}
+
+pub fn a_spent_budget(ground: &Ground) -> Result<()> {
+    ground.installed()?;
+    settle(
+        ground,
+        &SettingsChange {
+            application_id: Some(Token::new(SPENT_TOKEN).application()),
+            remaining: Some(0),
+            ..SettingsChange::default()
+        },
+    )?;
+    begin(ground, "spent", SPENT_TOKEN, |spec| {
+        let logs = json!([{ "name": "RUST_LOG", "value": "info,shard_bot=debug" }]);
+        spec["template"]["spec"]["containers"][0]["env"] = logs;
+    })?;
+    // Its pod has asked, and was told to ask again.
+    until("the gate's answer in the pod's log", PATIENCE, || {
+        let logs = ["logs", "--selector=shard-operator.dev/bot=spent", "--namespace", BOTS, "--tail=-1"];
+        Ok(match ground.kube.run(&logs) {
+            Ok(text) if text.contains("0 of 500 daily IDENTIFYs are left") => Seen::Yes(()),
+            Ok(text) => Seen::NotYet(text),
+            Err(error) => Seen::NotYet(format!("{error:#}")),
+        })
+    })?;
+    ground.reason("spent", "BudgetSpent")?;
+    tells(
+        ground,
+        "spent",
+        &["BudgetSpent", "the daily budget is spent", "wait until", "look for what burned them"],
+    )?;
+    let sent = identifies(ground, SPENT_TOKEN)?.len();
+    ensure!(sent == 0, "{sent} IDENTIFYs where none was left");
+    end(ground, "spent")
+}
+
+pub fn a_burning_bot(ground: &Ground) -> Result<()> {
+    ground.installed()?;
+    let leads_to =
+        |what| settle(ground, &SettingsChange { identify_leads_to: Some(what), ..SettingsChange::default() });
+    leads_to(IdentifyLeadsTo::Close)?;
+    let slowed = begin(ground, "burning", BURNING_TOKEN, |spec| {
+        spec["shards"] = 4.into();
+        spec["shardsPerPod"] = 2.into();
+    })
+    .and_then(|()| is_slowed_to_probes(ground));
+    leads_to(IdentifyLeadsTo::Ready)?;
+    slowed?;
+    let bot = ground.ready("burning")?;
+    ensure!(is(&bot, "BreakerClosed", "True"), "the breaker is closed again: {}", bot["status"]);
+    let sent = identifies(ground, BURNING_TOKEN)?;
+    let burned = sent.iter().filter(|one| !one.accepted).count();
+    // Ten burned, perhaps two more that were under way, then the probe that failed, the one that did not, and the rest.
+    ensure!((LEAST + 1..=LEAST + UNDER_WAY + 1).contains(&burned), "{burned} IDENTIFYs were burned");
+    ensure!(sent.len() == burned + 4, "{} IDENTIFYs, {burned} of them burned, for 4 shards", sent.len());
+    for (probe, wait) in [burned - 1, burned].into_iter().zip(WAITS) {
+        let waited = sent[probe].at_ms - sent[probe - 1].at_ms;
+        ensure!(waited >= wait - TRAVEL, "a probe came {waited} ms after the last IDENTIFY, not {wait}");
+    }
+    end(ground, "burning")
+}
+
+/// The breaker trips, says so, and stays so while containers restart and a first probe fails.
+fn is_slowed_to_probes(ground: &Ground) -> Result<()> {
+    let told = ground.reason("burning", "BreakerOpen")?;
+    ensure!(told.contains("did not reach READY"), "{told}");
+    let bot = ground.bot("burning")?.context("the bot is gone")?;
+    ensure!(is(&bot, "BreakerClosed", "False"), "{}", bot["status"]);
+    tells(
+        ground,
+        "burning",
+        &[
+            "BreakerOpen",
+            "only one at a time is tried",
+            "look at the pods' logs",
+            "correct the image or the cluster",
+        ],
+    )?;
+    // A crash of the process gets nobody past the breaker.
+    let (pod, _) = ground.pods("burning")?.into_iter().next().context("a fleet without pods")?;
+    ground.kube.kill_bot(BOTS, &pod)?;
+    until("the first probe", PATIENCE, || {
+        let sent = identifies(ground, BURNING_TOKEN)?;
+        let probed = sent.windows(2).any(|two| two[1].at_ms - two[0].at_ms >= WAITS[0] - TRAVEL);
+        Ok(if probed { Seen::Yes(()) } else { Seen::NotYet(format!("{} IDENTIFYs", sent.len())) })
+    })
+}
+
+fn begin(ground: &Ground, name: &str, token: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let secret = format!("{name}-token");
+    ground.secret(&secret, token)?;
+    let mut bot = manifest(name, &secret);
+    change(&mut bot["spec"]);
+    ground.kube.feed(&["apply", "--filename=-"], &bot.to_string()).map(drop)
+}
+
+/// Takes the bot away, and judges.
+fn end(ground: &Ground, name: &str) -> Result<()> {
+    let (bot, secret) = (format!("sbot/{name}"), format!("secret/{name}-token"));
+    ground.kube.run(&["delete", &bot, &secret, "--namespace", BOTS, "--timeout=60s"])?;
+    ground.rules_were_kept()
+}
+
+/// The description has all these words.
+fn tells(ground: &Ground, name: &str, words: &[&str]) -> Result<()> {
+    let described = ground.described(name)?;
+    for words in words {
+        ensure!(described.contains(words), "no word of {words:?} in\n{described}");
+    }
+    Ok(())
+}
+
+/// What the bot with this token sent, in order.
+fn identifies(ground: &Ground, token: &str) -> Result<Vec<Identify>> {
+    let bot = Token::new(token).application();
+    let mut sent = ground.discord().ledger()?.identify_log;
+    sent.retain(|one| one.application_id == bot);
+    Ok(sent)
+}
+
+fn is(bot: &Value, type_: &str, status: &str) -> bool {
+    condition(bot, type_).is_some_and(|one| one["status"] == status)
+}
+
+fn settle(ground: &Ground, change: &SettingsChange) -> Result<()> {
+    ground.discord().control("settings", &serde_json::to_value(change)?).map(drop)
+}
