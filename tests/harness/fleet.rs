@@ -114,7 +114,8 @@ impl Fleet {
         let (namespace, folder) = ground.place()?;
         let client = ground.client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
-        let discord = Simulator::start(Options { listen, ..options(&shape) }).await?;
+        let options = Options { listen, ..options(&shape) };
+        let discord = ground.judge().spawn(Simulator::start(options)).await??;
         let made = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;
