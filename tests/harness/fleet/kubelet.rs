@@ -216,11 +216,13 @@ impl Shared {
             sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
         }
         self.forget_deleted(&pods);
+        // One pod that cannot be started holds up no other, as on nodes of their own.
+        let mut kept = Ok(());
         for pod in &pods {
-            self.keep_pod(&api, pod).await?;
+            kept = self.keep_pod(&api, pod).await.and(kept);
         }
         self.probe_all().await;
-        self.tell_status(&api).await
+        self.tell_status(&api).await.and(kept)
     }
 
     /// Pods that are gone from the API server end at once, but not where nobody could have been told.
