@@ -1,7 +1,8 @@
 //! The reference bot's commands, one a file.
 
 mod fib;
+mod panic;
 mod ping;
 mod shards;
 
-pub use self::{fib::Fib, ping::Ping, shards::Shards};
+pub use self::{fib::Fib, panic::Panic, ping::Ping, shards::Shards};

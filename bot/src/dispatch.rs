@@ -200,13 +200,15 @@ impl Answering {
     async fn run(self, command: Arc<dyn AnyCommand>, input: Input) {
         let name = command.name().to_owned();
         let running = std::panic::AssertUnwindSafe(command.run(input, self.context.clone()));
-        let outcome = running.catch_unwind().await.unwrap_or_else(|_| {
-            self.counters.handler_panics.inc();
+        let counters = self.counters.clone();
+        let outcome = running.catch_unwind().await;
+        let panicked = outcome.is_err();
+        let outcome = outcome.unwrap_or_else(|_| {
+            counters.handler_panics.inc();
             Err(CommandError::other("the command panicked"))
         });
-        let counters = self.counters.clone();
         let ended = self.send(&name, outcome).await;
-        counters.command(&name, ended);
+        counters.command(&name, if panicked { "panic" } else { ended });
     }
 
     /// Sends what the command came to; says how it ended.

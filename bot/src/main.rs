@@ -1,4 +1,4 @@
-//! The reference bot: `!fib n`, `!shards`, `!ping`, and a line per shard when it is ready.
+//! The reference bot: `!fib n`, `!shards`, `!ping`, `!panic`, and a line per shard when it is ready.
 //!
 //! Shows what a bot author writes and nothing else: each command is a file in `commands/`. In a pod it needs no
 //! configuration; elsewhere: `SHARD_TOTAL=1 DISCORD_TOKEN=... cargo run -p shard-bot`.
@@ -14,6 +14,7 @@ async fn main() -> Result<(), shard_bot::Error> {
         .command(commands::Fib)
         .command(commands::Shards)
         .command(commands::Ping)
+        .command(commands::Panic)
         .run()
         .await
 }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
 const REPLACED: Duration = Duration::from_secs(180);
 
+/// Four pods on three nodes: the first and the last share one.
+const FOUR: Shape = Shape { seed: 1, pods: 4, shards: 4, buckets: 4, operators: 1 };
+
 pub fn killed(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("killed", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
@@ -95,13 +98,7 @@ pub fn node_lost(stage: &Stage) -> Result<()> {
         let pod = fleet.kubelet.pods().remove(0);
         let before = fleet.uids().await?;
         fleet.kubelet.lose(&pod, true).await?;
-        fleet
-            .wait("another pod in its place", REPLACED, async || {
-                let now = fleet.uids().await?;
-                let replaced = now.contains_key(&pod) && now.get(&pod) != before.get(&pod);
-                Ok(if replaced { Ok(()) } else { Err(format!("{now:?}")) })
-            })
-            .await?;
+        fleet.replaced(&pod, &before, REPLACED).await?;
         fleet.talk(20.0)?;
         quiet(fleet).await
     })
@@ -115,13 +112,7 @@ pub fn partitioned(stage: &Stage) -> Result<()> {
         let before = fleet.uids().await?;
         fleet.talk(10.0)?;
         fleet.kubelet.lose(&pod, false).await?;
-        fleet
-            .wait("another pod in its place", REPLACED, async || {
-                let now = fleet.uids().await?;
-                let replaced = now.contains_key(&pod) && now.get(&pod) != before.get(&pod);
-                Ok(if replaced { Ok(()) } else { Err(format!("{now:?}")) })
-            })
-            .await?;
+        fleet.replaced(&pod, &before, REPLACED).await?;
         fleet.online().await?;
         fleet.kubelet.find_again().await?;
         answers(fleet, 20).await?;
@@ -129,21 +120,79 @@ pub fn partitioned(stage: &Stage) -> Result<()> {
     })
 }
 
+/// Two nodes are gone at once, and half of the fleet with them.
+pub fn two_nodes_lost(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("two-lost", &FOUR, Way::Straight, async |fleet| {
+        let pods = on_two_nodes(fleet)?;
+        let before = fleet.uids().await?;
+        fleet.talk(10.0)?;
+        for pod in &pods {
+            fleet.kubelet.lose(pod, true).await?;
+        }
+        for pod in &pods {
+            fleet.replaced(pod, &before, REPLACED).await?;
+        }
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4 + 2)
+    })
+}
+
+/// They go on running, reach each other and Discord and nobody else; others take their places; then they are back.
+pub fn two_partitioned(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("two-partitioned", &FOUR, Way::Straight, async |fleet| {
+        let pods = on_two_nodes(fleet)?;
+        let before = fleet.uids().await?;
+        fleet.talk(10.0)?;
+        fleet.kubelet.lose_together(&pods).await?;
+        fleet
+            .wait("others in their places", REPLACED, async || {
+                one_session_a_shard(fleet)?;
+                let now = fleet.uids().await?;
+                let replaced =
+                    pods.iter().all(|pod| now.contains_key(pod) && now.get(pod) != before.get(pod));
+                Ok(if replaced { Ok(()) } else { Err(format!("{now:?}")) })
+            })
+            .await?;
+        // Discord heard them say so: they were connected until they saw how alone they are.
+        let closes = fleet.ledger().closes.get("4000").copied().unwrap_or_default();
+        ensure!(closes == 2, "{closes} of 2 shards were let go");
+        fleet.online().await?;
+        one_session_a_shard(fleet)?;
+        fleet.kubelet.find_again().await?;
+        answers(fleet, 20).await?;
+        one_session_a_shard(fleet)?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4 + 2)
+    })
+}
+
+/// Two pods of the fleet that are not on one node, nor on the node of any other.
+fn on_two_nodes(fleet: &Fleet) -> Result<[String; 2]> {
+    let mut pods = fleet.kubelet.pods().into_iter();
+    let [first, second] = [pods.nth(1), pods.next()];
+    Ok([first.context("no second pod")?, second.context("no third pod")?])
+}
+
+/// Nobody has a session beside another's.
+fn one_session_a_shard(fleet: &Fleet) -> Result<()> {
+    let sessions = fleet.ledger().sessions;
+    for shard in 0..fleet.shape.shards {
+        let connected = sessions.iter().filter(|one| one.shard == shard && one.connected).count();
+        ensure!(connected <= 1, "shard {shard} has {connected} sessions with a connection");
+    }
+    Ok(())
+}
+
 /// Deletes a pod and waits until another stands in its place.
-async fn replace(fleet: &Fleet, place: usize) -> Result<()> {
+pub async fn replace(fleet: &Fleet, place: usize) -> Result<()> {
     let pod = fleet.kubelet.pods().into_iter().nth(place).context("no such pod")?;
     let before = fleet.uids().await?;
     fleet.delete(&pod).await?;
-    fleet
-        .wait("another pod in its place", PATIENCE, async || {
-            let now = fleet.uids().await?;
-            let replaced = now.contains_key(&pod) && now.get(&pod) != before.get(&pod);
-            Ok(if replaced { Ok(()) } else { Err(format!("{now:?}")) })
-        })
-        .await
+    fleet.replaced(&pod, &before, PATIENCE).await
 }
 
-fn no_more_identifies(fleet: &Fleet, than: u64) -> Result<()> {
+pub fn no_more_identifies(fleet: &Fleet, than: u64) -> Result<()> {
     let identifies = fleet.ledger().identifies;
     ensure!(identifies == than, "{identifies} IDENTIFYs, {than} of them at the start");
     Ok(())

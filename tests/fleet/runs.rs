@@ -1,13 +1,13 @@
-//! A hundred runs by seed.
+//! Two hundred runs by seed.
 
 use anyhow::{Result, ensure};
 use shard_tests::fleet::row::{Ends, Row};
 use shard_tests::fleet::stage::Stage;
 
 /// How many; `cargo soak` does more.
-const RUNS: u64 = 100;
+const RUNS: u64 = 200;
 /// So many at a time: each waits far more than it computes.
-const AT_A_TIME: u32 = 10;
+const AT_A_TIME: u32 = 12;
 /// What they are made from.
 const SEED: u64 = 5;
 

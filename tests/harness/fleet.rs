@@ -66,10 +66,21 @@ pub struct Fleet {
     pub api: Door,
     /// Its operators.
     pub replicas: Replicas,
-    /// The operators' ways to the API server, one each, where they were asked for.
+    /// Ways to the API server that can be tampered with, where they were asked for.
     pub proxies: Vec<Proxy>,
     /// What runs its pods.
     pub kubelet: Kubelet,
+}
+
+/// Whose ways to the API server have a [`Proxy`] on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxied {
+    /// Nobody's.
+    Nobody,
+    /// Each operator's, by its place.
+    Operators,
+    /// The pods', one for all of them.
+    Pods,
 }
 
 /// What a gate says to a pod that asks for a shard of nobody.
@@ -99,22 +110,19 @@ impl Fleet {
     /// # Errors
     /// When something cannot be started.
     pub async fn start(ground: &Arc<Ground>, shape: Shape) -> Result<Self> {
-        Self::begin(ground, shape, false).await
+        Self::start_proxied(ground, shape, Proxied::Nobody).await
     }
 
-    /// The same, with a [`Proxy`] between each operator and the API server.
+    /// The same, with proxies before the API server.
     ///
     /// # Errors
     /// When something cannot be started.
-    pub async fn start_with_proxies(ground: &Arc<Ground>, shape: Shape) -> Result<Self> {
-        Self::begin(ground, shape, true).await
-    }
-
-    async fn begin(ground: &Arc<Ground>, shape: Shape, has_proxies: bool) -> Result<Self> {
+    pub async fn start_proxied(ground: &Arc<Ground>, shape: Shape, whose: Proxied) -> Result<Self> {
         let (namespace, folder) = ground.place()?;
         let client = ground.client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
-        let discord = Simulator::start(Options { listen, ..options(&shape) }).await?;
+        let options = Options { listen, ..options(&shape) };
+        let discord = ground.judge().spawn(Simulator::start(options)).await??;
         let made = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;
@@ -123,17 +131,23 @@ impl Fleet {
         let (mut kubeconfigs, mut proxies) = (Vec::new(), Vec::new());
         for place in 0..shape.operators {
             let kubeconfig = folder.join(format!("kubeconfig-{place}"));
-            if has_proxies {
-                let at = SocketAddr::new(GATEWAY.parse()?, ground.port());
-                let proxy = Proxy::start(ground.long_client().await?, at).await?;
-                proxy.write_kubeconfig(&kubeconfig)?;
-                proxies.push(proxy);
+            if whose == Proxied::Operators {
+                proxies.push(proxy(ground, &kubeconfig).await?);
             } else {
                 ground.write_kubeconfig(&kubeconfig, api.address())?;
             }
             kubeconfigs.push(kubeconfig);
         }
-        let around = Around { ground: Arc::clone(ground), client: client.clone(), api: api.address() };
+        let pods = (whose == Proxied::Pods).then(|| folder.join("kubeconfig-of-pods"));
+        if let Some(pods) = &pods {
+            proxies.push(proxy(ground, pods).await?);
+        }
+        let around = Around {
+            ground: Arc::clone(ground),
+            client: client.clone(),
+            api: api.address(),
+            kubeconfig: pods,
+        };
         let kubelet = Kubelet::start(around, &namespace, folder.clone()).await?;
         let asked = Asked {
             namespace: namespace.clone(),
@@ -277,6 +291,19 @@ impl Fleet {
         Ok(listed.items.iter().map(|pod| (pod.name_any(), pod.uid().unwrap_or_default())).collect())
     }
 
+    /// Waits until another pod of this name stands where one of these UIDs was.
+    ///
+    /// # Errors
+    /// After `most`, or when the API server does not answer.
+    pub async fn replaced(&self, pod: &str, before: &BTreeMap<String, String>, most: Duration) -> Result<()> {
+        self.wait("another pod in its place", most, async || {
+            let now = self.uids().await?;
+            let is_new = now.contains_key(pod) && now.get(pod) != before.get(pod);
+            Ok(if is_new { Ok(()) } else { Err(format!("{now:?}")) })
+        })
+        .await
+    }
+
     /// What each replica's gate says to a pod that asks for what is not its own.
     ///
     /// # Errors
@@ -342,6 +369,14 @@ impl Fleet {
         write_json(&self.folder.join("ledger.json"), &ledger)?;
         self.ground.keep(&self.folder, name)
     }
+}
+
+/// A proxy, and the kubeconfig that leads to it.
+async fn proxy(ground: &Ground, kubeconfig: &Path) -> Result<Proxy> {
+    let at = SocketAddr::new(GATEWAY.parse()?, ground.port());
+    let proxy = Proxy::start(ground.long_client().await?, at).await?;
+    proxy.write_kubeconfig(kubeconfig)?;
+    Ok(proxy)
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Two operators, and an API server that one of them or everybody loses.
 
-use crate::refusals::ONE;
+use crate::refusals::{ONE, put_back};
 use anyhow::{Context, Result, ensure};
-use discord_sim::{DropConnections, How as End};
+use discord_sim::{DropConnections, How as End, ShardOf};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams};
 use shard_tests::fleet::proxy::{Fault, Hits, How};
@@ -13,8 +13,14 @@ use std::time::{Duration, Instant};
 
 const TWO: Shape = Shape { operators: 2, ..ONE };
 const LEASE: &str = "shard-operator";
-/// How long the API server is gone: longer than any lease is good for. Minutes would change nothing but the wait.
-const AWAY: Duration = Duration::from_secs(25);
+/// Pods that see each other: one alone lets its shards go when API server and gate are both away.
+const THREE_PODS: Shape = Shape { pods: 3, shards: 3, buckets: 3, ..TWO };
+/// How long the API server is stopped, for everybody: longer than any lease is good for.
+const STOPPED: Duration = Duration::from_secs(25);
+/// How long one fleet cannot reach it, longer than anything in it waits for an answer.
+const OUT_OF_REACH: Duration = Duration::from_secs(150);
+/// How often shards lose their connections meanwhile.
+const DROPS: Duration = Duration::from_secs(30);
 
 /// Looks at both gates all the time: never do both look at what is asked of them.
 async fn watch(fleet: &Fleet, until: impl Fn(&[bool]) -> bool) -> Result<usize> {
@@ -98,7 +104,7 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
         fleet.ground.api().stop()?;
         let gone = tokio::time::Instant::now();
         let answered = fleet.ledger().events.answered;
-        tokio::time::sleep_until(gone + AWAY).await;
+        tokio::time::sleep_until(gone + STOPPED).await;
         let ledger = fleet.ledger();
         ensure!(ledger.events.answered > answered, "nobody was answered while it was away");
         ensure!(ledger.sessions.iter().all(|session| session.connected), "connections were lost");
@@ -108,6 +114,50 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
         fleet
             .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
                 if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        fleet.online().await?;
+        fleet.hush();
+        fleet.settled(PATIENCE).await?;
+        ensure!(fleet.uids().await? == before, "pods were replaced");
+        Ok(())
+    })
+}
+
+/// Minutes without it, for this fleet alone.
+pub fn out_of_reach(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("out-of-reach", &THREE_PODS, Way::Straight, async |fleet| {
+        let before = fleet.uids().await?;
+        fleet.talk(10.0)?;
+        let gone = tokio::time::Instant::now();
+        fleet.api.set(false);
+        fleet
+            .wait("no replica to lead", PATIENCE, async || {
+                let says = fleet.doors().await?;
+                Ok(if says.iter().any(|one| one.leads()) { Err(format!("{says:?}")) } else { Ok(()) })
+            })
+            .await?;
+        while gone.elapsed() < OUT_OF_REACH {
+            let ledger = fleet.ledger();
+            fleet.discord.control().drop_connection(DropConnections::all(End::Tcp))?;
+            fleet
+                .until("every shard to resume and users to be answered", PATIENCE, |now| {
+                    let (resumes, answers) =
+                        (now.resumes - ledger.resumes, now.events.answered - ledger.events.answered);
+                    if resumes >= 3 && answers >= 20 { Ok(()) } else { Err(format!("{resumes}, {answers}")) }
+                })
+                .await?;
+            tokio::time::sleep(DROPS).await;
+        }
+        ensure!(fleet.ledger().identifies == 3, "it cost IDENTIFYs");
+        fleet.api.set(true);
+        watch(fleet, |leading| leading.contains(&true)).await?;
+        put_back(fleet).await?;
+        let shard = ShardOf { id: 1, total: 3 };
+        fleet.discord.control().drop_connection(DropConnections::of(shard, End::Invalid))?;
+        fleet
+            .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
+                if ledger.identifies == 4 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
         fleet.online().await?;

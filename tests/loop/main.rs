@@ -10,7 +10,9 @@ mod refusals;
 use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
-const TESTS: [Test; 9] = [
+/// The one that takes longest first.
+const TESTS: [Test; 10] = [
+    ("the_api_server_out_of_reach_for_minutes_the_fleet_lives_and_rounds_go_on_after", away::out_of_reach),
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),

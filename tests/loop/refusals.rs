@@ -82,7 +82,7 @@ pub fn errors(stage: &Stage) -> Result<()> {
 }
 
 /// Deletes the ConfigMap and waits until it is back.
-async fn put_back(fleet: &Fleet) -> Result<()> {
+pub async fn put_back(fleet: &Fleet) -> Result<()> {
     let _ = maps(fleet).delete(&layouts_config_map(BOT), &DeleteParams::default()).await?;
     is_back(fleet).await
 }

@@ -101,6 +101,16 @@ impl Kubelet {
         names
     }
 
+    /// Where a pod can be reached.
+    ///
+    /// # Errors
+    /// When no such pod runs.
+    pub fn address(&self, pod: &str) -> Result<String> {
+        let all = self.shared.kept();
+        let kept = all.values().find(|kept| kept.running.name == pod).context("no such pod runs")?;
+        Ok(kept.running.address().to_owned())
+    }
+
     /// How often containers were started again.
     pub fn restarts(&self) -> u32 {
         self.shared.kept().values().map(|kept| kept.running.restarts).sum()
@@ -216,11 +226,13 @@ impl Shared {
             sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
         }
         self.forget_deleted(&pods);
+        // One pod that cannot be started holds up no other, as on nodes of their own.
+        let mut kept = Ok(());
         for pod in &pods {
-            self.keep_pod(&api, pod).await?;
+            kept = self.keep_pod(&api, pod).await.and(kept);
         }
         self.probe_all().await;
-        self.tell_status(&api).await
+        self.tell_status(&api).await.and(kept)
     }
 
     /// Pods that are gone from the API server end at once, but not where nobody could have been told.
@@ -234,7 +246,8 @@ impl Shared {
             }
         }
         let hosts = self.hosts(&kept);
-        for kept in kept.values() {
+        // Nobody can tell those on a lost node.
+        for kept in kept.values().filter(|kept| !kept.is_lost) {
             // A pod that cannot be told is found by the test that needs it.
             let _ = kept.running.write_hosts(&hosts);
         }

@@ -1,6 +1,6 @@
 //! A proxy before the API server that answers, delays and cuts as a test says.
 //!
-//! From plain HTTP, which a kubeconfig may name, to the API server as the administrator; for operators under test. Each
+//! From plain HTTP, which a kubeconfig may name, to the API server as the administrator; for operators and pods under test. Each
 //! [`Fault`] says which requests it hits, how often and how; what is hit by none is handed on, watches as they stream. It
 //! counts what was asked, so that a test can say that nothing loops hot. Deliberately absent: the API server's semantics,
 //! which are the real one's.
@@ -22,6 +22,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+mod hits;
+
+pub use hits::Hits;
+
+/// A request with its whole body.
+type Asking = axum::http::Request<Vec<u8>>;
 
 /// The longest body that is handed on.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -45,19 +52,6 @@ pub struct Fault {
     pub count: u64,
 }
 
-/// Which requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hits {
-    /// Every one.
-    All,
-    /// POST, PUT, PATCH and DELETE.
-    Writes,
-    /// Those of this word in their path.
-    Path(&'static str),
-    /// Watches.
-    Watches,
-}
-
 /// How they go wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum How {
@@ -69,6 +63,12 @@ pub enum How {
     Cut(Duration),
     /// They are handed on, and the answer is lost.
     Lose,
+    /// They are handed on, and answered with this status and reason all the same.
+    Deny(u16, &'static str),
+    /// They are handed on twice; what is answered is what became of the second.
+    Twice,
+    /// Nobody answers them; they are handed on when the test says so, whoever still waits.
+    Keep,
     /// Nobody answers them.
     Hang,
 }
@@ -77,6 +77,7 @@ struct Shared {
     client: Client,
     faults: Mutex<Vec<Fault>>,
     asked: AtomicU64,
+    kept: Mutex<Vec<Asking>>,
     /// Ends every answer that streams.
     cuts: watch::Sender<u64>,
 }
@@ -101,6 +102,7 @@ impl Proxy {
             client,
             faults: Mutex::default(),
             asked: AtomicU64::new(0),
+            kept: Mutex::default(),
             cuts: watch::Sender::new(0),
         });
         let router = Router::new().fallback(hand_on).with_state(Arc::clone(&shared));
@@ -146,6 +148,22 @@ impl Proxy {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// How many requests are kept.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.shared.kept().len()
+    }
+
+    /// Hands on what was kept, in its order; the statuses that came of it.
+    pub async fn release(&self) -> Vec<u16> {
+        let kept = std::mem::take(&mut *self.shared.kept());
+        let mut statuses = Vec::new();
+        for asking in kept {
+            statuses.push(ask(&self.shared.client, asking).await.status().as_u16());
+        }
+        statuses
+    }
+
     /// Requests so far.
     #[must_use]
     pub fn asked(&self) -> u64 {
@@ -164,8 +182,12 @@ impl Shared {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Asking>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The oldest fault that hits this request, one hit less from now on.
-    fn fault(&self, request: &Request) -> Option<How> {
+    fn fault(&self, request: &Asking) -> Option<How> {
         let mut faults = self.faults();
         let fault = faults.iter_mut().find(|fault| fault.count > 0 && fault.hits.has(request))?;
         fault.count -= 1;
@@ -173,30 +195,29 @@ impl Shared {
     }
 }
 
-impl Hits {
-    fn has(self, request: &Request) -> bool {
-        let query = request.uri().query().unwrap_or_default();
-        match self {
-            Self::All => true,
-            Self::Writes => !request.method().is_safe(),
-            Self::Path(word) => request.uri().path().contains(word),
-            Self::Watches => query.contains("watch=true") || query.contains("watch=1"),
-        }
-    }
-}
-
 async fn hand_on(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     shared.asked.fetch_add(1, Ordering::Relaxed);
-    let how = shared.fault(&request);
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MOST_BYTES).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "a body that is no object").into_response();
+    };
+    let asking = Asking::from_parts(parts, body.to_vec());
+    let how = shared.fault(&asking);
     match how {
         Some(How::Answer(code, reason, after)) => return refusal(code, reason, after),
         Some(How::Hang) => std::future::pending::<()>().await,
+        Some(How::Keep) => {
+            shared.kept().push(asking);
+            return std::future::pending().await;
+        }
         Some(How::Slow(time)) => tokio::time::sleep(time).await,
+        Some(How::Twice) => drop(ask(&shared.client, asking.clone()).await),
         _ => {}
     }
-    let response = ask(&shared.client, request).await;
+    let response = ask(&shared.client, asking).await;
     match how {
         Some(How::Lose) => return broken(),
+        Some(How::Deny(code, reason)) => return refusal(code, reason, None),
         Some(How::Cut(time)) => return until(response, tokio::time::sleep(time)),
         _ => {}
     }
@@ -207,17 +228,13 @@ async fn hand_on(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     })
 }
 
-async fn ask(client: &Client, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
+async fn ask(client: &Client, asking: Asking) -> Response {
+    let mut request = asking.map(kube::client::Body::from);
     // The administrator's own stand in their place.
     for name in [header::HOST, header::AUTHORIZATION, header::CONNECTION] {
-        parts.headers.remove(name);
+        request.headers_mut().remove(name);
     }
-    let Ok(body) = axum::body::to_bytes(body, MOST_BYTES).await else {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "a body that is no object").into_response();
-    };
-    let body = kube::client::Body::from(body.to_vec());
-    match client.send(axum::http::Request::from_parts(parts, body)).await {
+    match client.send(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }

@@ -76,7 +76,7 @@ impl Replicas {
             Command::new(&program).args(["run", "--help"]).output().context("ask the operator for help")?;
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         for (number, kubeconfig) in asked.kubeconfigs.iter().enumerate() {
-            let gate = SocketAddr::new(GATEWAY.parse()?, ground.port());
+            let gate = ground.server_door()?;
             let name = format!("{BOT}-operator-{number}");
             let mut replica = Replica {
                 log: asked.folder.join(format!("{name}.log")),
@@ -242,7 +242,7 @@ impl Replica {
 
 async fn service(ground: &Ground, backends: &Arc<Backends>) -> Result<Door> {
     let handing = Arc::clone(backends);
-    Door::open(SocketAddr::new(GATEWAY.parse()?, ground.port()), move || handing.pick()).await
+    Door::open(ground.server_door()?, move || handing.pick()).await
 }
 
 /// Starts again what ended by itself, until it is aborted.

@@ -3,9 +3,9 @@
 //! For the test programs `fleet` and `loop`, whose `main` is [`run`]. Each test has a fleet and a namespace of its own, so any
 //! of them can be had alone, and several go on at a time. Everything ends with the process. Deliberately absent: the tests.
 
-use super::Fleet;
 use super::ground::Ground;
 use super::schedule::Shape;
+use super::{Fleet, Proxied};
 use anyhow::{Context, Result, ensure};
 use discord_sim::Ledger;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -30,14 +30,16 @@ pub struct Stage {
     others: RwLock<()>,
 }
 
-/// Whether the operators of a fleet have proxies before the API server.
+/// Who of a fleet has proxies before the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// They have none.
     Straight,
     /// They have one each.
     Proxies,
-    /// The same, and no other fleet is there meanwhile: for tests that stop the API server itself.
+    /// Its pods have one.
+    PodsProxy,
+    /// The operators have one each, and no other fleet is there meanwhile: for tests that stop the API server itself.
     ProxiesAlone,
 }
 
@@ -105,8 +107,9 @@ impl Stage {
             let fleet = match way {
                 Way::Straight => Fleet::start(&self.ground, shape.clone()).await?,
                 Way::Proxies | Way::ProxiesAlone => {
-                    Fleet::start_with_proxies(&self.ground, shape.clone()).await?
+                    Fleet::start_proxied(&self.ground, shape.clone(), Proxied::Operators).await?
                 }
+                Way::PodsProxy => Fleet::start_proxied(&self.ground, shape.clone(), Proxied::Pods).await?,
             };
             let outcome = async {
                 fleet.online().await.context("come online")?;

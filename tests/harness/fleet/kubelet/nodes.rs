@@ -3,7 +3,8 @@
 //! From a test's word to what the node controller would write and the kubelet would mount. Deliberately absent: taints and
 //! their timers; a lost node's pods are deleted at once.
 
-use super::super::pod::fill;
+use super::super::ground::Ground;
+use super::super::pod::{Running, fill};
 use super::Kubelet;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -24,15 +25,39 @@ impl Kubelet {
     /// # Errors
     /// When the API server does not take it.
     pub async fn lose(&self, pod: &str, is_dead: bool) -> Result<()> {
+        self.lost(pod, |running| {
+            running.cut()?;
+            if is_dead {
+                running.signal(Signal::KILL);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Loses the nodes of these pods, which go on running and still reach each other and Discord, but neither API server nor
+    /// gate nor any other pod.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn lose_together(&self, pods: &[String]) -> Result<()> {
+        let mut away = vec![format!("{}/32", Ground::server()?.ip())];
+        for pod in self.pods().iter().filter(|pod| !pods.contains(pod)) {
+            away.push(format!("{}/32", self.address(pod)?));
+        }
+        for pod in pods {
+            self.lost(pod, |running| running.bar(&away)).await?;
+        }
+        Ok(())
+    }
+
+    async fn lost(&self, pod: &str, cut: impl FnOnce(&mut Running) -> Result<()>) -> Result<()> {
         let telling = self.shared.telling.lock().await;
         {
             let mut all = self.shared.kept();
             let kept = all.values_mut().find(|kept| kept.running.name == pod).context("no such pod runs")?;
             kept.is_lost = true;
-            kept.running.cut()?;
-            if is_dead {
-                kept.running.signal(Signal::KILL);
-            }
+            cut(&mut kept.running)?;
         }
         let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
         let found = pods.get(pod).await?;

@@ -1,0 +1,121 @@
+//! Writes of records that come late, twice, or whose answer never comes.
+//!
+//! The pods' way to the API server is a proxy that does so to one kind of write: the one that gives shards away, or the one
+//! that takes them up.
+
+use crate::life::{SMALL, answers, quiet, resumes};
+use crate::pods::{no_more_identifies, replace};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use shard_contract::names::{parse_record_key, sessions_secret};
+use shard_contract::record::{Record, State};
+use shard_tests::fleet::proxy::{Fault, Hits, How};
+use shard_tests::fleet::stage::{Stage, Way};
+use shard_tests::fleet::{BOT, Fleet, PATIENCE};
+use std::collections::BTreeMap;
+
+/// What the API server says to a patch whose `test` fails.
+const REFUSED: u16 = 422;
+
+/// A pod's parting words are under way until it is dead and another pod has its shards.
+pub fn park_late(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("park-late", &SMALL, Way::PodsProxy, async |fleet| {
+        fleet.talk(20.0)?;
+        answers(fleet, 5).await?;
+        let (proxy, pod) = (&fleet.proxies[0], fleet.kubelet.pods().remove(0));
+        let before = fleet.uids().await?;
+        proxy.add(Fault { hits: Hits::Records(State::Parked), how: How::Keep, count: u64::MAX });
+        fleet.delete(&pod).await?;
+        kept(fleet).await?;
+        fleet.kubelet.kill(&pod);
+        fleet.replaced(&pod, &before, PATIENCE).await?;
+        all_are_held(fleet).await?;
+        proxy.clear();
+        refused_and_nothing_changed(fleet).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        // Nobody was told where to resume.
+        no_more_identifies(fleet, 4 + 2)
+    })
+}
+
+/// A pod's claim is under way until the same pod has claimed anew.
+pub fn claim_late(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("claim-late", &SMALL, Way::PodsProxy, async |fleet| {
+        fleet.talk(20.0)?;
+        answers(fleet, 5).await?;
+        fleet.proxies[0].add(Fault { hits: Hits::Records(State::Held), how: How::Keep, count: 1 });
+        replace(fleet, 0).await?;
+        kept(fleet).await?;
+        all_are_held(fleet).await?;
+        refused_and_nothing_changed(fleet).await?;
+        resumes(fleet, 2).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+/// Both writes are made, and who made them learns nothing of it, or something else.
+pub fn unsure(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("unsure", &SMALL, Way::PodsProxy, async |fleet| {
+        fleet.talk(20.0)?;
+        answers(fleet, 5).await?;
+        let ways = [How::Twice, How::Lose, How::Deny(503, "ServiceUnavailable")];
+        for (how, already) in ways.into_iter().zip([0, 2, 4]) {
+            for state in [State::Parked, State::Held] {
+                fleet.proxies[0].add(Fault { hits: Hits::Records(state), how, count: 1 });
+            }
+            replace(fleet, 0).await?;
+            resumes(fleet, already + 2).await.with_context(|| format!("resume after {how:?}"))?;
+            all_are_held(fleet).await?;
+            ensure!(fleet.proxies[0].is_used_up(), "{how:?} met no write");
+        }
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+async fn kept(fleet: &Fleet) -> Result<()> {
+    fleet
+        .wait("a write to be kept", PATIENCE, async || {
+            Ok(if fleet.proxies[0].kept() > 0 { Ok(()) } else { Err("none".to_owned()) })
+        })
+        .await
+}
+
+async fn records(fleet: &Fleet) -> Result<BTreeMap<String, Record>> {
+    let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+    let data = secrets.get(&sessions_secret(BOT, 0)).await?.data.unwrap_or_default();
+    let records = data.into_iter().filter(|(key, _)| parse_record_key(key).is_some());
+    records.map(|(key, value)| Ok((key, serde_json::from_slice(&value.0)?))).collect()
+}
+
+/// Waits until every record is held by a pod that there is.
+async fn all_are_held(fleet: &Fleet) -> Result<()> {
+    fleet
+        .wait("every record to be held by a pod of now", PATIENCE, async || {
+            let (records, pods) = (records(fleet).await?, fleet.uids().await?);
+            let lives = |uid: &String| pods.values().any(|pod| pod == uid);
+            let is_held = |record: &&Record| {
+                record.state == State::Held && record.owner.as_ref().is_some_and(|one| lives(&one.pod_uid))
+            };
+            let held = records.values().filter(is_held).count();
+            Ok(if held == 4 { Ok(()) } else { Err(format!("{held} of 4")) })
+        })
+        .await
+}
+
+/// What was kept arrives now: each write is refused, and the owners stay who they are.
+async fn refused_and_nothing_changed(fleet: &Fleet) -> Result<()> {
+    let owners = async || -> Result<Vec<_>> {
+        Ok(records(fleet).await?.into_values().map(|record| (record.state, record.owner)).collect())
+    };
+    let before = owners().await?;
+    let statuses = fleet.proxies[0].release().await;
+    ensure!(!statuses.is_empty() && statuses.iter().all(|status| *status == REFUSED), "{statuses:?}");
+    ensure!(owners().await? == before, "a late write changed a record's owner");
+    Ok(())
+}
