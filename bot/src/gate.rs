@@ -38,8 +38,6 @@ use crate::{
     turns::{Tries, Turn, Turns, choose},
 };
 
-/// Calls that one pod has open at a time.
-const MAX_CALLS: usize = 4;
 /// The gate answers within its hold; the rest is for the way.
 const CALL_TIMEOUT: Duration = Duration::from_millis(HOLD_MS + 5_000);
 /// The gate says when to ask again; a mistaken answer neither makes a hot loop nor silences the pod.
@@ -156,14 +154,11 @@ impl Asking {
         loop {
             let now = Instant::now();
             while now >= self.not_before
-                && self.calls.len() < MAX_CALLS
                 && let Some(call) = self.waiting.next_call(now)
             {
                 self.call(call);
             }
-            // With all calls open the end of one of them wakes the task.
-            let room = self.calls.len() < MAX_CALLS;
-            let wake = self.waiting.next_wake().map(|at| at.max(self.not_before)).filter(|_| room);
+            let wake = self.waiting.next_wake().map(|at| at.max(self.not_before));
             let (may_turn, look) = self.look(now);
             tokio::select! {
                 ask = asks.recv() => match ask {

@@ -21,6 +21,7 @@ mod ownership;
 mod reconnect;
 mod refusal;
 mod slot;
+mod unreadable;
 
 mod guilds;
 pub(crate) mod inbox;
@@ -39,6 +40,7 @@ use self::{
     inbox::{Envelope, Inbox},
     link::{Ended, Link, Seen},
     reconnect::{Next, Reconnect},
+    unreadable::wrong,
 };
 use crate::{
     backoff::spread, gate::Gate, progress::Progress, records::Records, status::Status, token::Token,
@@ -249,8 +251,7 @@ impl ShardTask {
             Ok(Some(_)) => return,
             Ok(None) => return self.skip(link),
             Err(error) => {
-                // Its text could say what users wrote, so it stays out of the log.
-                tracing::warn!(shard, kind = error_kind(&error), "skipped a frame that twilight cannot read");
+                tracing::warn!(shard, wrong = wrong(&error), "skipped a frame that twilight cannot read");
                 return self.skip(link);
             }
         };
@@ -350,15 +351,5 @@ impl ShardTask {
 
     fn enter(&self, state: ShardState) {
         self.around.status.update(self.id.number(), |shard| shard.enter(state));
-    }
-}
-
-/// The kind of a frame that could not be read, without its content.
-fn error_kind(error: &twilight_gateway::error::ReceiveMessageError) -> &'static str {
-    use twilight_gateway::error::ReceiveMessageErrorType as Kind;
-    match error.kind() {
-        Kind::Deserializing { .. } => "deserializing",
-        Kind::Compression => "compression",
-        _ => "other",
     }
 }

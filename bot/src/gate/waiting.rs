@@ -3,7 +3,8 @@
 //! From asks, outcomes and the clock to calls; pure, with time as an argument, for the task in [`super`]. A call
 //! names all shards of the most urgent kind that no other call names. So one call usually names all of them, and a
 //! shard that comes while a call is held gets a call of its own instead of waiting for that one's end. A shard whose
-//! turn came ([`crate::turns`]) is taken out of whatever call names it. Deliberately absent: HTTP.
+//! turn came ([`crate::turns`]) is taken out of whatever call names it. Guarantee: the gate holds calls for long, so live
+//! shards have calls of their own, and no others that wait ever hold them up. Deliberately absent: HTTP.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,6 +14,9 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{Ask, Grant};
 use crate::turns::Waits;
 
+/// Calls that may be open at a time for live shards, and as many for all others. Together two fewer than the gate takes of a
+/// pod, since it counts those whose connection broke for a moment longer.
+const MAX_CALLS: usize = 3;
 /// Shards that one call may name.
 const MAX_SHARDS: usize = 256;
 /// How long an ask waits for others, so that a pod that starts names its shards together.
@@ -23,6 +27,8 @@ const GATHER: Duration = Duration::from_millis(20);
 pub(super) struct Waiting {
     shards: BTreeMap<u32, Wait>,
     calls: u64,
+    /// Calls that have not ended, and whether each is for live shards.
+    open: BTreeMap<u64, bool>,
 }
 
 #[derive(Debug)]
@@ -53,9 +59,13 @@ impl Waiting {
     /// The next call to make now, if any: its shards are in it until [`Waiting::end_call`].
     pub(super) fn next_call(&mut self, now: Instant) -> Option<Call> {
         self.shards.retain(|_, wait| !wait.reply.is_closed());
-        let due = |wait: &Wait| wait.call.is_none() && wait.not_before <= now;
+        let room = [self.has_room(false), self.has_room(true)];
+        let due = |wait: &Wait| {
+            wait.call.is_none() && wait.not_before <= now && room[usize::from(wait.why == Why::Live)]
+        };
         let why = self.shards.values().filter(|wait| due(wait)).map(|wait| wait.why).min()?;
         self.calls += 1;
+        self.open.insert(self.calls, why == Why::Live);
         let mut shards = Vec::new();
         for (shard, wait) in &mut self.shards {
             if due(wait) && wait.why == why && shards.len() < MAX_SHARDS {
@@ -66,9 +76,16 @@ impl Waiting {
         Some(Call { number: self.calls, why, shards })
     }
 
-    /// When there may be a call to make, as far as known now; none while everyone is in a call.
+    /// When there may be a call to make, as far as known now; none while that needs the end of a call.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        self.shards.values().filter(|wait| wait.call.is_none()).map(|wait| wait.not_before).min()
+        let may =
+            self.shards.values().filter(|wait| wait.call.is_none() && self.has_room(wait.why == Why::Live));
+        may.map(|wait| wait.not_before).min()
+    }
+
+    /// Whether one more call may be open.
+    fn has_room(&self, live: bool) -> bool {
+        self.open.values().filter(|is_live| **is_live == live).count() < MAX_CALLS
     }
 
     /// Takes out the shard that this call was granted.
@@ -90,6 +107,7 @@ impl Waiting {
 
     /// The call is over; who was in it may be in another from then on.
     pub(super) fn end_call(&mut self, call: u64, not_before: Instant) {
+        self.open.remove(&call);
         for wait in self.shards.values_mut().filter(|wait| wait.call == Some(call)) {
             wait.call = None;
             wait.not_before = not_before;
@@ -150,5 +168,29 @@ mod tests {
         assert_eq!(shards(waiting.next_call(now)), [1]);
         let _late = ask(&mut waiting, 5, Why::Active, now);
         assert_eq!(shards(waiting.next_call(now + GATHER)), [5]);
+    }
+    #[test]
+    fn others_that_wait_never_hold_a_live_shard_up() {
+        let (mut waiting, mut now) = (Waiting::default(), Instant::now());
+        let mut asks = Vec::new();
+        // Each comes while the calls before it are held.
+        let mut named = |waiting: &mut Waiting, shard, why| {
+            asks.push(ask(waiting, shard, why, now));
+            now += GATHER;
+            waiting.next_call(now)
+        };
+        let others = (0..).zip([Why::Active, Why::Standby, Why::Standby]);
+        let open: Vec<_> =
+            others.map(|(shard, why)| named(&mut waiting, shard, why).unwrap().number).collect();
+        assert_eq!(named(&mut waiting, 50, Why::Active), None, "all calls of its kind are open");
+        assert_eq!(waiting.next_wake(), None, "the end of a call wakes it");
+        for shard in [60, 61, 62] {
+            assert_eq!(shards(named(&mut waiting, shard, Why::Live)), [shard]);
+        }
+        assert_eq!(named(&mut waiting, 63, Why::Live), None);
+        waiting.end_call(open[0], now);
+        let next = waiting.next_call(now).unwrap();
+        assert!(next.shards.contains(&50), "{next:?}");
+        assert_eq!(waiting.next_call(now), None);
     }
 }

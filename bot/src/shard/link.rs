@@ -6,8 +6,12 @@
 //! `poll_send` of twilight 0.18 takes one permit of its command limiter and hands the frame to the socket in one
 //! step; the limiter is new since HELLO and nothing else can be sent before READY. So once fewer than all permits are
 //! left, it went out. If the connection is lost in that very poll the limiter is gone, and the IDENTIFY counts as
-//! sent: that errs towards the budget. Deliberately absent: what follows the end ([`super::reconnect`]), and what
-//! frames say.
+//! sent: that errs towards the budget. What went out is answered in bounded time ([`patience`]) and by a READY that can
+//! be read, or the connection closes. Deliberately absent: what follows the end ([`super::reconnect`]), and what frames say
+//! beyond that.
+
+mod patience;
+mod seen;
 
 use std::{
     collections::VecDeque,
@@ -24,14 +28,17 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use twilight_gateway::{
-    CloseFrame, Message, Shard, ShardState,
+    CloseFrame, EventTypeFlags, Message, Shard, ShardState,
     error::{ReceiveMessageError, ReceiveMessageErrorType},
 };
 
+use self::patience::{Patience, Wait};
+pub(super) use self::seen::{Ended, Seen};
 use super::{
     Kept,
     refusal::{self, RefusedForAll},
     slot::Slot,
+    unreadable::{Frame, may_be_dispatch, wrong},
 };
 use crate::{
     gate::Grant,
@@ -45,49 +52,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Op 9: Discord's answer to an IDENTIFY that came too early, among others.
 const INVALID_SESSION: u8 = 9;
+/// Op 0: an event.
+const DISPATCH: u8 = 0;
 
 /// Asks the gate for a grant for this shard.
 pub(super) type Asker = Box<dyn Fn() -> BoxFuture<'static, Grant> + Send + Sync>;
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// We closed it, because the pod stops.
-    Stopped,
-    /// We closed it, because the shard is not ours for now.
-    TakenAway,
-    /// There is another token; nothing was sent with the old one.
-    OtherToken,
-    /// The grant ended before the IDENTIFY went out; it did not go out.
-    TooLate,
-    /// It was not even tried.
-    NotOpened,
-    /// Discord could not be reached.
-    NotConnected,
-    /// Discord was reached and said nothing.
-    NoHello,
-    /// With a close code that decides what follows.
-    Closed(u16),
-    /// It was online for so long.
-    WasOnline(Duration),
-    /// It tried to RESUME and Discord said that the session is gone.
-    SessionGone,
-    /// It tried to RESUME and did not come online.
-    ResumeFailed,
-    /// It waited for its IDENTIFY, or sent it, and did not come online.
-    NotOnline,
-}
-
-/// What a connection brings.
-#[derive(Debug)]
-pub(super) enum Seen {
-    /// A text frame.
-    Text(String),
-    /// Our IDENTIFY went out.
-    Identified,
-    /// The end; nothing follows.
-    Ended(Ended),
-}
 
 /// How far the IDENTIFY is.
 enum Turn {
@@ -101,12 +70,6 @@ enum Turn {
     Sent(Grant),
     /// What came of it was told.
     Over,
-}
-
-/// What kind of frame it is.
-#[derive(serde::Deserialize)]
-struct Frame {
-    op: u8,
 }
 
 /// How far the connection is.
@@ -136,8 +99,11 @@ pub(super) struct Link {
     resuming: bool,
     progress: Progress,
     hello_by: Pin<Box<Sleep>>,
+    /// The wait for READY or RESUMED.
+    answer: Option<Wait>,
     closing: Option<Pin<Box<Sleep>>>,
     stopping: bool,
+    unreadable: bool,
     seen: VecDeque<Seen>,
 }
 
@@ -160,8 +126,10 @@ impl Link {
             url: kept.and_then(|kept| kept.url),
             progress: Progress::default(),
             hello_by: Box::pin(sleep(HELLO_WITHIN)),
+            answer: None,
             closing: None,
             stopping: false,
+            unreadable: false,
             seen: VecDeque::new(),
         }
     }
@@ -189,9 +157,8 @@ impl Link {
     /// The session as far as it was received, if there is one.
     pub(super) fn session(&self) -> Option<Kept> {
         let url = self.shard.resume_url().map(str::to_owned).or_else(|| self.url.clone());
-        self.shard
-            .session()
-            .map(|session| Kept { session: session.clone(), url: url.filter(|url| is_url(url)) })
+        let session = self.shard.session().filter(|_| !self.unreadable);
+        session.map(|session| Kept { session: session.clone(), url: url.filter(|url| is_url(url)) })
     }
 
     /// The newest sequence that came, of whatever was read last.
@@ -211,9 +178,13 @@ impl Link {
             return false;
         }
         self.stopping = true;
+        self.hang_up();
+        true
+    }
+
+    fn hang_up(&mut self) {
         self.shard.close(CloseFrame::RESUME);
         self.closing = Some(Box::pin(sleep(CLOSE_WITHIN)));
-        true
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Seen> {
@@ -287,6 +258,7 @@ impl Link {
             if let Turn::Go(mut grant) = std::mem::replace(&mut self.turn, Turn::Over) {
                 grant.sent();
                 self.turn = Turn::Sent(grant);
+                self.answer = Some(Wait::new(Patience::identify(Instant::now())));
             }
             self.seen.push_back(Seen::Identified);
         }
@@ -299,12 +271,13 @@ impl Link {
         } else {
             self.progress.connected = true;
         }
-        self.progress.hello |= self.shard.ratelimiter().is_some();
+        if !self.progress.hello && self.shard.ratelimiter().is_some() {
+            self.progress.hello = true;
+            self.answer = self.resuming.then(|| Wait::new(Patience::resume(Instant::now())));
+        }
         if state == ShardState::Active && self.progress.online_since.is_none() {
             self.progress.online_since = Some(Instant::now());
-            if let Some(grant) = self.sent_grant() {
-                grant.ready();
-            }
+            self.answer = None;
         }
     }
 
@@ -327,12 +300,11 @@ impl Link {
 
     fn received(&mut self, message: Message) {
         match message {
+            // Of a session that is given up.
+            Message::Text(_) if self.unreadable => {}
             Message::Text(text) => {
-                if matches!(self.turn, Turn::Sent(_))
-                    && serde_json::from_str(&text).is_ok_and(|frame: Frame| frame.op == INVALID_SESSION)
-                    && let Some(grant) = self.sent_grant()
-                {
-                    grant.invalid();
+                if !self.heeds(&text) {
+                    return;
                 }
                 self.seen.push_back(Seen::Text(text));
                 // Discord asked for the end (op 7, op 9): twilight's close frame leaves with the next poll.
@@ -344,14 +316,55 @@ impl Link {
         }
     }
 
+    /// Looks what a frame says to the RESUME or IDENTIFY that went out. `false`: it is a READY that cannot be read.
+    fn heeds(&mut self, text: &str) -> bool {
+        if self.is_online() {
+            if matches!(self.turn, Turn::Sent(_)) {
+                // The frame that brought it online is READY.
+                match twilight_gateway::parse(text.to_owned(), EventTypeFlags::READY) {
+                    Ok(_) => self.sent_grant().map_or((), Grant::ready),
+                    Err(error) => {
+                        self.unreadable(&error);
+                        return false;
+                    }
+                }
+            }
+            return true;
+        }
+        match serde_json::from_str(text).map(|frame: Frame| frame.op) {
+            Ok(INVALID_SESSION) => self.sent_grant().map_or((), Grant::invalid),
+            Ok(DISPATCH) => {
+                if let Some(wait) = &mut self.answer {
+                    wait.heard();
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// READY cannot be read: without it the session is of no use. It is a failed IDENTIFY, so the gate lets the next one
+    /// wait ever longer.
+    fn unreadable(&mut self, error: &ReceiveMessageError) {
+        let shard = self.shard.id().number();
+        tracing::error!(shard, wrong = wrong(error), "cannot read Discord's READY, closing");
+        self.unreadable = true;
+        drop(self.sent_grant());
+        self.hang_up();
+    }
+
     fn failed(&mut self, error: &ReceiveMessageError) {
         if matches!(error.kind(), ReceiveMessageErrorType::Reconnect) {
             tracing::debug!(shard = self.shard.id().number(), error = %crate::trouble::chain(error), "could not connect");
             self.seen.push_back(Seen::Ended(Ended::NotConnected));
         } else if self.progress.disconnected {
             self.end(None);
+        } else if matches!(self.turn, Turn::Sent(_)) && may_be_dispatch(error) {
+            // After an IDENTIFY the first event is READY.
+            self.unreadable(error);
         } else {
-            tracing::warn!(shard = self.shard.id().number(), "skipped a frame that twilight cannot read");
+            let shard = self.shard.id().number();
+            tracing::warn!(shard, wrong = wrong(error), "skipped a frame that twilight cannot read");
         }
     }
 
@@ -366,12 +379,18 @@ impl Link {
             self.end(None);
         } else if !self.progress.hello && self.hello_by.as_mut().poll(context).is_ready() {
             self.seen.push_back(Seen::Ended(Ended::NoHello));
+        } else if self.closing.is_none() && self.answer.as_mut().is_some_and(|wait| wait.is_over(context)) {
+            let shard = self.shard.id().number();
+            tracing::warn!(shard, resuming = self.resuming, "Discord did not answer in time, closing");
+            self.answer = None;
+            self.hang_up();
         }
     }
 
     fn end(&mut self, code: Option<u16>) {
         let ended = match (code, self.progress.online_since) {
             _ if self.stopping => Ended::Stopped,
+            _ if self.unreadable => Ended::Unreadable,
             (Some(code), _) if refusal::is_final(code) || matches!(code, 4007 | 4009) => Ended::Closed(code),
             (_, Some(since)) => Ended::WasOnline(since.elapsed()),
             _ if self.resuming && self.shard.session().is_none() => Ended::SessionGone,

@@ -51,7 +51,7 @@ impl Reconnect {
                 return Next::Again { wait: Duration::ZERO, keep_session };
             }
             // Invalid sequence, session timed out: "start a new session".
-            Ended::Closed(4007 | 4009) => keep_session = false,
+            Ended::Closed(4007 | 4009) | Ended::Unreadable => keep_session = false,
             Ended::WasOnline(online) if online >= HEALTHY => {
                 self.failures = 0;
                 self.resumes = 0;
@@ -133,6 +133,14 @@ mod tests {
         let mut reconnect = Reconnect::default();
         for _ in 0..50 {
             assert!(matches!(reconnect.after(&Ended::NotConnected), Next::Again { keep_session: true, .. }));
+        }
+    }
+
+    #[test]
+    fn a_ready_that_cannot_be_read_is_asked_for_ever_later_and_never_resumed() {
+        let mut reconnect = Reconnect::default();
+        for expected in [0, 500, 1_000] {
+            assert_eq!(reconnect.after(&Ended::Unreadable), again(expected, false));
         }
     }
 
