@@ -115,7 +115,9 @@ impl ShardTask {
 
     /// Keeps the shard connected until the pod stops. An error: Discord refused it for good.
     pub(crate) async fn run(mut self) -> Result<(), Refused> {
-        self.take_up(true).await;
+        // A pod that was cut off when it ended reads its records before it goes on, as if it had not ended.
+        let by_file = !*self.around.fenced.borrow();
+        self.take_up(by_file).await;
         loop {
             let ended = self.connect().await;
             if self.around.stop.is_cancelled() {

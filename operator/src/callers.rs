@@ -24,7 +24,7 @@ const KEPT: Duration = Duration::from_secs(300);
 const MOST: usize = 50_000;
 /// How long a refusal counts.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// Reviews that are under way at a time; the others wait their turn. What strangers send costs the API server no more.
+/// Questions to the API server that are under way at a time; the others wait their turn. Strangers cost it no more.
 const AT_A_TIME: usize = 16;
 /// A review that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,7 +135,12 @@ impl Callers {
         }
         // Newer than the watch: a set's next pod has the name of the one before.
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let pod = tokio::time::timeout(PATIENCE, api.get_opt(name))
+        let found = async {
+            // Never closed. A stranger's pod is in no store, so each of its calls comes here.
+            let _turn = self.turns.acquire().await;
+            api.get_opt(name).await
+        };
+        let pod = tokio::time::timeout(PATIENCE, found)
             .await
             .map_err(|_| Error::TimedOut)?
             .map_err(|error| Error::Review(Arc::new(error)))?;

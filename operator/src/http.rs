@@ -32,8 +32,9 @@ const BODY_LIMIT: usize = 64 * 1_024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// Connections to the gate at a time: a few more than calls that may wait.
 pub const GATE_CONNECTIONS: usize = 60_000;
-/// Connections for health and metrics.
-pub const HEALTH_CONNECTIONS: usize = 256;
+/// Connections for health and metrics: far more than anybody needs, so that a stranger who keeps many does not lock the kubelet
+/// out.
+pub const HEALTH_CONNECTIONS: usize = 16_384;
 /// The longest word of an answer, in characters.
 const WORD_LIMIT: usize = 64;
 

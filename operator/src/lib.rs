@@ -130,8 +130,13 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let leading_since = tokio::select! {
-        since = leader.acquire() => since,
-        () = stop.cancelled() => return Ok(()),
+        since = leader.acquire() => Some(since),
+        () = stop.cancelled() => None,
+    };
+    let Some(leading_since) = leading_since else {
+        // It may just have been written.
+        leader.release().await;
+        return Ok(());
     };
     let gate = handles.gate.clone();
     let ctx = Arc::new(context(handles, config, &scopes, leading_since));

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a request's head may take; also how long a connection may wait for its next request: two report times.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The longest head, and what is read ahead of a body: a token has some 1 to 2 KiB.
+const HEAD_LIMIT: usize = 16 * 1_024;
 /// How long to wait where no connection can be accepted, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,7 +59,7 @@ async fn connection(stream: TcpStream, router: Router) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_LIMIT);
     let service = TowerToHyperService::new(router);
     if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection ended");

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long a pod must be silent before it is taken for gone.
 const SILENCE: Duration = Duration::from_secs(90);
 
+/// A pod that is cut off asks all of its peers up to this many, and so many by lot of more.
+const ASKED_BY_LOT: usize = 64;
+
 /// What is done and said about pods on lost nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lost {
@@ -64,16 +67,17 @@ fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
 }
 
 /// Whether the pod lets its shards go when it is cut off: it asks the pods on other nodes, and holds on while half of them
-/// answer. Any that is silent may be on its side of the cut. A node that is gone has no side.
+/// answer. Any that is silent may be on its side of the cut, unless its node answers or is gone. Of many it asks some by lot,
+/// so half of those that it drew may be a good deal fewer in all.
 fn lets_go(pod: &PodSeen, observed: &Observed) -> bool {
-    let is_gone = |node: Option<&String>| {
-        let seen = node.and_then(|node| observed.nodes.get(node));
-        seen.is_some_and(|seen| seen.state == NodeState::Gone)
-    };
+    let state = |pod: &PodSeen| Some(observed.nodes.get(pod.node.as_ref()?)?.state);
     let elsewhere = || observed.pods.iter().filter(|peer| peer.node != pod.node);
-    let may_answer = |peer: &&PodSeen| peer.node.is_some() && !is_gone(peer.node.as_ref());
-    let silent = elsewhere().filter(|peer| peer.report.is_none()).filter(may_answer).count();
-    is_gone(pod.node.as_ref()) || silent == 0 || 2 * silent < elsewhere().count()
+    let is_apart = |peer: &PodSeen| {
+        peer.node.is_none() || matches!(state(peer), Some(NodeState::Answers | NodeState::Gone))
+    };
+    let silent = elsewhere().filter(|peer| peer.report.is_none() && !peer.ready && !is_apart(peer)).count();
+    let (all, margin) = (elsewhere().count(), if elsewhere().count() > ASKED_BY_LOT { 4 } else { 2 });
+    state(pod) == Some(NodeState::Gone) || silent == 0 || margin * silent < all
 }
 
 /// What happens to the pod next, and the remedy.
