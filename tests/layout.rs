@@ -30,6 +30,7 @@ const OPERATOR: [(&str, &[&str]); 21] = [
     ("reconcile", &["apply", "context", "crd", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),
     ("callers", &["gate"]),
+    ("serve", &[]),
     ("http", &["callers", "gate", "lease", "metrics", "reports"]),
     ("config", &["leader", "model"]),
     ("telemetry", &[]),
