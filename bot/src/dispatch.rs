@@ -107,7 +107,8 @@ impl Dispatch {
     }
 
     fn begin(&self, Envelope { shard, event, mut ticket }: Envelope, tasks: &mut JoinSet<()>) {
-        if *self.role.borrow() != Some(Role::Active) {
+        // One on its way out has its duty until it stops: nobody else gets what its sessions received.
+        if !matches!(*self.role.borrow(), Some(Role::Active | Role::Retiring)) {
             self.counters.without_duty.inc();
             return ticket.pass();
         }

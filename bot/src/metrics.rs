@@ -16,7 +16,7 @@
 //! | `shard_bot_events_again_total` | counter | `shard` | Events handled again after a crash, marked so |
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
 //! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
-//! | `shard_bot_events_without_duty_total` | counter | | Events that were not handled because the pod's layout is not active |
+//! | `shard_bot_events_without_duty_total` | counter | | Events that were not handled because the pod's layout has no duty |
 //! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
 //! | `shard_bot_identifies_granted_total` | counter | `why`: live, active, standby | IDENTIFYs sent with a grant of the gate, by why they were needed |
 //! | `shard_bot_identifies_by_turns_total` | counter | | IDENTIFYs sent by the schedule of turns |

@@ -48,7 +48,7 @@ pub enum Role {
     Standby,
     /// Its pods handle events.
     Active,
-    /// Its pods are on their way out.
+    /// Its pods are on their way out; they handle events until they stop, since the next layout begins after them.
     Retiring,
 }
 

@@ -107,9 +107,9 @@ async fn a_panic_in_a_handler_is_contained_and_counted() {
 }
 
 #[tokio::test]
-async fn only_an_active_layout_handles_events() {
+async fn only_an_active_layout_and_one_on_its_way_out_handle_events() {
     for (role, expected) in
-        [(None, 0), (Some(Role::Standby), 0), (Some(Role::Active), 1), (Some(Role::Retiring), 0)]
+        [(None, 0), (Some(Role::Standby), 0), (Some(Role::Active), 1), (Some(Role::Retiring), 1)]
     {
         let handled = Arc::new(AtomicUsize::new(0));
         let (dispatch, _role) = dispatch(8, role, {
