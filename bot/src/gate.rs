@@ -19,6 +19,7 @@ use futures::FutureExt as _;
 use shard_contract::identify::{
     GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Why,
 };
+use shard_contract::turns::APART_MS;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -192,6 +193,8 @@ impl Asking {
     /// It is the pod's turn: gives grants that end with it.
     fn turn(&mut self, turn: Turn) {
         let now = Instant::now();
+        // Before any grant: an answer of the gate may come at any moment.
+        self.operator.name_from(turn.until + self.operator.pace().real(Duration::from_millis(APART_MS)));
         for shard in choose(self.waiting.all(), &self.tries, &turn, self.operator.pace(), now) {
             let Some(reply) = self.waiting.take_any(shard) else { continue };
             tracing::info!(shard, "identifying by the schedule of turns");

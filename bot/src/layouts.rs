@@ -174,6 +174,9 @@ pub(crate) fn follow_role(
 }
 
 #[cfg(test)]
+mod following;
+
+#[cfg(test)]
 mod tests {
     use shard_contract::layouts::Layout;
 

@@ -147,6 +147,11 @@ impl Operator {
         self.0.heard.watch()
     }
 
+    /// No call that is made before then names an answer, so that the gate still keeps clear of this pod's last turn.
+    pub(crate) fn name_from(&self, at: Instant) {
+        self.0.heard.name_from(at);
+    }
+
     /// How fast Discord's time passes, as the document says now.
     pub(crate) fn pace(&self) -> Pace {
         self.0.layouts.borrow().discord.time_factor
@@ -164,6 +169,11 @@ impl Operator {
     pub(crate) fn heard_last(self, at: Instant) -> Self {
         self.0.heard.pretend(at);
         self
+    }
+
+    /// From when on calls name an answer.
+    pub(crate) fn names_from(&self) -> Option<Instant> {
+        self.0.heard.names_from()
     }
 }
 
@@ -190,7 +200,7 @@ impl Line {
             .bearer_auth(sent.bearer)
             .timeout(sent.deadline.saturating_duration_since(sending))
             .json(sent.body);
-        if let Some(word) = self.heard.word() {
+        if let Some(word) = self.heard.word(sending) {
             request = request.header(HEARD_HEADER, word);
         }
         let response = match request.send().await {

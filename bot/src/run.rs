@@ -16,7 +16,7 @@ use shard_contract::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -307,7 +307,7 @@ async fn keep_shard(
     const AFTER_PANIC: Duration = Duration::from_secs(5);
     loop {
         let inbox = inbox::Inbox::new(to_dispatch.clone(), inbox::HELD);
-        match tokio::spawn(ShardTask::new(id, around.clone(), Arc::clone(&progress), inbox).run()).await {
+        match contained(ShardTask::new(id, around.clone(), Arc::clone(&progress), inbox).run()).await {
             Ok(Ok(())) => return,
             Ok(Err(refused)) => {
                 if let Some(say_refused) = say_refused {
@@ -323,6 +323,19 @@ async fn keep_shard(
             () = around.stop.cancelled() => return,
             () = tokio::time::sleep(AFTER_PANIC) => {}
         }
+    }
+}
+
+/// Runs something in a task of its own, so that its panic stays its own; it ends with whoever waits for it.
+pub(crate) async fn contained<T: Send + 'static>(
+    run: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    let mut task = JoinSet::new();
+    task.spawn(run);
+    match task.join_next().await {
+        Some(ended) => ended,
+        // There is one.
+        None => std::future::pending().await,
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn close(shards: &mut JoinSet<()>, deadline: Instant) {
     let closing = async { while shards.join_next().await.is_some() {} };
     if timeout_at(deadline.min(Instant::now() + CLOSE_WITHIN), closing).await.is_err() {
         tracing::info!(left = shards.len(), "shards did not close in time, dropping their connections");
-        shards.abort_all();
+        shards.shutdown().await;
     }
     tracing::info!("shards closed");
 }
@@ -84,4 +84,27 @@ pub(crate) async fn drain(mut running: Running, jobs: &Jobs, deadline: Instant, 
         ended,
         "drained"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::contained;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_does_not_close_is_dropped_with_all_that_it_runs() {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let mut shards = JoinSet::new();
+        shards.spawn(async {
+            let stuck = contained(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            });
+            drop(stuck.await);
+        });
+        close(&mut shards, Instant::now() + Duration::from_mins(1)).await;
+        assert!(shards.is_empty());
+        let end = timeout_at(Instant::now() + Duration::from_secs(1), dropped).await;
+        assert!(end.expect("what it ran goes on").is_err(), "nothing is sent, only dropped");
+    }
 }

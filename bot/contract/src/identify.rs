@@ -23,7 +23,8 @@ pub const GRANT_VALID_MS: u64 = 3_000;
 
 /// Header of an answer: names it. At most 64 printable characters, chosen by the leader, never repeated by another one.
 pub const ANSWER_HEADER: &str = "shard-answer";
-/// Header of a call: the newest [`ANSWER_HEADER`] that the pod has received; absent before the first.
+/// Header of a call: the newest [`ANSWER_HEADER`] that the pod has received; absent before the first, and until its last
+/// IDENTIFY by the schedule of turns is [`crate::turns::APART_MS`] ago.
 pub const HEARD_HEADER: &str = "shard-heard";
 
 /// The longest that the gate holds a request before it answers "not yet", in milliseconds.

@@ -2,7 +2,7 @@
 //!
 //! From a total and a number of pods to consecutive ranges whose sizes differ by at most one, the larger ones first,
 //! and back. The operator plans with it and the pods start by it. Deliberately absent: guilds, which Discord routes by
-//! `(guild_id >> 22) % total` (<https://docs.discord.com/developers/events/gateway#sharding>), as [`shard_of_guild`] repeats.
+//! `(guild_id >> 22) % total` (<https://docs.discord.com/developers/events/gateway#sharding>).
 
 use std::ops::Range;
 
@@ -37,13 +37,6 @@ pub const fn pod_of(shard: u32, pods: u32, total: u32) -> Option<u32> {
     let (size, larger) = (total / pods, total % pods);
     let in_larger = larger * (size + 1);
     Some(if shard < in_larger { shard / (size + 1) } else { larger + (shard - in_larger) / size })
-}
-
-/// The shard that Discord routes a guild's events to. `total` must not be 0.
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "a remainder by a u32 fits a u32")]
-pub const fn shard_of_guild(guild_id: u64, total: u32) -> u32 {
-    ((guild_id >> 22) % total as u64) as u32
 }
 
 #[cfg(test)]
@@ -84,12 +77,5 @@ mod tests {
         assert_eq!(pods_for(0, 16), 0);
         assert_eq!(pods_for(17, 16), 2);
         assert_eq!(pods_for(5, 0), 5);
-    }
-
-    #[test]
-    fn guilds_go_where_discord_documents() {
-        // From Discord's documentation: (guild_id >> 22) % num_shards.
-        assert_eq!(shard_of_guild(197_038_439_483_310_086, 4), 2);
-        assert_eq!(shard_of_guild(7 << 22, 4), 3);
     }
 }

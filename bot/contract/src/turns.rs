@@ -18,7 +18,8 @@ pub const UNTIL_MS: u64 = 3_000;
 pub const ALONE_MS: u64 = 60_000;
 /// A pod whose newest answer that it surely heard is older than this may be on turns, as far as the gate can know.
 pub const DOUBTFUL_MS: u64 = 45_000;
-/// The gate grants nothing that could come less than this before or after a slot of such a pod's IDENTIFYs.
+/// The gate grants nothing that could come less than this before or after a slot of such a pod's IDENTIFYs; and for so long
+/// after its last one a pod names no answer, since from then on the gate need not keep clear of it any more.
 pub const APART_MS: u64 = 7_500;
 /// A shard tries at most once in this time.
 pub const RETRY_MS: u64 = 600_000;

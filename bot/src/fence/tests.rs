@@ -1,6 +1,13 @@
-//! What is decided on which evidence.
+//! What is decided on which evidence, and how evidence is gathered from an API server on loopback.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::{Router, http::StatusCode};
+use shard_contract::layouts::Layouts;
+use tokio::net::TcpListener;
 
 use super::*;
+use crate::config::Pod;
 
 const fn census(asked: u32, on_my_node: u32, elsewhere: u32) -> Census {
     Census { asked, on_my_node, elsewhere }
@@ -60,4 +67,67 @@ fn one_bad_round_proves_nothing_and_a_good_one_begins_anew() {
     let seen = seen.after(bad, at(30)).after(bad, at(35));
     assert_eq!(seen, PeersSeen::Fewer(2));
     assert_eq!(seen.after(good, at(40)), PeersSeen::Half(at(40)));
+}
+
+/// A pod alone, on an API server that is there or away.
+async fn scene(marker: PathBuf, away: Arc<AtomicBool>, silent_since: Instant) -> Fence {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let pages = Router::new().fallback(async move || {
+        if away.load(Ordering::Relaxed) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let mut config = kube::Config::new(url);
+    config.default_retry = false;
+    let (_, layouts) = watch::channel(Layouts::default());
+    let me = Pod {
+        bot: "b".into(),
+        namespace: "n".into(),
+        layout: 1,
+        ordinal: 0,
+        uid: "u".into(),
+        node: "here".into(),
+    };
+    Fence {
+        api: Api::namespaced(kube::Client::try_from(config).unwrap(), "n"),
+        config_map: "b-layouts".into(),
+        operator: Operator::new(layouts.clone(), "none".into()).unwrap().heard_last(silent_since),
+        peers: Peers::new(layouts, me).unwrap(),
+        status: Arc::new(Status::new(0..1, 1)),
+        fenced: watch::Sender::new(marker.exists()),
+        marker,
+    }
+}
+
+impl Fence {
+    async fn look(&self, evidence: &mut Evidence) -> bool {
+        self.gather(evidence).await;
+        self.decide(evidence, Instant::now());
+        self.is_fenced()
+    }
+}
+
+#[tokio::test]
+async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (marker, away) = (folder.path().join("fenced"), Arc::new(AtomicBool::new(true)));
+    let long_ago = Instant::now() - CUT_OFF_AFTER;
+    let fence = scene(marker.clone(), Arc::clone(&away), long_ago).await;
+    let silent = Evidence { api: long_ago, gate: long_ago, peers: PeersSeen::NotAsked };
+    let mut evidence = silent;
+    // The API server answers with a refusal, which is an answer.
+    away.store(false, Ordering::Relaxed);
+    assert!(!fence.look(&mut evidence).await && !marker.exists());
+    away.store(true, Ordering::Relaxed);
+    evidence = silent;
+    assert!(fence.look(&mut evidence).await);
+    assert!(marker.exists() && fence.status.fenced());
+
+    let restarted = scene(marker.clone(), Arc::clone(&away), Instant::now()).await;
+    let mut evidence = Evidence { api: long_ago, gate: Instant::now(), peers: PeersSeen::NotAsked };
+    assert!(restarted.look(&mut evidence).await, "a gate that answers does not free it");
+    away.store(false, Ordering::Relaxed);
+    assert!(!restarted.look(&mut evidence).await);
+    assert!(!marker.exists(), "it goes on, and so does its next container");
 }

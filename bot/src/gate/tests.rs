@@ -269,6 +269,12 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
     let (mut even, odd) = (even.await.unwrap(), odd.await.unwrap());
     assert_eq!(even.end_of(), odd.end_of(), "both by one turn");
     assert!(status.on_turns());
+    let apart = Duration::from_millis(shard_contract::turns::APART_MS / 5);
+    assert_eq!(
+        operator.names_from(),
+        even.end_of().map(|end| end + apart),
+        "the gate still keeps clear of it"
+    );
     assert!(!other.is_finished(), "its bucket was taken in this slot");
     while let Ok(at_ms) = questions.try_recv() {
         assert!(place.slot_at(at_ms).is_some(), "only asked in its own slot: {at_ms}");

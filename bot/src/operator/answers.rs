@@ -1,9 +1,10 @@
 //! What was heard from the operator: when, and the newest word by which a leader named its answer.
 //!
 //! From each answer's headers and the monotonic clock to the header of the next calls, to the schedule of turns and to
-//! fencing. A word that the contract does not allow counts as none. Deliberately absent: any decision.
+//! fencing. A word that the contract does not allow counts as none, and for a while after a turn none is named
+//! ([`shard_contract::turns::APART_MS`]). Deliberately absent: any decision.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::HeaderValue;
 use tokio::{sync::watch, time::Instant};
@@ -23,19 +24,26 @@ pub(crate) struct Answers {
 /// What was heard.
 #[derive(Debug)]
 pub(super) struct Heard {
-    word: Mutex<Option<HeaderValue>>,
+    named: Mutex<Named>,
     answers: watch::Sender<Answers>,
+}
+
+/// The word, and when it may be named.
+#[derive(Debug, Default)]
+struct Named {
+    newest: Option<HeaderValue>,
+    from: Option<Instant>,
 }
 
 impl Heard {
     pub(super) fn new(now: Instant) -> Self {
-        Self { word: Mutex::new(None), answers: watch::Sender::new(Answers { led: now, any: now }) }
+        Self { named: Mutex::default(), answers: watch::Sender::new(Answers { led: now, any: now }) }
     }
 
     /// A successful answer came.
     pub(super) fn success(&self, word: Option<&HeaderValue>, now: Instant) {
         if let Some(word) = word.filter(|word| is_word(word)) {
-            *self.word.lock().unwrap_or_else(PoisonError::into_inner) = Some(word.clone());
+            self.named().newest = Some(word.clone());
         }
         self.refusal(true, now);
     }
@@ -50,9 +58,25 @@ impl Heard {
         });
     }
 
-    /// What to repeat in the next call.
-    pub(super) fn word(&self) -> Option<HeaderValue> {
-        self.word.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What to repeat in a call that is made now.
+    pub(super) fn word(&self, now: Instant) -> Option<HeaderValue> {
+        let named = self.named();
+        named.newest.clone().filter(|_| named.from.is_none_or(|from| from <= now))
+    }
+
+    /// No answer is named before then.
+    pub(super) fn name_from(&self, at: Instant) {
+        let from = &mut self.named().from;
+        *from = (*from).max(Some(at));
+    }
+
+    #[cfg(test)]
+    pub(super) fn names_from(&self) -> Option<Instant> {
+        self.named().from
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn answers(&self) -> Answers {
@@ -72,4 +96,25 @@ impl Heard {
 fn is_word(value: &HeaderValue) -> bool {
     let word = value.as_bytes();
     (1..=LONGEST_WORD).contains(&word.len()) && word.iter().all(u8::is_ascii_graphic)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn no_answer_is_named_for_a_while_after_a_turn() {
+        let now = Instant::now();
+        let (soon, later) = (now + Duration::from_secs(5), now + Duration::from_secs(9));
+        let heard = Heard::new(now);
+        let word = HeaderValue::from_static("a-1");
+        heard.success(Some(&word), now);
+        assert_eq!(heard.word(now), Some(word.clone()));
+        heard.name_from(later);
+        heard.name_from(soon);
+        heard.success(Some(&word), soon);
+        assert_eq!((heard.word(soon), heard.word(later)), (None, Some(word)));
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! From: 10,000 pods of a shard each, 256 buckets, so that about 50 turns come up in a second. Each granted pod says at once
 //! that its IDENTIFY went out; the bucket's next turn is 5.12 s after that, and the next grant is timed from there.
-//! Deliberately absent: HTTP, so memory is the call's own, without its connection.
+//! Deliberately absent: HTTP ([`super::wire`]), so memory is the call's own, without its connection.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,24 +13,39 @@ use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome, Why};
 use shard_operator::gate::Gate;
 use tokio::time::Instant;
 
-use super::table::{Row, Target};
-use super::{Scale, process, stage};
+use super::stage;
+use shard_bench::table::{Row, Target};
+use shard_bench::{Scale, process};
 
-const BUCKETS: u32 = 256;
-const WINDOW: Duration = Duration::from_millis(5_120);
+pub const BUCKETS: u32 = 256;
+pub const WINDOW: Duration = Duration::from_millis(5_120);
 
 /// When each bucket's next turn is, and how late grants came.
 #[derive(Debug, Default)]
-struct Turns {
-    next: Vec<Option<Instant>>,
-    late: Vec<Duration>,
+pub struct Turns {
+    next: BTreeMap<u32, Instant>,
+    pub late: Vec<Duration>,
+}
+
+impl Turns {
+    /// A bucket's grant came; its next turn is then.
+    pub fn granted(&mut self, bucket: u32, granted: Instant, next: Instant) {
+        let turn = self.next.insert(bucket, next);
+        self.late.extend(turn.map(|turn| granted.saturating_duration_since(turn)));
+    }
+}
+
+/// So many percent came no later, in milliseconds; they are sorted.
+pub fn percentile(late: &[Duration], percent: usize) -> anyhow::Result<f64> {
+    let at = (late.len() * percent / 100).min(late.len().saturating_sub(1));
+    late.get(at).map(|late| late.as_secs_f64() * 1_000.0).context("nobody was granted")
 }
 
 pub async fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let pods = scale.of(10_000);
     let (gate, leadership) = stage::open(pods, pods, BUCKETS).await;
     let before = process::memory(std::process::id())?;
-    let turns = Arc::new(Mutex::new(Turns { next: vec![None; BUCKETS as usize], late: Vec::new() }));
+    let turns = Arc::new(Mutex::new(Turns::default()));
     let tasks: Vec<_> =
         (0..pods).map(|ordinal| tokio::spawn(call(gate.clone(), ordinal, turns.clone()))).collect();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -43,8 +59,6 @@ pub async fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
     drop(leadership);
     let mut late = std::mem::take(&mut turns.lock().map_err(|_| anyhow::anyhow!("a caller panicked"))?.late);
     late.sort_unstable();
-    let at = |percent: usize| late.get((late.len() * percent / 100).min(late.len().saturating_sub(1)));
-    let ms = |percent| at(percent).map(|late| late.as_secs_f64() * 1_000.0).context("nobody was granted");
     let note = format!("{} grants, {BUCKETS} buckets", late.len());
     Ok(vec![
         row(
@@ -54,8 +68,14 @@ pub async fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
             None,
             "with its task, without HTTP".into(),
         ),
-        row("grant after its turn, p50".into(), ms(50)?, "ms", None, note.clone()),
-        row("grant after its turn, p99".into(), ms(99)?, "ms", Some(Target::AtMost(5.0)), note),
+        row("grant after its turn, p50".into(), percentile(&late, 50)?, "ms", None, note.clone()),
+        row(
+            "grant after its turn, p99".into(),
+            percentile(&late, 99)?,
+            "ms",
+            Some(Target::AtMost(5.0)),
+            note,
+        ),
     ])
 }
 
@@ -74,7 +94,6 @@ async fn call(gate: Gate, ordinal: u32, turns: Arc<Mutex<Turns>>) -> anyhow::Res
         gate.identified(&pod, grant, Outcome::Sent).await?;
         gate.identified(&pod, grant, Outcome::Ready).await?;
         let mut turns = turns.lock().map_err(|_| anyhow::anyhow!("a caller panicked"))?;
-        let next = turns.next[(shard % BUCKETS) as usize].replace(granted + WINDOW);
-        turns.late.extend(next.map(|turn| granted.saturating_duration_since(turn)));
+        turns.granted(shard % BUCKETS, granted, granted + WINDOW);
     }
 }

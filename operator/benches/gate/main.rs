@@ -4,14 +4,14 @@
 //! From: the gate and the store of reports inside this process. For: people who want to know what a fleet costs its operator.
 //! Speed never fails it, only what is missing or wrong. The cold start runs on a clock that jumps to whatever happens next,
 //! with 5 ms from a grant to the word that its IDENTIFY went out. Deliberately absent: TLS, the API server's reviews of tokens
-//! (one a pod and five minutes), and HTTP.
+//! (one a pod and five minutes).
 
 mod callers;
-mod process;
+mod crowd;
 mod reports;
 mod stage;
 mod start;
-mod table;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
-use table::Table;
+use shard_bench::Scale;
+use shard_bench::table::Table;
 
 /// Measures the gate and prints a table; it fails only where something is missing or wrong.
 #[derive(Debug, Parser)]
@@ -31,25 +32,15 @@ struct Arguments {
     /// A tenth of everything: shows that it works, not how fast
     #[arg(long)]
     quick: bool,
+    /// The process of the callers over HTTP: address, pods, seconds
+    #[arg(long, hide = true, num_args = 3)]
+    crowd: Vec<String>,
     /// Cargo gives it to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
     /// Cargo gives the names to be run to every benchmark; this one always runs whole.
     #[arg(hide = true)]
     names: Vec<String>,
-}
-
-/// How much is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    quick: bool,
-}
-
-impl Scale {
-    /// So many, or a tenth.
-    pub fn of(self, number: u32) -> u32 {
-        if self.quick { number / 10 } else { number }
-    }
 }
 
 fn main() -> ExitCode {
@@ -63,10 +54,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let [address, pods, seconds] = &arguments.crowd[..] {
+        return be_crowd(address, pods, seconds);
+    }
     let scale = Scale { quick: arguments.quick };
-    let mut table = Table::begin(scale);
+    let mut table = Table::begin("gate", "", scale);
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for row in threads.block_on(callers::measure(scale))? {
+        table.add(row);
+    }
+    for row in threads.block_on(wire::measure(scale))? {
         table.add(row);
     }
     drop(threads);
@@ -78,6 +75,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     table
         .end(&report)
         .with_context(|| format!("cannot write {}; choose another with --report", report.display()))
+}
+
+#[expect(clippy::print_stdout, reason = "what the benchmark's own process reads")]
+fn be_crowd(address: &str, pods: &str, seconds: &str) -> anyhow::Result<()> {
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let late = threads.block_on(crowd::run(address.parse()?, pods.parse()?, seconds.parse()?))?;
+    println!("{}", serde_json::to_string(&late)?);
+    Ok(())
 }
 
 /// Cargo's folder of what it builds; it may have one in it for each target.

@@ -6,8 +6,9 @@
 use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport, ShardState};
 use shard_operator::reports::Reports;
 
-use super::table::{Row, Target};
-use super::{Scale, process, stage};
+use super::stage;
+use shard_bench::table::{Row, Target};
+use shard_bench::{Scale, process};
 
 /// A core's share that reports may take.
 const MOST_PERCENT: f64 = 5.0;

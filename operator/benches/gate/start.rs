@@ -12,8 +12,9 @@ use shard_contract::layout::{pods_for, shards_of};
 use shard_operator::gate::Gate;
 use tokio::time::Instant;
 
-use super::table::{Row, Target};
-use super::{Scale, stage};
+use super::stage;
+use shard_bench::Scale;
+use shard_bench::table::{Row, Target};
 
 /// From a grant to the word that its IDENTIFY went out.
 const TRAVEL: Duration = Duration::from_millis(5);

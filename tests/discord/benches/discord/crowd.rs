@@ -11,10 +11,10 @@ use discord_sim::LedgerQuery;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Scale;
 use super::decoder::Transport;
 use super::server::Server;
-use super::table::{Row, Target};
+use shard_bench::Scale;
+use shard_bench::table::{Row, Target};
 
 /// Connections that are wanted.
 const CONNECTIONS: u32 = 10_000;

@@ -9,9 +9,7 @@ mod client;
 mod crowd;
 mod decoder;
 mod memory;
-mod process;
 mod server;
-mod table;
 mod throughput;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +19,8 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 
 use decoder::Transport;
-use table::Table;
+use shard_bench::Scale;
+use shard_bench::table::Table;
 
 /// Files that must be open at once for all measurements but the crowd, which takes what there is.
 const OPEN_FILES: u64 = 1200;
@@ -44,19 +43,6 @@ struct Arguments {
     names: Vec<String>,
 }
 
-/// How much is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    quick: bool,
-}
-
-impl Scale {
-    /// So many, or a tenth.
-    pub fn of(self, number: u32) -> u32 {
-        if self.quick { number / 10 } else { number }
-    }
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
@@ -75,7 +61,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         open_files >= OPEN_FILES,
         "only {open_files} files may be open, {OPEN_FILES} are needed; allow more with ulimit -Hn"
     );
-    let mut table = Table::begin(scale);
+    let mut table = Table::begin("discord-sim", "; events are counted by the simulator's CPU time", scale);
     for transport in [Transport::Plain, Transport::Zstd] {
         for sessions in [1, 16, 256] {
             table.add(throughput::measure(transport, sessions, scale).await?);

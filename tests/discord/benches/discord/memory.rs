@@ -7,10 +7,10 @@
 use anyhow::ensure;
 use futures::future::try_join_all;
 
-use super::Scale;
 use super::decoder::Transport;
 use super::server::Server;
-use super::table::{Row, Target};
+use shard_bench::Scale;
+use shard_bench::table::{Row, Target};
 
 /// Sessions that enter before it counts.
 const WARM_UP: u32 = 100;

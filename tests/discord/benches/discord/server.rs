@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::client::Client;
 use super::decoder::Transport;
-use super::process;
+use shard_bench::process;
 
 /// Longer than it ever takes to start.
 const PATIENCE: Duration = Duration::from_secs(60);

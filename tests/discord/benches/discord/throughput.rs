@@ -11,11 +11,11 @@ use discord_sim::{Generate, LedgerQuery};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Scale;
 use super::client::Client;
 use super::decoder::Transport;
 use super::server::Server;
-use super::table::{Row, Target};
+use shard_bench::Scale;
+use shard_bench::table::{Row, Target};
 
 /// A thousand or so for each of a typical bot's shards, and less than 2,500 for the only one.
 const GUILDS: usize = 2048;

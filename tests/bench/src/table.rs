@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Scale;
+use crate::Scale;
 
 /// One figure.
+#[derive(Clone, Debug)]
 pub struct Row {
     /// What it is of.
     pub what: String,
@@ -26,20 +27,23 @@ pub struct Row {
 /// What is aimed at.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
+    /// More is better.
+    AtLeast(f64),
     /// Less is better.
     AtMost(f64),
 }
 
 /// All figures.
+#[derive(Debug)]
 pub struct Table {
     rows: Vec<Row>,
 }
 
 impl Table {
-    /// Prints the head.
-    pub fn begin(scale: Scale) -> Self {
+    /// Prints the head: what is measured, and what one should know of all of it.
+    pub fn begin(what: &str, note: &str, scale: Scale) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        print(&format!("gate on {cores} cores"));
+        print(&format!("{what} on {cores} cores{note}"));
         if scale.quick {
             print("quick: a tenth of everything, which shows that it works, not whether targets are met");
         }
@@ -70,9 +74,13 @@ impl Table {
 
 impl Row {
     fn json(&self) -> Value {
-        let most = self.target.map(|Target::AtMost(most)| most);
+        let (least, most) = match self.target {
+            Some(Target::AtLeast(least)) => (Some(least), None),
+            Some(Target::AtMost(most)) => (None, Some(most)),
+            None => (None, None),
+        };
         json!({
-            "what": self.what, "measured": self.measured, "unit": self.unit, "atMost": most,
+            "what": self.what, "measured": self.measured, "unit": self.unit, "atLeast": least, "atMost": most,
             "isMet": self.target.map(|target| target.is_met(self.measured)), "note": self.note,
         })
     }
@@ -80,27 +88,38 @@ impl Row {
 
 impl Target {
     fn is_met(self, measured: f64) -> bool {
-        let Self::AtMost(most) = self;
-        measured <= most
+        match self {
+            Self::AtLeast(least) => measured >= least,
+            Self::AtMost(most) => measured <= most,
+        }
     }
 
     fn text(self) -> String {
-        let Self::AtMost(most) = self;
-        format!("≤ {}", number(most))
+        match self {
+            Self::AtLeast(least) => format!("≥ {}", number(least)),
+            Self::AtMost(most) => format!("≤ {}", number(most)),
+        }
     }
 
     fn verdict(self, measured: f64) -> String {
         if self.is_met(measured) {
             return "met".to_owned();
         }
-        let Self::AtMost(target) = self;
+        let (Self::AtLeast(target) | Self::AtMost(target)) = self;
         format!("missed by {:.0} %", (measured - target).abs() / target * 100.0)
     }
 }
 
 /// With as many decimals as it is worth, thousands apart.
 fn number(number: f64) -> String {
-    let text = format!("{number:.*}", if number < 100.0 && number.fract() != 0.0 { 3 } else { 0 });
+    let decimals = if number.fract() == 0.0 || number >= 100.0 {
+        0
+    } else if number >= 10.0 {
+        1
+    } else {
+        3
+    };
+    let text = format!("{number:.decimals$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut apart = String::new();
     for (index, digit) in whole.chars().enumerate() {
