@@ -107,7 +107,7 @@ impl Metrics {
         registry.register("handler_errors", "Event handlers that returned an error", handler_errors);
         registry.register(
             "events_without_duty",
-            "Events that were not handled because the pod's layout is not active",
+            "Events that were not handled because the pod's layout has no duty",
             without_duty,
         );
         registry.register("replies_failed", "Replies that could not be sent", replies_failed);
