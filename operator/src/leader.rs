@@ -232,7 +232,10 @@ impl Leader {
                 self.held = Some(lease);
                 Ok(Exchange::Ours(begun))
             }
-            Err(kube::Error::Api(answer)) if answer.code == 409 => Ok(Exchange::Again),
+            Err(kube::Error::Api(answer)) if answer.code == 409 => {
+                self.candidate.beaten();
+                Ok(Exchange::Again)
+            }
             Err(error) => Err(error),
         }
     }

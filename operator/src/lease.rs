@@ -97,6 +97,11 @@ impl Candidate {
         Self { me, unchanged: None, was_ours: None }
     }
 
+    /// Another one wrote the Lease before us: there is one, though it was not seen.
+    pub fn beaten(&mut self) {
+        let _ = self.was_ours.get_or_insert(false);
+    }
+
     /// What to do about a Lease as it was seen at this moment; none: there is no Lease.
     pub fn step(&mut self, now: Instant, seen: Option<&Seen>) -> Act {
         let version = seen.map(|seen| seen.version.clone());
@@ -169,6 +174,10 @@ mod tests {
         assert_eq!(candidate.step(at(17), None), Act::Wait);
         assert_eq!(candidate.step(at(31), None), Act::Wait);
         assert_eq!(candidate.step(at(32), None), Act::Create);
+        let mut beaten = Candidate::new("me".into());
+        assert_eq!(beaten.step(at(0), None), Act::Create);
+        beaten.beaten();
+        assert_eq!(beaten.step(at(2), None), Act::Wait, "there was one meanwhile");
         let mut holder = Candidate::new("me".into());
         assert_eq!(holder.step(at(0), Some(&seen("me", "1"))), Act::Renew);
         assert_eq!(holder.step(at(1), None), Act::Create, "whose lease was deleted writes it again");
