@@ -45,6 +45,8 @@ pub fn claim_late(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("claim-late", &SMALL, Way::PodsProxy, async |fleet| {
         fleet.talk(20.0)?;
         answers(fleet, 5).await?;
+        // Else the write that is kept may be the one that notes a session, which changes nothing when it comes late.
+        sessions_are_noted(fleet).await?;
         fleet.proxies[0].add(Fault { hits: Hits::Records(State::Held), how: How::Keep, count: 1 });
         replace(fleet, 0).await?;
         kept(fleet).await?;
@@ -91,6 +93,16 @@ async fn records(fleet: &Fleet) -> Result<BTreeMap<String, Record>> {
     let data = secrets.get(&sessions_secret(BOT, 0)).await?.data.unwrap_or_default();
     let records = data.into_iter().filter(|(key, _)| parse_record_key(key).is_some());
     records.map(|(key, value)| Ok((key, serde_json::from_slice(&value.0)?))).collect()
+}
+
+/// Waits until every record names its session.
+async fn sessions_are_noted(fleet: &Fleet) -> Result<()> {
+    fleet
+        .wait("every session to be noted", PATIENCE, async || {
+            let noted = records(fleet).await?.values().filter(|record| record.session.is_some()).count();
+            Ok(if noted == 4 { Ok(()) } else { Err(format!("{noted} of 4")) })
+        })
+        .await
 }
 
 /// Waits until every record is held by a pod that there is.
