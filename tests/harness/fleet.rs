@@ -119,7 +119,7 @@ impl Fleet {
     /// When something cannot be started.
     pub async fn start_proxied(ground: &Arc<Ground>, shape: Shape, whose: Proxied) -> Result<Self> {
         let (namespace, folder) = ground.place()?;
-        let client = ground.client().await?;
+        let client = ground.long_client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
         let options = Options { listen, ..options(&shape) };
         let discord = ground.judge().spawn(Simulator::start(options)).await??;
@@ -144,7 +144,8 @@ impl Fleet {
         }
         let around = Around {
             ground: Arc::clone(ground),
-            client: client.clone(),
+            client: ground.client().await?,
+            patient: client.clone(),
             api: api.address(),
             kubeconfig: pods,
         };

@@ -91,7 +91,8 @@ impl Ground {
         Ok(Client::try_from(config)?)
     }
 
-    /// A client that waits as long as watches take.
+    /// A client that waits as long as watches take. The other's time-out ends idle connections as well, and a call that is
+    /// sent over one at that moment fails.
     pub(super) async fn long_client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.api.cluster().kubeconfig())?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;

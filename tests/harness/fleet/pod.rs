@@ -27,6 +27,8 @@ pub(super) struct Around {
     pub ground: Arc<Ground>,
     /// The kubelet's own way to the API server.
     pub client: Client,
+    /// The test's own way: asked once, it waits as long as it takes.
+    pub patient: Client,
     /// The pods' way to it.
     pub api: SocketAddr,
     /// Another way to it, in place of the account's own.
@@ -58,7 +60,7 @@ pub struct Running {
 impl Running {
     /// Prepares a pod's volumes and starts its container.
     pub(super) async fn start(around: &Around, pod: &Pod, folder: &Path) -> Result<Self> {
-        let Around { ground, client, api, kubeconfig } = around;
+        let Around { ground, client, api, kubeconfig, .. } = around;
         let (name, uid) = (pod.name_any(), pod.uid().context("a pod without a UID")?);
         let sandbox = ground.sandbox()?;
         let folder = folder.join(&uid);

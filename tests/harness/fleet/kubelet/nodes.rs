@@ -59,10 +59,10 @@ impl Kubelet {
             kept.is_lost = true;
             cut(&mut kept.running)?;
         }
-        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.shared.around.patient.clone(), &self.shared.namespace);
         let found = pods.get(pod).await?;
         let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
-        tell_node(&Api::all(self.shared.around.client.clone()), &node, "Unknown").await?;
+        tell_node(&Api::all(self.shared.around.patient.clone()), &node, "Unknown").await?;
         let conditions =
             json!([{ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() }]);
         let status = json!({ "status": { "conditions": conditions } });
@@ -80,7 +80,7 @@ impl Kubelet {
     pub async fn find_again(&self) -> Result<()> {
         for number in 0..NODES {
             let name = node_name(&self.shared.namespace, number);
-            tell_node(&Api::all(self.shared.around.client.clone()), &name, "True").await?;
+            tell_node(&Api::all(self.shared.around.patient.clone()), &name, "True").await?;
         }
         self.heal()
     }
@@ -103,12 +103,12 @@ impl Kubelet {
     /// # Errors
     /// When the API server does not answer.
     pub async fn refresh(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.shared.around.client.clone(), &self.shared.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.shared.around.patient.clone(), &self.shared.namespace);
         for pod in pods.list(&ListParams::default()).await?.items {
             let folder = self.shared.folder.join(pod.uid().unwrap_or_default()).join("volumes");
             for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
                 if volume.secret.is_some() {
-                    fill(&self.shared.around.client, &pod, volume, &folder.join(&volume.name)).await?;
+                    fill(&self.shared.around.patient, &pod, volume, &folder.join(&volume.name)).await?;
                 }
             }
         }
