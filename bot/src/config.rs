@@ -55,6 +55,21 @@ pub(crate) struct Pod {
     pub(crate) node: String,
 }
 
+#[cfg(test)]
+impl Pod {
+    /// The first pod of a first layout.
+    pub(crate) fn of_a_test() -> Self {
+        Self {
+            bot: "b".into(),
+            namespace: "n".into(),
+            layout: 1,
+            ordinal: 0,
+            uid: "u".into(),
+            node: "here".into(),
+        }
+    }
+}
+
 /// What a local run is given.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {

@@ -92,7 +92,7 @@ async fn named(fleet: &Fleet, what: &str) -> Result<()> {
     fleet
         .wait(&format!("a condition that names {what}"), PATIENCE, async || {
             let mut said = Vec::new();
-            for name in ["Ready", "Available", "Progressing", "Degraded"] {
+            for name in ["Ready", "Available", "Reconciling", "Stalled"] {
                 said.extend(fleet.condition(name).await?);
             }
             let named = said.iter().any(|(_, _, message)| message.contains(what));

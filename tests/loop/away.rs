@@ -110,18 +110,23 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
         ensure!(ledger.sessions.iter().all(|session| session.connected), "connections were lost");
         fleet.ground.api().start()?;
         watch(fleet, |leading| leading.contains(&true)).await?;
-        fleet.discord.control().drop_connection(DropConnections::all(End::Invalid))?;
-        fleet
-            .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
-                if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
-            })
-            .await?;
-        fleet.online().await?;
-        fleet.hush();
-        fleet.settled(PATIENCE).await?;
+        goes_on(fleet, DropConnections::all(End::Invalid), 2).await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })
+}
+
+/// The gate grants again: a session that ends costs the IDENTIFY that makes so many in all, and everybody is answered.
+async fn goes_on(fleet: &Fleet, ends: DropConnections, identifies: u64) -> Result<()> {
+    fleet.discord.control().drop_connection(ends)?;
+    fleet
+        .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
+            if ledger.identifies == identifies { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+        })
+        .await?;
+    fleet.online().await?;
+    fleet.hush();
+    fleet.settled(PATIENCE).await.map(drop)
 }
 
 /// Minutes without it, for this fleet alone.
@@ -153,16 +158,7 @@ pub fn out_of_reach(stage: &Stage) -> Result<()> {
         fleet.api.set(true);
         watch(fleet, |leading| leading.contains(&true)).await?;
         put_back(fleet).await?;
-        let shard = ShardOf { id: 1, total: 3 };
-        fleet.discord.control().drop_connection(DropConnections::of(shard, End::Invalid))?;
-        fleet
-            .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
-                if ledger.identifies == 4 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
-            })
-            .await?;
-        fleet.online().await?;
-        fleet.hush();
-        fleet.settled(PATIENCE).await?;
+        goes_on(fleet, DropConnections::of(ShardOf { id: 1, total: 3 }, End::Invalid), 4).await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })

@@ -81,14 +81,7 @@ async fn scene(marker: PathBuf, away: Arc<AtomicBool>, silent_since: Instant) ->
     let mut config = kube::Config::new(url);
     config.default_retry = false;
     let (_, layouts) = watch::channel(Layouts::default());
-    let me = Pod {
-        bot: "b".into(),
-        namespace: "n".into(),
-        layout: 1,
-        ordinal: 0,
-        uid: "u".into(),
-        node: "here".into(),
-    };
+    let me = Pod::of_a_test();
     Fence {
         api: Api::namespaced(kube::Client::try_from(config).unwrap(), "n"),
         config_map: "b-layouts".into(),

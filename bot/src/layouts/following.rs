@@ -63,17 +63,6 @@ fn client(url: &str) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn pod() -> Pod {
-    Pod {
-        bot: "b".into(),
-        namespace: "n".into(),
-        layout: 1,
-        ordinal: 0,
-        uid: "u".into(),
-        node: "here".into(),
-    }
-}
-
 #[tokio::test]
 async fn the_document_is_read_then_watched_and_each_that_is_news_is_kept() {
     let (world, changes) = mpsc::unbounded_channel();
@@ -87,7 +76,7 @@ async fn the_document_is_read_then_watched_and_each_that_is_news_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || Kept::new(folder.path()).read().unwrap().generation;
 
-    let mut layouts = follow(client(&url), &pod(), folder.path()).await;
+    let mut layouts = follow(client(&url), &Pod::of_a_test(), folder.path()).await;
     assert_eq!((layouts.borrow_and_update().generation, kept()), (FIRST, FIRST));
     for generation in [5, 6] {
         world.send(document(generation)).unwrap();
@@ -110,7 +99,7 @@ async fn without_the_api_server_a_restarted_container_goes_by_the_file_after_ten
     let folder = tempfile::tempdir().unwrap();
     Kept::new(folder.path()).write(&document(4));
     let began = Instant::now();
-    let layouts = follow(client("http://127.0.0.1:1"), &pod(), folder.path()).await;
+    let layouts = follow(client("http://127.0.0.1:1"), &Pod::of_a_test(), folder.path()).await;
     assert_eq!(layouts.borrow().generation, 4);
     assert!(began.elapsed() >= FILE_AFTER, "{:?}", began.elapsed());
 }
