@@ -9,13 +9,15 @@ use crate::lease::Leadership;
 use crate::model::{GateFigures, GateLayout, GatePod, Tripped};
 use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome, Why};
 use shard_contract::pace::Pace;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// How often callers that went away are looked for, and figures that follow the clock are made anew.
 const LOOK_AROUND_MS: u64 = 1_000;
+/// How much later than it was told to a pod may ask again and find its place in line.
+const PLACE_KEPT_MS: u64 = 10_000;
 /// Commands that are taken at once.
 const BATCH: usize = 256;
 
@@ -134,6 +136,13 @@ pub struct Keeper {
     pub counted: watch::Sender<Counted>,
 }
 
+/// A call that is held.
+struct Held {
+    pod: String,
+    reply: oneshot::Sender<IdentifyAnswer>,
+    until: Millis,
+}
+
 /// What it knows.
 struct Desk {
     started: Instant,
@@ -141,7 +150,11 @@ struct Desk {
     leadership: watch::Receiver<Leadership>,
     state: State,
     queue: Queue,
-    callers: HashMap<u64, (String, oneshot::Sender<IdentifyAnswer>)>,
+    callers: HashMap<u64, Held>,
+    /// When each call has been held long enough.
+    ends: BTreeSet<(Millis, u64)>,
+    /// The places in line of calls that were held long enough, by pod and first shard, and until when they are kept.
+    places: HashMap<(String, u32), (u64, Millis)>,
     /// Who may speak of a grant.
     owners: HashMap<u64, String>,
     on_turns: u32,
@@ -161,6 +174,8 @@ impl Keeper {
             state: State::new(leads_since, numbered_from),
             queue: Queue::default(),
             callers: HashMap::new(),
+            ends: BTreeSet::new(),
+            places: HashMap::new(),
             owners: HashMap::new(),
             on_turns: 0,
             granted: Grants::default(),
@@ -251,8 +266,19 @@ impl Desk {
             return;
         }
         let arrived = moment(self.started, arrived);
-        let call = self.queue.push(arrived, request.layout, &request.shards, request.why);
-        self.callers.insert(call, (pod, reply));
+        let place = request.shards.first().and_then(|first| self.places.remove(&(pod.clone(), *first)));
+        let call = place.map(|(call, _)| call);
+        let call = self.queue.push(call, arrived, request.layout, &request.shards, request.why);
+        let until = arrived.after(hold_of(call, self.hold_ms()));
+        self.ends.insert((until, call));
+        self.callers.insert(call, Held { pod, reply, until });
+    }
+
+    /// Holds a call no longer.
+    fn release(&mut self, call: u64) -> Option<Held> {
+        let held = self.callers.remove(&call)?;
+        self.ends.remove(&(held.until, call));
+        Some(held)
     }
 
     /// Serves whoever can be served, in order; returns when somebody may be next.
@@ -280,13 +306,13 @@ impl Desk {
                 }
             }
         }
-        let oldest = self.queue.oldest().map(|(_, arrived)| arrived.after(self.hold_ms()));
-        [oldest, lapses].into_iter().flatten().fold(wake, Millis::min).max(now.after(1))
+        let ends = self.ends.first().map(|(until, _)| *until);
+        [ends, lapses].into_iter().flatten().fold(wake, Millis::min).max(now.after(1))
     }
 
     fn grant(&mut self, now: Millis, call: u64, shard: u32) {
         let Some(waited) = self.queue.remove(call) else { return };
-        let Some((pod, reply)) = self.callers.remove(&call) else { return };
+        let Some(Held { pod, reply, .. }) = self.release(call) else { return };
         if reply.is_closed() {
             return;
         }
@@ -302,15 +328,12 @@ impl Desk {
 
     /// Answers those who were held long enough.
     fn dismiss(&mut self, now: Millis) {
-        while let Some((call, arrived)) = self.queue.oldest() {
-            if now.since(arrived) < self.hold_ms() {
+        while let Some(&(until, call)) = self.ends.first() {
+            if until > now {
                 return;
             }
             let shards = self.queue.shards(call);
-            let (Some(waited), Some((_, reply))) = (self.queue.remove(call), self.callers.remove(&call))
-            else {
-                continue;
-            };
+            let (Some(held), Some(waited)) = (self.release(call), self.queue.remove(call)) else { continue };
             let request = Request { layout: waited.layout, shards, why: waited.why };
             let answer = match self.state.decide(now, &request) {
                 Decision::WaitUntil { at, because } => later(at.since(now), self.hold_ms(), because),
@@ -318,17 +341,24 @@ impl Desk {
                     later(0, self.hold_ms(), "this replica waits to renew its lease".to_owned())
                 }
             };
-            let _ = reply.send(answer);
+            if let (IdentifyAnswer::NotYet { ask_again_after_ms, .. }, Some(first)) =
+                (&answer, request.shards.first())
+            {
+                let until = now.after(*ask_again_after_ms + PLACE_KEPT_MS);
+                self.places.insert((held.pod, *first), (call, until));
+            }
+            let _ = held.reply.send(answer);
         }
     }
 
     fn look_around(&mut self, now: Millis) {
         let gone: Vec<u64> =
-            self.callers.iter().filter(|(_, (_, reply))| reply.is_closed()).map(|(call, _)| *call).collect();
+            self.callers.iter().filter(|(_, held)| held.reply.is_closed()).map(|(call, _)| *call).collect();
         for call in gone {
-            self.callers.remove(&call);
+            self.release(call);
             self.queue.remove(call);
         }
+        self.places.retain(|_, (_, until)| *until > now);
         self.on_turns = self.state.on_turns(now);
         self.looks_around_at = now.after(LOOK_AROUND_MS);
     }
@@ -349,6 +379,14 @@ impl Desk {
             calls: self.callers.len(),
         }
     }
+}
+
+/// How long a call is held: the last fifth is spread over calls, so that those that came together do not all ask again in one
+/// moment and keep grants waiting.
+fn hold_of(call: u64, hold_ms: u64) -> u64 {
+    // The golden ratio's fraction: neighbours lie far apart, and all of them evenly.
+    let spread = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    hold_ms - ((hold_ms / 5 * spread) >> 32)
 }
 
 fn later(wait_ms: u64, hold_ms: u64, because: String) -> IdentifyAnswer {

@@ -69,22 +69,19 @@ impl Queue {
         self.waiting
     }
 
-    /// The call that has waited longest.
-    #[must_use]
-    pub fn oldest(&self) -> Option<(u64, Millis)> {
-        self.calls.first_key_value().map(|(arrival, call)| (*arrival, call.arrived))
-    }
-
     /// The shards of a call, in its order.
     #[must_use]
     pub fn shards(&self, call: u64) -> Vec<u32> {
         self.calls.get(&call).map_or_else(Vec::new, |call| call.shards.iter().map(|one| one.shard).collect())
     }
 
-    /// Lets a call wait; returns its arrival.
-    pub fn push(&mut self, now: Millis, layout: u32, shards: &[u32], why: Why) -> u64 {
-        self.arrivals += 1;
-        let arrival = self.arrivals;
+    /// Lets a call wait, in the place of one that went if one is named; returns its arrival.
+    pub fn push(&mut self, place: Option<u64>, now: Millis, layout: u32, shards: &[u32], why: Why) -> u64 {
+        let place = place.filter(|place| *place <= self.arrivals && !self.calls.contains_key(place));
+        let arrival = place.unwrap_or_else(|| {
+            self.arrivals += 1;
+            self.arrivals
+        });
         let shards: Vec<_> = shards.iter().map(|shard| Waiting { shard: *shard, aside: None }).collect();
         for (position, one) in (0_u16..).zip(&shards) {
             self.line(one.shard).insert((why, arrival, position), one.shard);
@@ -238,7 +235,7 @@ mod tests {
         let (mut state, mut now) = (state(2, 900), START);
         let mut push = |shard: u32, why: Why| {
             now = now.after(1_000);
-            queue.push(now, 1, &[shard], why)
+            queue.push(None, now, 1, &[shard], why)
         };
         let standby = push(1, Why::Standby);
         let active = [push(3, Why::Active), push(5, Why::Active)];
@@ -253,8 +250,8 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(2);
         let mut state = state(2, 900);
-        let odd = [1, 3].map(|shard| queue.push(START, 1, &[shard], Why::Live));
-        let even = queue.push(START, 1, &[2], Why::Standby);
+        let odd = [1, 3].map(|shard| queue.push(None, START, 1, &[shard], Why::Live));
+        let even = queue.push(None, START, 1, &[2], Why::Standby);
         assert_eq!(served(&mut queue, &mut state, START, 9), [(odd[0], 1), (even, 2), (odd[1], 3)]);
     }
 
@@ -263,8 +260,8 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(1);
         let mut state = state(1, 200);
-        queue.push(START, 1, &[0], Why::Active);
-        let live = queue.push(START, 1, &[4], Why::Live);
+        queue.push(None, START, 1, &[0], Why::Active);
+        let live = queue.push(None, START, 1, &[4], Why::Live);
         assert_eq!(served(&mut queue, &mut state, START, 1), [(live, 4)]);
         let Next::Wait(Some(at)) = queue.next(&state, START.after(9_000)) else { panic!("nobody is served") };
         assert_eq!(at, Millis(80_000_000));
@@ -286,23 +283,37 @@ mod tests {
             let grant = state.grant(now, 1, 0);
             state.told(now, grant, Outcome::Failed);
         }
-        let both = queue.push(now, 1, &[0, 1], Why::Active);
+        let both = queue.push(None, now, 1, &[0, 1], Why::Active);
         assert_eq!(served(&mut queue, &mut state, now, 1), [(both, 1)], "the other shard of the call");
-        let failing = queue.push(now, 1, &[0], Why::Live);
-        let other = queue.push(now, 1, &[2], Why::Standby);
+        let failing = queue.push(None, now, 1, &[0], Why::Live);
+        let other = queue.push(None, now, 1, &[2], Why::Standby);
         assert_eq!(served(&mut queue, &mut state, now, 2), [(other, 2), (failing, 0)]);
         assert_eq!((queue.calls(), queue.waiting()), (0, 0));
         assert!(queue.aside.is_empty() && queue.lines.is_empty(), "nothing is left behind");
     }
 
     #[test]
+    fn who_comes_back_to_its_place_is_served_before_who_came_meanwhile() {
+        let mut queue = Queue::default();
+        queue.resize(1);
+        let mut state = state(1, 900);
+        let (first, second) =
+            (queue.push(None, START, 1, &[0], Why::Active), queue.push(None, START, 1, &[1], Why::Active));
+        queue.remove(first);
+        assert_eq!(queue.push(Some(first), START.after(30), 1, &[0], Why::Active), first);
+        let stolen = queue.push(Some(first), START.after(30), 1, &[2], Why::Active);
+        assert!(stolen > second, "a place is held once");
+        assert_eq!(served(&mut queue, &mut state, START.after(60), 2), [(first, 0), (second, 1)]);
+    }
+
+    #[test]
     fn a_call_that_goes_leaves_nothing_and_new_buckets_keep_the_order() {
         let mut queue = Queue::default();
         queue.resize(1);
-        let (mut state, first) = (state(3, 900), queue.push(START, 1, &[0, 1, 2], Why::Active));
-        let second = queue.push(START, 1, &[3], Why::Active);
+        let (mut state, first) = (state(3, 900), queue.push(None, START, 1, &[0, 1, 2], Why::Active));
+        let second = queue.push(None, START, 1, &[3], Why::Active);
         queue.resize(3);
-        assert_eq!((queue.waiting(), queue.oldest()), (4, Some((first, START))));
+        assert_eq!((queue.waiting(), queue.shards(first).len()), (4, 3));
         queue.remove(first);
         assert_eq!(served(&mut queue, &mut state, START, 9), [(second, 3)]);
         assert!(queue.lines.is_empty());
