@@ -13,7 +13,7 @@ mod grant;
 mod telling;
 mod waiting;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use shard_contract::identify::{
@@ -22,7 +22,7 @@ use shard_contract::identify::{
 use shard_contract::turns::APART_MS;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
     time::Instant,
 };
 use twilight_gateway::queue::{InMemoryQueue, Queue as _};
@@ -97,12 +97,8 @@ impl Gate {
     }
 }
 
-/// One call's outcome.
-struct Called {
-    call: u64,
-    why: Why,
-    outcome: Result<(IdentifyAnswer, Instant), CallError>,
-}
+/// What the gate answered, and when the call began to be sent; or why it did not.
+type Called = Result<(IdentifyAnswer, Instant), CallError>;
 
 /// The task that asks.
 struct Asking {
@@ -110,6 +106,8 @@ struct Asking {
     layout: u32,
     waiting: Waiting,
     calls: JoinSet<Called>,
+    /// Number and kind of each call under way.
+    made: HashMap<Id, (u64, Why)>,
     backoff: Backoff,
     not_before: Instant,
     trouble: Trouble,
@@ -135,6 +133,7 @@ impl Asking {
             layout,
             waiting: Waiting::default(),
             calls: JoinSet::new(),
+            made: HashMap::new(),
             backoff: Backoff::new(
                 pace.real(Duration::from_millis(500)).max(least),
                 pace.real(Duration::from_secs(10)).max(least),
@@ -168,7 +167,7 @@ impl Asking {
                 },
                 Some(told) = self.told.1.recv() => self.telling.tell(told),
                 Some(tried) = self.tried.1.recv() => self.tried(&tried),
-                Some(Ok(called)) = self.calls.join_next(), if !self.calls.is_empty() => self.called(called),
+                Some(ended) = self.calls.join_next_with_id(), if !self.calls.is_empty() => self.ended(ended),
                 turn = self.turns.next(), if may_turn => self.turn(turn),
                 _ = answers.changed(), if self.turns.is_on() => {}
                 () = sleep_until(earliest(wake, look)) => {}
@@ -221,21 +220,32 @@ impl Asking {
     fn call(&mut self, call: waiting::Call) {
         let operator = self.operator.clone();
         let request = IdentifyRequest { layout: self.layout, shards: call.shards, why: call.why };
-        self.calls.spawn(async move {
-            let outcome = match operator.post(IDENTIFY_PATH, &request, CALL_TIMEOUT).await {
+        let made = self.calls.spawn(async move {
+            match operator.post(IDENTIFY_PATH, &request, CALL_TIMEOUT).await {
                 Ok(Answer { response, sending }) => {
                     response.json().await.map(|answer| (answer, sending)).map_err(CallError::Garbled)
                 }
                 Err(error) => Err(error),
-            };
-            Called { call: call.number, why: request.why, outcome }
+            }
         });
+        self.made.insert(made.id(), (call.number, call.why));
+    }
+
+    /// Takes the end of one call. One that panicked is over like one that failed, and its shards ask again.
+    fn ended(&mut self, ended: Result<(Id, Called), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((call, why)) = self.made.remove(&id) else { return };
+        let called = ended.map_or_else(|error| Err(CallError::Broken(error)), |(_, called)| called);
+        self.called(call, why, called);
     }
 
     /// Takes one call's outcome.
-    fn called(&mut self, Called { call, why, outcome }: Called) {
+    fn called(&mut self, call: u64, why: Why, called: Called) {
         let now = Instant::now();
-        match outcome {
+        match called {
             Ok((IdentifyAnswer::Granted { shard, grant, held_ms }, sending)) => {
                 self.works();
                 let life = self.operator.pace().real_ms(GRANT_VALID_MS);

@@ -29,7 +29,7 @@ use shard_contract::{
     layouts::Layouts,
     pace::Pace,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinError, time::Instant};
 
 pub(crate) use self::answers::Answers;
 use self::answers::Heard;
@@ -85,6 +85,8 @@ pub(crate) enum CallError {
     Refused { status: StatusCode, reason: String },
     #[error("could not read the answer")]
     Garbled(#[source] reqwest::Error),
+    #[error("the call broke off; this is a defect")]
+    Broken(#[source] JoinError),
 }
 
 /// What follows one try.

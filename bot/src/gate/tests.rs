@@ -77,23 +77,26 @@ async fn scene(script: impl IntoIterator<Item = (StatusCode, IdentifyAnswer)>) -
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, pages).await });
-    let document = Layouts { gate: GateAddress { url }, ..Layouts::default() };
-    let (sender, layouts) = watch::channel(document);
     let bearer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(bearer.path(), "first\n").unwrap();
-    let operator_layouts = layouts.clone();
-    let operator = Operator::new(layouts, bearer.path().to_owned()).unwrap();
-    let discord = discord(operator_layouts);
-    let counters = Counters::default();
+    let (asker, layouts) = asker(url, &bearer);
+    let counters = asker.counters.clone();
+    Scene { gate: Gate::of(asker), said, bearer, counters, _layouts: layouts }
+}
+
+/// A pod whose gate is there.
+fn asker(url: String, bearer: &tempfile::NamedTempFile) -> (Asker, watch::Sender<Layouts>) {
+    let document = Layouts { gate: GateAddress { url }, ..Layouts::default() };
+    let (sender, layouts) = watch::channel(document);
     let asker = Asker {
-        operator,
-        discord,
+        operator: Operator::new(layouts.clone(), bearer.path().to_owned()).unwrap(),
+        discord: discord(layouts),
         status: Arc::new(Status::new(0..8, 8)),
-        counters: counters.clone(),
+        counters: Counters::default(),
         layout: 7,
         ordinal: 0,
     };
-    Scene { gate: Gate::of(asker), said, bearer, counters, _layouts: sender }
+    (asker, sender)
 }
 
 fn discord(layouts: watch::Receiver<Layouts>) -> Arc<Discord> {
@@ -186,6 +189,22 @@ async fn a_refusal_is_waited_out_and_the_bearer_is_read_anew() {
     std::fs::write(scene.bearer.path(), "second").unwrap();
     assert_eq!(scene.said.recv().await.unwrap(), asked("second", &[4], Why::Standby));
     assert!(asking.await.unwrap().is_valid());
+}
+
+#[tokio::test]
+async fn a_call_that_panics_is_over_and_its_shards_ask_again() {
+    let bearer = tempfile::NamedTempFile::new().unwrap();
+    let (asker, _layouts) = asker("http://127.0.0.1:9".to_owned(), &bearer);
+    let mut asking = Asking::new(asker);
+    let (reply, _granted) = oneshot::channel();
+    asking.waiting.add(Ask { shard: 3, why: Why::Live, reply }, Instant::now() - Duration::from_secs(1));
+    let call = asking.waiting.next_call(Instant::now()).unwrap();
+    assert_eq!(asking.waiting.next_wake(), None, "the call names it");
+    let made = asking.calls.spawn(async { panic!("a defect") });
+    asking.made.insert(made.id(), (call.number, call.why));
+    let ended = asking.calls.join_next_with_id().await.unwrap();
+    asking.ended(ended);
+    assert!(asking.waiting.next_wake().is_some() && asking.made.is_empty());
 }
 
 #[tokio::test]
