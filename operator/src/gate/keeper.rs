@@ -221,7 +221,7 @@ impl Desk {
                     self.owners.remove(&grant);
                 }
             }
-            Command::Heard { pod, given_at } => self.state.turns().heard(&pod, given_at.min(now)),
+            Command::Heard { pod, given_at } => self.state.heard(now, &pod, given_at.min(now)),
             Command::Time(time) => self.state.tell_time(time),
             Command::Set(setting) => self.set(now, *setting),
             Command::Told { .. } | Command::Close => {}
@@ -232,7 +232,7 @@ impl Desk {
         let Setting { limits, layouts, pods } = setting;
         let layouts = layouts.into_iter().map(|(number, layout)| (number, layout.turn, layout.pods));
         let pods = pods.into_iter().map(|pod| (pod.uid, pod.layout, pod.ordinal));
-        self.state.turns().set(now, limits.pace, layouts, pods);
+        self.state.set_pods(now, limits.pace, layouts, pods);
         self.state.set(now, limits);
         self.queue.resize(self.state.concurrency());
         let state = &self.state;
@@ -248,7 +248,7 @@ impl Desk {
         arrived: Instant,
         reply: oneshot::Sender<IdentifyAnswer>,
     ) {
-        let first = self.state.turns().greet(&pod);
+        let first = self.state.greet(&pod);
         let not_yet = match self.state.decide(now, request) {
             _ if first => Some(IdentifyAnswer::NotYet {
                 because: "the operator leads since a short while and hears this pod for the first time"

@@ -81,8 +81,8 @@ impl Budget {
         self.strange
     }
 
-    /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod may be on turns: then whatever
-    /// it counts beyond the grants was spent by strangers.
+    /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on turns since the
+    /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers.
     pub fn set(&mut self, limits: Limits, alone: bool) {
         if limits.asked_at <= self.limits.asked_at {
             self.limits.reserve_percent = limits.reserve_percent;
@@ -97,7 +97,7 @@ impl Budget {
             self.strange = 0;
         } else if alone {
             // Every grant was counted when it was given, so what is under way cannot make the answer lower than this.
-            self.strange += self.remaining.saturating_sub(limits.remaining);
+            self.strange += self.remaining.saturating_sub(limits.remaining).saturating_sub(self.inherited);
         }
         // One granted before the question may still have been under way.
         let on_the_way = on_the_way(limits.pace);
@@ -209,6 +209,9 @@ mod tests {
         budget.set(Limits { asked_at: Millis(19_000), ..last }, true);
         assert_eq!((budget.remaining(), budget.strange(), denied(&budget)), (2, 0, None));
         let late = Limits { asked_at: Millis(14_000), ..last };
+        let mut budget = Budget::after_another(last, Millis(10_000));
+        budget.set(Limits { asked_at: Millis(19_000), remaining: 0, ..last }, true);
+        assert_eq!(budget.strange(), 0, "both may have been the leader's before");
         assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
     }
 

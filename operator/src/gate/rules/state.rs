@@ -20,6 +20,8 @@ const OPENING_MS: u64 = 8_880;
 const UNTOLD_MS: u64 = 60_000;
 /// At no pace less than this: a process needs real time to reach READY.
 const UNTOLD_LEAST_MS: u64 = 10_000;
+/// What a pod spent by its turn may come to Discord's books so much later than the gate believes it back.
+const DOUBT_COUNTS_MS: u64 = 10_000;
 /// A READY that comes even later still counts as one.
 const REMEMBERED_MS: u64 = 600_000;
 
@@ -61,6 +63,8 @@ pub struct State {
     backoff: Backoff,
     breaker: Breaker,
     turns: Turns,
+    /// When a pod may have been on turns last, as far as was looked.
+    doubted_at: Option<Millis>,
     time: Option<DiscordTime>,
     grants: BTreeMap<u64, Grant>,
     granted: u64,
@@ -96,6 +100,7 @@ impl State {
             backoff: Backoff::default(),
             breaker: Breaker::default(),
             turns: Turns::default(),
+            doubted_at: None,
             time: None,
             grants: BTreeMap::new(),
             granted: 0,
@@ -163,9 +168,34 @@ impl State {
         self.buckets.count()
     }
 
-    /// The pods that run, to be told and asked of.
-    pub fn turns(&mut self) -> &mut Turns {
-        &mut self.turns
+    /// Takes over which layouts `(number, turn, pods)` and which pods `(uid, layout, ordinal)` there are.
+    pub fn set_pods(
+        &mut self,
+        now: Millis,
+        pace: Pace,
+        layouts: impl IntoIterator<Item = (u32, u32, u32)>,
+        pods: impl IntoIterator<Item = (String, u32, u32)>,
+    ) {
+        self.note_doubt(now, pace);
+        self.turns.set(now, pace, layouts, pods);
+    }
+
+    /// A pod has surely heard an answer that was given then.
+    pub fn heard(&mut self, now: Millis, uid: &str, given_at: Millis) {
+        if self.turns.heard(now, self.pace(), uid, given_at) {
+            self.doubted_at = Some(now);
+        }
+    }
+
+    /// Whether this pod should be answered at once; see [`Turns::greet`].
+    pub fn greet(&mut self, uid: &str) -> bool {
+        self.turns.greet(uid)
+    }
+
+    fn note_doubt(&mut self, now: Millis, pace: Pace) {
+        if !self.turns.none(now, pace) {
+            self.doubted_at = Some(now);
+        }
     }
 
     /// Takes note of what Discord's clock showed.
@@ -176,8 +206,12 @@ impl State {
     /// Takes over what Discord said.
     pub fn set(&mut self, now: Millis, limits: Limits) {
         self.buckets.resize(limits.max_concurrency, limits.pace);
+        self.note_doubt(now, limits.pace);
         match &mut self.budget {
-            Some(budget) => budget.set(limits, self.turns.none(now, limits.pace)),
+            Some(budget) => {
+                let before = budget.limits().asked_at;
+                budget.set(limits, self.doubted_at.is_none_or(|at| at.after(DOUBT_COUNTS_MS) < before));
+            }
             None => self.budget = Some(Budget::after_another(limits, self.opens_from)),
         }
         self.forget(now);
@@ -361,6 +395,11 @@ mod tests {
         }
     }
 
+    /// Heard so long ago that nothing is in doubt any more.
+    fn back(now: Millis) -> Millis {
+        Millis(now.0 - APART_MS)
+    }
+
     fn granted(state: &State, now: u64, shards: &[u32], why: Why) -> Option<u32> {
         match state.decide(Millis(now), &Request { layout: 1, shards: shards.to_vec(), why }) {
             Decision::Grant { shard } => Some(shard),
@@ -450,6 +489,30 @@ mod tests {
     }
 
     #[test]
+    fn what_pods_on_turns_spent_between_two_answers_was_not_spent_by_strangers() {
+        let mut state = state(1, 900);
+        let at = |seconds: u64| Millis(START + seconds * 1_000);
+        let said = |state: &mut State, seconds, remaining| {
+            state.set(at(seconds), limits(1, remaining, at(seconds).0));
+            state.strange()
+        };
+        let list = |state: &mut State, seconds| {
+            state.set_pods(at(seconds), Pace::REAL, [(1, 0, 1)], [("u0".to_owned(), 1, 0)]);
+        };
+        list(&mut state, 0);
+        state.heard(at(0), "u0", at(0));
+        list(&mut state, 30);
+        state.heard(at(30), "u0", at(30));
+        assert_eq!(said(&mut state, 60, 900), 0);
+        // Silent until 100 s: it identified by its turn, and is heard again before Discord is asked.
+        state.heard(at(100), "u0", at(100));
+        assert_eq!(said(&mut state, 120, 899), 0);
+        state.heard(at(140), "u0", at(140));
+        assert_eq!(said(&mut state, 150, 899), 0);
+        assert_eq!(said(&mut state, 180, 895), 4, "nobody was in doubt since the answer before");
+    }
+
+    #[test]
     fn a_tripped_breaker_is_one_probe_at_a_time_for_all_buckets() {
         let mut state = state(16, 900);
         for shard in 0..20 {
@@ -484,9 +547,9 @@ mod tests {
 
     fn hear(state: &mut State, now: Millis) {
         let pods = (0..3).map(|ordinal| (format!("u{ordinal}"), 1, ordinal));
-        state.turns().set(now, Pace::REAL, [(1, 1, 3), (2, 2, 1)], pods);
-        state.turns().heard("u0", now);
-        state.turns().heard("u2", now);
+        state.set_pods(now, Pace::REAL, [(1, 1, 3), (2, 2, 1)], pods);
+        state.heard(back(now), "u0", now);
+        state.heard(back(now), "u2", now);
     }
 
     proptest! {

@@ -25,6 +25,11 @@ pub struct Turns {
     /// When the newest answer was given that a pod has surely heard.
     heard: HashMap<String, Millis>,
     greeted: HashSet<String>,
+    /// The first list's pods: those that ran before this leader looked, and may have been on turns.
+    found: Option<HashSet<String>>,
+    /// Since when pods that may have been on turns are heard again. One whose container restarted right after its turn does not
+    /// know of it, so it is given the time that another would have taken before it named an answer.
+    back_since: HashMap<String, Millis>,
 }
 
 impl Turns {
@@ -46,18 +51,25 @@ impl Turns {
                 self.seats.entry((layout, ordinal)).or_default().push(uid);
             }
         }
+        self.found.get_or_insert_with(|| self.listed.clone());
         let (listed, kept) = (&self.listed, pace.real_ms(DOUBTFUL_MS));
         // A pod may call before the plan has seen it.
         self.heard.retain(|uid, at| listed.contains(uid) || now.since(*at) < kept);
         self.greeted.retain(|uid| listed.contains(uid));
+        self.back_since
+            .retain(|uid, since| listed.contains(uid) && now.since(*since) < pace.real_ms(APART_MS));
     }
 
-    /// A pod has surely heard an answer that was given then.
-    pub fn heard(&mut self, uid: &str, given_at: Millis) {
-        match self.heard.get_mut(uid) {
-            Some(at) => *at = given_at.max(*at),
-            None => drop(self.heard.insert(uid.to_owned(), given_at)),
+    /// A pod has surely heard an answer that was given then; returns whether it may have been on turns until now.
+    pub fn heard(&mut self, now: Millis, pace: Pace, uid: &str, given_at: Millis) -> bool {
+        let before = self.heard.get(uid).copied();
+        self.heard.insert(uid.to_owned(), before.map_or(given_at, |at| given_at.max(at)));
+        let doubted = self.listed.contains(uid) && before.is_none_or(|at| is_old(at, now, pace));
+        let ran = before.is_some() || self.found.as_ref().is_some_and(|found| found.contains(uid));
+        if doubted && ran {
+            self.back_since.insert(uid.to_owned(), now);
         }
+        doubted
     }
 
     /// Whether this pod should be answered at once, so that its next call can name an answer of ours: once a pod.
@@ -116,8 +128,13 @@ impl Turns {
     }
 
     fn is_doubtful(&self, uid: &str, now: Millis, pace: Pace) -> bool {
-        self.heard.get(uid).is_none_or(|at| now.since(*at) >= pace.real_ms(DOUBTFUL_MS))
+        self.heard.get(uid).is_none_or(|at| is_old(*at, now, pace))
+            || self.back_since.get(uid).is_some_and(|since| now.since(*since) < pace.real_ms(APART_MS))
     }
+}
+
+fn is_old(given_at: Millis, now: Millis, pace: Pace) -> bool {
+    now.since(given_at) >= pace.real_ms(DOUBTFUL_MS)
 }
 
 #[cfg(test)]
@@ -139,7 +156,7 @@ mod tests {
     fn nothing_is_granted_that_could_come_near_a_doubtful_pods_turn() {
         let mut turns = pods(3);
         for uid in ["u0", "u2"] {
-            turns.heard(uid, Millis(3_500_000));
+            turns.heard(Millis(2_900_000), Pace::REAL, uid, Millis(3_500_000));
         }
         let place = Place { turn: 1, ordinal: 1, pods: 3 };
         let mut granted = 0_u64;
@@ -174,22 +191,39 @@ mod tests {
     #[test]
     fn without_discords_time_nothing_is_granted_while_a_pod_may_be_on_turns() {
         let mut turns = pods(2);
-        turns.heard("u0", Millis(1_000));
+        turns.heard(Millis(1_000), Pace::REAL, "u0", Millis(1_000));
         assert!(turns.denies(Millis(1_000), None, Pace::REAL).is_some());
-        turns.heard("u1", Millis(2_000));
-        assert_eq!(turns.denies(Millis(2_000), None, Pace::REAL), None);
-        assert_eq!((turns.count(Millis(2_000), Pace::REAL), turns.count(Millis(46_000), Pace::REAL)), (0, 1));
+        turns.heard(Millis(2_000), Pace::REAL, "u1", Millis(2_000));
+        assert_eq!(turns.denies(Millis(9_500), None, Pace::REAL), None);
+        assert_eq!(turns.count(Millis(9_499), Pace::REAL), 1, "u1 may have come back right from its turn");
+        assert_eq!((turns.count(Millis(9_500), Pace::REAL), turns.count(Millis(46_000), Pace::REAL)), (0, 1));
         assert!(turns.denies(Millis(46_000), None, Pace::REAL).is_some(), "u0 was silent for 45 s");
     }
 
     #[test]
     fn a_dead_pod_counts_only_until_the_plan_drops_it_and_an_old_word_changes_nothing() {
         let mut turns = pods(2);
-        turns.heard("u0", Millis(9_000));
-        turns.heard("u0", Millis(4_000));
-        turns.heard("new", Millis(9_500));
+        turns.heard(Millis(9_000), Pace::REAL, "u0", Millis(9_000));
+        turns.heard(Millis(4_000), Pace::REAL, "u0", Millis(4_000));
+        turns.heard(Millis(9_500), Pace::REAL, "new", Millis(9_500));
         turns.set(Millis(10_000), Pace::REAL, [(5, 1, 2)], [("u0".into(), 5, 0), ("new".into(), 5, 1)]);
         assert!(turns.none(Millis(53_000), Pace::REAL));
+    }
+
+    #[test]
+    fn only_who_may_come_right_from_its_turn_stays_in_doubt_for_a_while() {
+        let mut turns = pods(1);
+        let seats = |pods: &[&str]| pods.iter().map(|uid| ((*uid).to_owned(), 5, 0)).collect::<Vec<_>>();
+        turns.set(Millis(90_000), Pace::REAL, [(5, 1, 1)], seats(&["u0", "new"]));
+        assert!(turns.heard(Millis(100_000), Pace::REAL, "u0", Millis(99_900)));
+        assert!(turns.heard(Millis(100_000), Pace::REAL, "new", Millis(99_900)));
+        assert_eq!(turns.count(Millis(107_499), Pace::REAL), 1, "u0 was there before this leader");
+        assert_eq!(turns.count(Millis(107_500), Pace::REAL), 0);
+        assert!(!turns.heard(Millis(130_000), Pace::REAL, "new", Millis(129_900)));
+        assert!(turns.heard(Millis(180_000), Pace::REAL, "new", Millis(179_900)), "silent for 45 s and more");
+        assert_eq!(turns.count(Millis(180_000), Pace::REAL), 2);
+        turns.set(Millis(187_500), Pace::REAL, [(5, 1, 1)], seats(&["new"]));
+        assert!(turns.none(Millis(187_500), Pace::REAL) && turns.back_since.is_empty());
     }
 
     #[test]
