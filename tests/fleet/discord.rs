@@ -3,12 +3,13 @@
 use crate::life::{SMALL, answers, quiet, resumes};
 use anyhow::{Result, ensure};
 use discord_sim::{
-    ChangeToken, DropConnections, FAKE_TOKEN, FaultFilter, FaultKind, FreezeConnections, How, NewFault,
-    Outage, Scope, SettingsChange, ShardOf,
+    ChangeToken, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage, Scope,
+    SettingsChange, ShardOf,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use shard_tests::fleet::schedule::Shape;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{Fleet, PATIENCE};
 use std::time::Duration;
@@ -76,13 +77,26 @@ pub fn zombie(stage: &Stage) -> Result<()> {
 }
 
 pub fn fatal_closes(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("fatal", &SMALL, Way::Straight, async |fleet| {
+    let shape = Shape { shards: 5, ..SMALL };
+    stage.on_a_fleet("fatal", &shape, Way::Straight, async |fleet| {
         let discord = fleet.discord.control();
-        let close = DropConnections { code: Some(4014), ..DropConnections::of(of(0), How::Close) };
-        discord.drop_connection(close)?;
-        named(fleet, "4014").await?;
+        let before = fleet.ledger().identifies;
+        // Of several, the condition names the first shard.
+        for (id, code, remedy) in [
+            (4, 4014, "privileged intents"),
+            (3, 4013, "correct its intents"),
+            (2, 4011, "raise spec.shards"),
+            (1, 4010, "spec.shardMultiple"),
+            (0, 4004, "into the Secret"),
+        ] {
+            let shard = ShardOf { id, total: shape.shards };
+            let close = DropConnections { code: Some(code), ..DropConnections::of(shard, How::Close) };
+            discord.drop_connection(close)?;
+            named(fleet, &format!("shard {id} was closed with {code}")).await?;
+            named(fleet, remedy).await?;
+        }
         let ledger = fleet.ledger();
-        ensure!(ledger.identifies <= 5, "{} IDENTIFYs after a close that forbids them", ledger.identifies);
+        ensure!(ledger.identifies == before, "{} IDENTIFYs after closes that forbid them", ledger.identifies);
         Ok(())
     })
 }
@@ -103,46 +117,67 @@ async fn named(fleet: &Fleet, what: &str) -> Result<()> {
 
 pub fn rest_faults(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("rest", &SMALL, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
         fleet.talk(5.0)?;
         answers(fleet, 3).await?;
-        let fault = NewFault {
-            kind: FaultKind::Status,
+        let messages = |kind| NewFault {
+            kind,
             method: None,
-            route: Some("/gateway/bot".to_owned()),
+            route: Some("/channels/{channel}/messages".to_owned()),
             status: None,
             scope: None,
             retry_after_ms: None,
             delay_ms: None,
-            count: Some(20),
-            for_ms: Some(1_500),
+            count: Some(3),
+            for_ms: None,
             executes: false,
         };
         let limited = |scope| NewFault {
-            kind: FaultKind::RateLimit,
             scope: Some(scope),
             retry_after_ms: Some(500),
-            route: Some("/channels/{channel}/messages".to_owned()),
-            ..fault.clone()
+            ..messages(FaultKind::RateLimit)
         };
-        for one in [
+        for fault in [
             limited(Scope::User),
             limited(Scope::Shared),
             limited(Scope::Global),
-            NewFault { status: Some(503), ..fault.clone() },
-            NewFault { kind: FaultKind::Garbage, ..fault.clone() },
-            NewFault { kind: FaultKind::Cut, ..fault.clone() },
+            NewFault { status: Some(503), ..messages(FaultKind::Status) },
+            messages(FaultKind::Garbage),
+            messages(FaultKind::Cut),
+            messages(FaultKind::Timeout),
         ] {
-            discord.add_fault(one)?;
+            met(fleet, fault).await?;
             answers(fleet, 3).await?;
         }
-        discord.remove_faults(FaultFilter::default())?;
+        // A fresh operator asks how many IDENTIFYs are left, and hears that its token is no good.
+        let route = Some("/gateway/bot".to_owned());
+        let refused = NewFault { status: Some(401), route, count: Some(2), ..messages(FaultKind::Status) };
+        (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
+        let refused = fleet.discord.control().add_fault(refused)?.id;
+        (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
+        used_up(fleet, refused).await?;
+        named(fleet, "401").await?;
+        fleet.online().await?;
         quiet(fleet).await?;
         let invalid = fleet.ledger().invalid_requests;
-        ensure!(invalid <= 60, "{invalid} requests that Discord counts as invalid");
+        ensure!(invalid <= 16, "{invalid} requests that Discord counts as invalid");
         ensure!(fleet.ledger().identifies == 4, "faults of REST cost IDENTIFYs");
         Ok(())
     })
+}
+
+/// Lets calls go wrong, and waits until they did.
+async fn met(fleet: &Fleet, fault: NewFault) -> Result<()> {
+    let id = fleet.discord.control().add_fault(fault)?.id;
+    used_up(fleet, id).await
+}
+
+async fn used_up(fleet: &Fleet, id: u64) -> Result<()> {
+    fleet
+        .wait("the fault to be met by all the calls that it is for", PATIENCE, async || {
+            let left = fleet.discord.control().faults().into_iter().find(|fault| fault.id == id);
+            Ok(left.filter(|fault| fault.left != Some(0)).map_or(Ok(()), |fault| Err(format!("{fault:?}"))))
+        })
+        .await
 }
 
 pub fn outage(stage: &Stage) -> Result<()> {

@@ -79,7 +79,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         fenced: who_says(|report| report.fenced),
         pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
         guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
-        refused: shards().find_map(|shard| Some((shard.id, shard.fatal_close?))),
+        refused: shards().filter_map(|shard| Some((shard.id, shard.fatal_close?))).min(),
         troubles: observed
             .pods
             .iter()
