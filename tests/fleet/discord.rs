@@ -141,9 +141,10 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
             limited(Scope::Shared),
             limited(Scope::Global),
             NewFault { status: Some(503), ..messages(FaultKind::Status) },
-            messages(FaultKind::Garbage),
-            messages(FaultKind::Cut),
-            messages(FaultKind::Timeout),
+            // Posted, but the bot is not told so: it must not post again.
+            NewFault { executes: true, ..messages(FaultKind::Garbage) },
+            NewFault { executes: true, ..messages(FaultKind::Cut) },
+            NewFault { executes: true, ..messages(FaultKind::Timeout) },
         ] {
             met(fleet, fault).await?;
             answers(fleet, 3).await?;
