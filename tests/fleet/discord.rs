@@ -210,6 +210,26 @@ pub fn budget_spent(stage: &Stage) -> Result<()> {
     })
 }
 
+pub fn reserve(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("reserve", &SMALL, Way::Straight, async |fleet| {
+        let discord = fleet.discord.control();
+        // Of 1,000: below the fifth that is kept for shards that had been online.
+        discord.settle(&SettingsChange { remaining: Some(150), ..SettingsChange::default() })?;
+        (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
+        (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
+        crate::operators::leader(fleet).await?;
+        discord.drop_connection(DropConnections::of(of(2), How::Invalid))?;
+        fleet
+            .until("the shard to identify from the reserve", PATIENCE, |ledger| {
+                if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        quiet(fleet).await?;
+        ensure!(fleet.ledger().identifies == 5, "{} IDENTIFYs", fleet.ledger().identifies);
+        Ok(())
+    })
+}
+
 pub fn token_rotated(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("token", &SMALL, Way::Straight, async |fleet| {
         let before = fleet.uids().await?;

@@ -1,4 +1,4 @@
-//! Handlers and jobs that panic.
+//! Handlers and jobs that panic, and more of them than a pod can do.
 
 use crate::life::{SMALL, answers, quiet, resumes};
 use crate::pods::no_more_identifies;
@@ -7,6 +7,7 @@ use discord_sim::{MadeMessage, NewMessage, ReplyWait, ShardOf};
 use shard_contract::env::HEALTH_PORT;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{Fleet, PATIENCE};
+use std::sync::{Mutex, PoisonError};
 
 /// What the metrics of the pod say then.
 const COUNTED: [&str; 3] = [
@@ -38,6 +39,62 @@ pub fn panic(stage: &Stage) -> Result<()> {
     })
 }
 
+/// More jobs than wait in a queue and run at a time (64 and as many as there are CPUs), each of some seconds.
+const JOBS: usize = 100;
+
+pub fn overload(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("overload", &SMALL, Way::Straight, async |fleet| {
+        let discord = fleet.discord.control();
+        fleet.talk(20.0)?;
+        let shard = Some(ShardOf { id: 0, total: SMALL.shards });
+        let asked = (0..JOBS).map(|_| {
+            let content = "!fib 37".to_owned();
+            discord.post_message(NewMessage { content, shard, ..NewMessage::default() })
+        });
+        let asked: Vec<_> = asked.collect::<Result<_, _>>()?;
+        let pod = fleet.kubelet.pods().remove(0);
+        says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0.0)
+            .await?;
+        // Others are answered meanwhile, by the same pod too.
+        answers(fleet, 20).await?;
+        let told = told(fleet, &asked).await?;
+        ensure!(told.0 >= 64 && told.1 > 0, "{} were done and {} refused", told.0, told.1);
+        let done =
+            |text: &str| value(text, "shard_bot_jobs_queued") + value(text, "shard_bot_jobs_running") == 0.0;
+        says(fleet, &pod, "the jobs to be done", done).await?;
+        quiet(fleet).await?;
+        ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
+        no_more_identifies(fleet, 4)
+    })
+}
+
+/// How many users were told a result, and how many that there are too many jobs; all of them one or the other.
+async fn told(fleet: &Fleet, asked: &[MadeMessage]) -> Result<(usize, usize)> {
+    let now = ReplyWait { wait_ms: 0, contains: None, edits: None };
+    let said = Mutex::new((0, 0));
+    fleet
+        .wait("every user to be told", PATIENCE, async || {
+            let (mut done, mut refused) = (0, 0);
+            for message in asked {
+                let replies = fleet.discord.control().replies(message.message_id, &now).await?;
+                let has = |part: &str| replies.iter().any(|reply| reply.content.contains(part));
+                done += usize::from(has("fib(37) = "));
+                refused += usize::from(has("Too many jobs are waiting"));
+            }
+            *said.lock().unwrap_or_else(PoisonError::into_inner) = (done, refused);
+            let open = asked.len() - done - refused;
+            Ok(if open == 0 { Ok(()) } else { Err(format!("{open} of {}", asked.len())) })
+        })
+        .await?;
+    Ok(said.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A figure without labels in a page of metrics; none is 0.
+fn value(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+}
+
 /// A user asks the first shard for it, and is told that it went wrong.
 async fn ask(fleet: &Fleet, content: &str) -> Result<MadeMessage> {
     let discord = fleet.discord.control();
@@ -52,13 +109,18 @@ async fn ask(fleet: &Fleet, content: &str) -> Result<MadeMessage> {
 
 /// Waits until the pod has counted both.
 async fn counted(fleet: &Fleet, pod: &str) -> Result<()> {
+    says(fleet, pod, "both panics to be counted", |text| COUNTED.iter().all(|line| text.contains(line))).await
+}
+
+/// Waits until the pod's metrics say so.
+async fn says(fleet: &Fleet, pod: &str, what: &str, so: impl Fn(&str) -> bool) -> Result<()> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let metrics = format!("http://{}:{HEALTH_PORT}/metrics", fleet.kubelet.address(pod)?);
     fleet
-        .wait("both panics to be counted", PATIENCE, async || {
+        .wait(what, PATIENCE, async || {
             let text = http.get(&metrics).send().await.context("ask for metrics")?.text().await?;
-            let missing: Vec<_> = COUNTED.iter().filter(|line| !text.contains(**line)).collect();
-            Ok(if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) })
+            let jobs: Vec<_> = text.lines().filter(|line| line.starts_with("shard_bot_")).collect();
+            Ok(if so(&text) { Ok(()) } else { Err(jobs.join("\n")) })
         })
         .await
 }

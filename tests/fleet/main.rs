@@ -17,7 +17,7 @@ use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// Those that take longest first, so that none of them is left alone at the end.
-const TESTS: [Test; 32] = [
+const TESTS: [Test; 34] = [
     ("two_hundred_runs_by_seed", runs::many),
     ("pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice", pods::partitioned),
     (
@@ -46,6 +46,7 @@ const TESTS: [Test; 32] = [
     ("discord_rest_faults_make_no_storm_of_invalid_requests", discord::rest_faults),
     ("discord_gone_for_a_while_everything_resumes", discord::outage),
     ("budget_spent_waits_and_says_so", discord::budget_spent),
+    ("budget_nearly_spent_live_shards_may_use_the_reserve", discord::reserve),
     ("token_rotated_is_picked_up_without_replacing_pods", discord::token_rotated),
     ("session_secrets_deleted_by_hand_are_put_back", objects::secrets_deleted),
     ("config_map_and_stateful_set_deleted_by_hand_are_put_back", objects::objects_deleted),
@@ -53,6 +54,7 @@ const TESTS: [Test; 32] = [
     ("secret_write_that_lands_after_the_pods_own_next_one_is_refused", records::claim_late),
     ("secret_write_that_lands_twice_or_whose_answer_is_lost_is_read_back", records::unsure),
     ("handler_and_job_that_panic_are_answered_and_done_and_the_shard_lives_on", handlers::panic),
+    ("more_jobs_than_the_pod_can_do_are_refused_visibly_and_the_gateway_is_unharmed", handlers::overload),
 ];
 
 fn main() -> ExitCode {
