@@ -1,7 +1,9 @@
 //! A row of runs, several at a time, from one seed.
 //!
 //! For `cargo soak` and the test of hundreds of runs. Each run's seed follows from the row's and its number alone, so how many
-//! run side by side changes nothing of what they are. Deliberately absent: stopping at the first failure.
+//! run side by side changes nothing of what they are. A fleet that starts computes far more than one that runs, so only
+//! [`STARTING`] start at a time: else frames wait for the judge, who would book them later than they were sent.
+//! Deliberately absent: stopping at the first failure.
 
 use super::ground::Ground;
 use super::schedule::{Schedule, seed_of};
@@ -9,7 +11,11 @@ use super::storm;
 use super::verdict::Report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+/// How many fleets come online at a time.
+const STARTING: usize = 2;
 
 /// A row.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +43,14 @@ impl Row {
         let started = Instant::now();
         let mut report = Report::new(self.seed);
         let mut running = JoinSet::new();
+        let starting = Arc::new(Semaphore::new(STARTING));
         let mut next = 0;
         loop {
             while running.len() < self.parallel as usize && self.goes_on(next, started.elapsed()) {
                 let schedule = Schedule::of(seed_of(self.seed, next));
                 tell(&format!("run {next}, seed {}: {schedule}", schedule.seed));
-                let ground = Arc::clone(ground);
-                running.spawn(async move { storm::run(&ground, &schedule).await });
+                let (ground, starting) = (Arc::clone(ground), Arc::clone(&starting));
+                running.spawn(async move { storm::run(&ground, &schedule, &starting).await });
                 next += 1;
             }
             let Some(ended) = running.join_next().await else { break };

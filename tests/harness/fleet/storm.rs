@@ -13,6 +13,7 @@ use discord_sim::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Messages that users write in a second.
@@ -27,13 +28,19 @@ enum Act {
     End(Fault),
 }
 
-/// Runs a schedule to its verdict. What fails is in the verdict; nothing of the fleet is left.
-pub async fn run(ground: &Arc<Ground>, schedule: &Schedule) -> Run {
+/// Runs a schedule to its verdict. What fails is in the verdict; nothing of the fleet is left. Until it is online it has a
+/// permit of those that are `starting`.
+pub async fn run(ground: &Arc<Ground>, schedule: &Schedule, starting: &Semaphore) -> Run {
+    let start = starting.acquire().await.ok();
     let fleet = match Fleet::start(ground, schedule.shape.clone()).await {
         Ok(fleet) => fleet,
         Err(error) => return Run::not_begun(schedule, &error.context("start the fleet")),
     };
-    let outcome = weather(&fleet, schedule).await;
+    let mut outcome = fleet.online().await.context("come online").map(|_| ());
+    drop(start);
+    if outcome.is_ok() {
+        outcome = weather(&fleet, schedule).await;
+    }
     let mut run = Run::judge(schedule, &fleet.ledger(), outcome.err().as_ref());
     if run.failure.is_some() {
         run.kept = fleet.keep(&format!("seed-{}", schedule.seed)).ok();
@@ -43,7 +50,6 @@ pub async fn run(ground: &Arc<Ground>, schedule: &Schedule) -> Run {
 }
 
 async fn weather(fleet: &Fleet, schedule: &Schedule) -> Result<()> {
-    fleet.online().await.context("come online")?;
     fleet.talk(RATE)?;
     let begun = Instant::now();
     for (at_ms, act) in acts(&schedule.faults) {
