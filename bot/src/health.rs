@@ -2,8 +2,9 @@
 //!
 //! Live means that the event loop answers, and nothing more: a pod that Discord refuses is not helped by a restart,
 //! which would cost IDENTIFYs. Ready means that users can count on every shard; else the answer names those they
-//! cannot count on, and why. `/peer` says which pod this is, for [`crate::peers`] of others. In a pod all interfaces are listened on, in a local run only loopback. Deliberately
-//! absent: anything secret, and any way to change something.
+//! cannot count on, and why. `/peer` says which pod this is, for [`crate::peers`] of others. In a pod all interfaces
+//! are listened on, in a local run only loopback; what a stranger can hold there is bounded ([`shard_serve`]). Deliberately absent:
+//! anything secret, and any way to change something.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -21,6 +22,10 @@ use crate::{
     status::{ShardStatus, Status},
 };
 
+/// Connections at a time: far more than the kubelet, Prometheus and the other pods need, so that a stranger who keeps many does
+/// not lock them out, and few enough for a small pod's memory.
+const CONNECTIONS: usize = 4_096;
+
 /// What the pages are made of.
 pub(crate) struct Health {
     pub(crate) status: Arc<Status>,
@@ -35,11 +40,8 @@ pub(crate) async fn serve(health: Health, everywhere: bool) -> io::Result<Socket
     let address = SocketAddr::from((if everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] }, HEALTH_PORT));
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, pages(health)).await {
-            tracing::error!(%error, "the health pages ended");
-        }
-    });
+    // As long as the process: while it stops, too, the pages say so.
+    tokio::spawn(shard_serve::serve(listener, pages(health), CONNECTIONS, CancellationToken::new()));
     Ok(address)
 }
 

@@ -31,7 +31,6 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod reports;
-pub mod serve;
 pub mod telemetry;
 pub mod world;
 
@@ -49,7 +48,7 @@ use leader::Leader;
 use lease::Leadership;
 use metrics::Metrics;
 use reports::Reports;
-use serve::serve;
+use shard_serve::serve;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -2,7 +2,8 @@
 //!
 //! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
 //! dropped, and beyond so many connections the rest wait to be accepted. `axum::serve` has neither limit. Calls under way are
-//! not waited for at the end: their callers ask again, and the next leader answers. Deliberately absent: TLS and HTTP/2.
+//! not waited for at the end: their callers ask again, and the gate's next leader answers. Both the operator's servers and a pod's
+//! health pages are served by this. Deliberately absent: TLS and HTTP/2, and what is answered.
 
 use axum::Router;
 use hyper::server::conn::http1;
