@@ -2,17 +2,22 @@
 //!
 //! The API server reviews the token for the gate's audience and names the pod it is bound to; the pod must exist with
 //! that UID and be controlled by its layout's StatefulSet. Reviews are kept for a while and made once at a time for each
-//! token. Deliberately absent: what the pod may ask for, which the gate knows.
+//! token; refusals for a shorter while. Whose token says that it is a known pod's is reviewed apart from all others, so that
+//! strangers, however many, keep no pod from the gate. Deliberately absent: what the pod may ask for, which the gate knows.
 
 use crate::gate::Caller;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
+use lru::LruCache;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, stateful_set};
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
@@ -20,12 +25,14 @@ use tokio::time::Instant;
 
 /// How long a review counts. The pod itself is looked up at every call.
 const KEPT: Duration = Duration::from_secs(300);
-/// Reviews kept at most; the oldest go first.
-const MOST: usize = 50_000;
+/// Reviews kept at most, some 10 MB of them; who has not called for longest goes first.
+const MOST: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal counts.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// Questions to the API server that are under way at a time; the others wait their turn. Strangers cost it no more.
-const AT_A_TIME: usize = 16;
+/// Questions to the API server about known pods that are under way at a time; the others wait their turn.
+const FOR_PODS: usize = 16;
+/// The same about everybody else: strangers, and pods that are newer than the watch. Nobody costs the API server more.
+const FOR_OTHERS: usize = 4;
 /// A review that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -52,22 +59,37 @@ pub enum Error {
     TimedOut,
 }
 
+/// The pod that a token is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bound {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
 /// A review under way or done. What could not be asked stays open.
-type Reviewed = Arc<OnceCell<Result<(String, String, String), Error>>>;
+type Reviewed = Arc<OnceCell<Result<Bound, Error>>>;
 
 /// Recognises pods.
 pub struct Callers {
     client: Client,
     pods: Vec<Store<Pod>>,
-    reviews: Mutex<HashMap<[u8; 32], (Instant, Reviewed)>>,
-    turns: Semaphore,
+    reviews: Mutex<LruCache<[u8; 32], (Instant, Reviewed)>>,
+    for_pods: Semaphore,
+    for_others: Semaphore,
 }
 
 impl Callers {
     /// Recognises the pods in these stores, and those that are too new to be in them.
     #[must_use]
     pub fn new(client: Client, pods: Vec<Store<Pod>>) -> Self {
-        Self { client, pods, reviews: Mutex::default(), turns: Semaphore::new(AT_A_TIME) }
+        Self {
+            client,
+            pods,
+            reviews: Mutex::new(LruCache::new(MOST)),
+            for_pods: Semaphore::new(FOR_PODS),
+            for_others: Semaphore::new(FOR_OTHERS),
+        }
     }
 
     /// The pod that this token is bound to.
@@ -80,23 +102,20 @@ impl Callers {
         }
         let key: [u8; 32] = Sha256::digest(token).into();
         let review = self.slot(key);
-        let (namespace, name, uid) =
-            review.get_or_try_init(|| self.review(token)).await?.as_ref().map_err(Clone::clone)?;
-        let pod = self.pod(namespace, name, uid).await?;
-        caller(&pod, namespace, uid).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
+        let bound = review.get_or_try_init(|| self.review(token)).await?.as_ref().map_err(Clone::clone)?;
+        let pod = self.pod(bound).await?;
+        let Some(caller) = pod.and_then(|pod| caller(&pod, bound)) else {
+            let refusal = Error::NotAShardPod(format!("{}/{}", bound.namespace, bound.name));
+            self.keep(key, Err(refusal.clone()));
+            return Err(refusal);
+        };
+        Ok(caller)
     }
 
     fn slot(&self, key: [u8; 32]) -> Reviewed {
         let mut reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if reviews.len() >= MOST {
-            let is_refused = |review: &Reviewed| !matches!(review.get(), Some(Ok(_)));
-            reviews.retain(|_, (at, review)| {
-                let kept = if is_refused(review) { REFUSED_FOR } else { KEPT / 2 };
-                now.duration_since(*at) < kept
-            });
-        }
-        let slot = reviews.entry(key).or_insert_with(|| (now, Reviewed::default()));
+        let slot = reviews.get_or_insert_mut(key, || (now, Reviewed::default()));
         let kept = if matches!(slot.1.get(), Some(Err(_))) { REFUSED_FOR } else { KEPT };
         if now.duration_since(slot.0) > kept {
             *slot = (now, Reviewed::default());
@@ -104,8 +123,17 @@ impl Callers {
         slot.1.clone()
     }
 
-    /// What the API server says of a token: namespace, name and UID of the pod that it is bound to, or why there is none.
-    async fn review(&self, token: &str) -> Result<Result<(String, String, String), Error>, Error> {
+    /// Replaces what is kept about a token.
+    fn keep(&self, key: [u8; 32], review: Result<Bound, Error>) {
+        let review = Arc::new(OnceCell::new_with(Some(review)));
+        self.reviews.lock().unwrap_or_else(PoisonError::into_inner).put(key, (Instant::now(), review));
+    }
+
+    /// What the API server says of a token: the pod that it is bound to, or why there is none.
+    async fn review(&self, token: &str) -> Result<Result<Bound, Error>, Error> {
+        let known = claimed(token)
+            .is_some_and(|bound| self.seen(&bound).is_some_and(|pod| caller(&pod, &bound).is_some()));
+        let turns = if known { &self.for_pods } else { &self.for_others };
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: token.to_owned(),
@@ -117,7 +145,7 @@ impl Callers {
         let params = PostParams::default();
         let answer = async {
             // Never closed.
-            let _turn = self.turns.acquire().await;
+            let _turn = turns.acquire().await;
             api.create(&params, &review).await
         };
         let answer = tokio::time::timeout(PATIENCE, answer)
@@ -127,28 +155,56 @@ impl Callers {
         Ok(bound(&answer.status.unwrap_or_default()))
     }
 
-    async fn pod(&self, namespace: &str, name: &str, uid: &str) -> Result<Arc<Pod>, Error> {
-        let reference = ObjectRef::<Pod>::new(name).within(namespace);
+    /// The pod, if it is in a store.
+    fn seen(&self, bound: &Bound) -> Option<Arc<Pod>> {
+        let reference = ObjectRef::<Pod>::new(&bound.name).within(&bound.namespace);
         let seen = self.pods.iter().find_map(|store| store.get(&reference));
-        if let Some(pod) = seen.filter(|pod| pod.uid().as_deref() == Some(uid)) {
-            return Ok(pod);
+        seen.filter(|pod| pod.uid().as_deref() == Some(&bound.uid))
+    }
+
+    async fn pod(&self, bound: &Bound) -> Result<Option<Arc<Pod>>, Error> {
+        let seen = self.seen(bound);
+        if seen.is_some() {
+            return Ok(seen);
         }
         // Newer than the watch: a set's next pod has the name of the one before.
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &bound.namespace);
         let found = async {
-            // Never closed. A stranger's pod is in no store, so each of its calls comes here.
-            let _turn = self.turns.acquire().await;
-            api.get_opt(name).await
+            // Never closed.
+            let _turn = self.for_others.acquire().await;
+            api.get_opt(&bound.name).await
         };
         let pod = tokio::time::timeout(PATIENCE, found)
             .await
             .map_err(|_| Error::TimedOut)?
             .map_err(|error| Error::Review(Arc::new(error)))?;
-        pod.map(Arc::new).ok_or_else(|| Error::NotAShardPod(format!("{namespace}/{name}")))
+        Ok(pod.map(Arc::new))
     }
 }
 
-fn bound(status: &TokenReviewStatus) -> Result<(String, String, String), Error> {
+/// The pod that a token says it is bound to. Anybody can write such a token: it decides nothing but the order of reviews.
+fn claimed(token: &str) -> Option<Bound> {
+    #[derive(Deserialize)]
+    struct Claims {
+        #[serde(rename = "kubernetes.io")]
+        kubernetes: Kubernetes,
+    }
+    #[derive(Deserialize)]
+    struct Kubernetes {
+        namespace: String,
+        pod: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        uid: String,
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let Kubernetes { namespace, pod } = serde_json::from_slice::<Claims>(&payload).ok()?.kubernetes;
+    Some(Bound { namespace, name: pod.name, uid: pod.uid })
+}
+
+fn bound(status: &TokenReviewStatus) -> Result<Bound, Error> {
     let unknown = |why: &str| Error::Unknown(why.to_owned());
     if status.authenticated != Some(true) {
         return Err(unknown(
@@ -171,13 +227,13 @@ fn bound(status: &TokenReviewStatus) -> Result<(String, String, String), Error> 
         values.first().cloned()
     };
     match (extra("pod-name"), extra("pod-uid")) {
-        (Some(name), Some(uid)) => Ok((namespace.to_owned(), name, uid)),
+        (Some(name), Some(uid)) => Ok(Bound { namespace: namespace.to_owned(), name, uid }),
         _ => Err(unknown("it is not bound to a pod")),
     }
 }
 
 /// The caller, if the pod is the one that the token speaks of and a StatefulSet of its layout controls it.
-fn caller(pod: &Pod, namespace: &str, uid: &str) -> Option<Caller> {
+fn caller(pod: &Pod, bound: &Bound) -> Option<Caller> {
     let name = pod.name_any();
     let (bot, layout, ordinal) = parse_pod(&name)?;
     let set = stateful_set(bot, layout);
@@ -187,13 +243,13 @@ fn caller(pod: &Pod, namespace: &str, uid: &str) -> Option<Caller> {
         .any(|owner| owner.controller == Some(true) && owner.kind == "StatefulSet" && owner.name == set);
     let labelled = pod.labels().get(BOT_LABEL).map(String::as_str) == Some(bot)
         && pod.labels().get(LAYOUT_LABEL) == Some(&layout.to_string());
-    (controlled && labelled && pod.uid().as_deref() == Some(uid)).then(|| Caller {
-        namespace: namespace.to_owned(),
+    (controlled && labelled && pod.uid().as_deref() == Some(&bound.uid)).then(|| Caller {
+        namespace: bound.namespace.clone(),
         bot: bot.to_owned(),
         layout,
         ordinal,
         pod: name.clone(),
-        uid: uid.to_owned(),
+        uid: bound.uid.clone(),
     })
 }
 
@@ -204,6 +260,20 @@ mod tests {
     use kube::client::Body;
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn pod_of(namespace: &str, name: &str, uid: &str) -> Bound {
+        Bound { namespace: namespace.into(), name: name.into(), uid: uid.into() }
+    }
+
+    /// A shard pod, controlled by a StatefulSet of this name.
+    fn pod(owner: &str, uid: &str, layout: &str) -> Pod {
+        serde_json::from_value(json!({ "metadata": {
+            "namespace": "bots", "name": "mybot-1-0", "uid": uid,
+            "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: layout },
+            "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "uid": "s", "controller": true }],
+        } }))
+        .unwrap()
+    }
 
     fn status(extra: &serde_json::Value) -> TokenReviewStatus {
         serde_json::from_value(json!({
@@ -221,7 +291,7 @@ mod tests {
             "authentication.kubernetes.io/pod-uid": ["u"],
         });
         let good = status(&extra);
-        assert_eq!(bound(&good).unwrap(), ("bots".into(), "mybot-1-0".into(), "u".into()));
+        assert_eq!(bound(&good).unwrap(), pod_of("bots", "mybot-1-0", "u"));
         assert!(bound(&status(&json!({}))).unwrap_err().to_string().contains("not bound to a pod"));
         let other = TokenReviewStatus { audiences: Some(vec!["api".into()]), ..good.clone() };
         assert!(bound(&other).unwrap_err().to_string().contains("another audience"));
@@ -231,18 +301,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_only_looks_like_ours_is_not_let_in() {
-        let pod = |owner: &str, uid: &str, layout: &str| -> Pod {
-            serde_json::from_value(json!({ "metadata": {
-                "name": "mybot-1-0", "uid": uid,
-                "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: layout },
-                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "uid": "s", "controller": true }],
-            } }))
-            .unwrap()
-        };
-        assert_eq!(caller(&pod("mybot-1", "u", "1"), "bots", "u").unwrap().ordinal, 0);
-        assert_eq!(caller(&pod("mybot-2", "u", "1"), "bots", "u"), None, "another set's");
-        assert_eq!(caller(&pod("mybot-1", "v", "1"), "bots", "u"), None, "an earlier pod of that name");
-        assert_eq!(caller(&pod("mybot-1", "u", "2"), "bots", "u"), None, "another layout's");
+        let caller = |pod| caller(&pod, &pod_of("bots", "mybot-1-0", "u"));
+        assert_eq!(caller(pod("mybot-1", "u", "1")).unwrap().ordinal, 0);
+        assert_eq!(caller(pod("mybot-2", "u", "1")), None, "another set's");
+        assert_eq!(caller(pod("mybot-1", "v", "1")), None, "an earlier pod of that name");
+        assert_eq!(caller(pod("mybot-1", "u", "2")), None, "another layout's");
     }
 
     /// An API server that says of every token what is given, and how many it was asked about.
@@ -285,7 +348,57 @@ mod tests {
         let all = futures::future::join_all(tokens.iter().map(|token| callers.recognise(token)));
         let some = tokio::time::timeout(Duration::from_millis(1), all).await;
         assert!(some.is_err());
-        assert_eq!(asked.load(Ordering::SeqCst), AT_A_TIME);
+        assert_eq!(asked.load(Ordering::SeqCst), FOR_OTHERS);
+    }
+
+    /// What a service account's token for this pod looks like.
+    fn token(name: &str, uid: &str) -> String {
+        let claims = json!({ "kubernetes.io": { "namespace": "bots", "pod": { "name": name, "uid": uid } } });
+        format!("head.{}.signature", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_pod_does_not_wait_for_strangers() {
+        let (mut callers, asked) = callers(json!({ "authenticated": false }));
+        let (known, mut writer) = kube::runtime::reflector::store();
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod("mybot-1", "u", "1")));
+        callers.pods.push(known);
+        let tokens: Vec<_> = (0..100).map(|number| token("mybot-1-0", &format!("forged{number}"))).collect();
+        let strangers = futures::future::join_all(tokens.iter().map(|token| callers.recognise(token)));
+        let mine = token("mybot-1-0", "u");
+        tokio::select! {
+            biased;
+            _ = strangers => panic!("all strangers were served first"),
+            said = callers.recognise(&mine) => assert!(matches!(said, Err(Error::Unknown(_))), "reviewed all the same"),
+        }
+        assert!(asked.load(Ordering::SeqCst) <= 2 * FOR_OTHERS + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_with_a_pod_of_his_own_costs_no_more_than_one_without() {
+        let extra = json!({
+            "authentication.kubernetes.io/pod-name": ["stranger"],
+            "authentication.kubernetes.io/pod-uid": ["u"],
+        });
+        let (callers, asked) = callers(serde_json::to_value(status(&extra)).unwrap());
+        for _ in 0..100 {
+            assert!(matches!(callers.recognise("stranger").await, Err(Error::NotAShardPod(_))));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "one review, and one look at the pod");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_reviews_are_kept_and_those_of_who_calls_again_stay() {
+        let (callers, _) = callers(json!(null));
+        let key = |number: usize| Sha256::digest(number.to_string()).into();
+        let first = callers.slot(key(0));
+        for number in 1..MOST.get() {
+            callers.slot(key(number));
+        }
+        assert!(Arc::ptr_eq(&first, &callers.slot(key(0))));
+        callers.slot(key(MOST.get()));
+        assert_eq!(callers.reviews.lock().unwrap().len(), MOST.get());
+        assert!(Arc::ptr_eq(&first, &callers.slot(key(0))));
     }
 
     #[tokio::test(start_paused = true)]
