@@ -13,7 +13,7 @@ mod grant;
 mod telling;
 mod waiting;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use shard_contract::identify::{
@@ -69,6 +69,8 @@ pub(crate) struct Asker {
     pub(crate) counters: Counters,
     pub(crate) layout: u32,
     pub(crate) ordinal: u32,
+    /// What outlives the container.
+    pub(crate) state: PathBuf,
 }
 
 impl Gate {
@@ -125,7 +127,7 @@ type Words = (mpsc::UnboundedSender<Identified>, mpsc::UnboundedReceiver<Identif
 
 impl Asking {
     fn new(asker: Asker) -> Self {
-        let Asker { operator, discord, status, counters, layout, ordinal } = asker;
+        let Asker { operator, discord, status, counters, layout, ordinal, state } = asker;
         let pace = operator.pace();
         let least = Duration::from_millis(100);
         Self {
@@ -143,7 +145,7 @@ impl Asking {
             telling: Telling::new(operator.clone(), counters.clone()),
             told: mpsc::unbounded_channel(),
             turns: Turns::new(operator, discord, status, layout, ordinal),
-            tries: Tries::default(),
+            tries: Tries::kept(&state),
             tried: mpsc::unbounded_channel(),
             counters,
         }

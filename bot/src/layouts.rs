@@ -3,10 +3,8 @@
 //! From the API server to a `watch` channel of [`Layouts`] for the gate's address, Discord's and this layout's role.
 //! The rights cover that one ConfigMap, so lists and watches carry `fieldSelector metadata.name`. A document of a
 //! lower generation than one seen is ignored; a missing one, a broken one and an API server that is away are waited
-//! for, and said once per change. The newest is kept in a file that outlives the container ([`kept`]): one that restarts while
+//! for, and said once per change. The newest is kept in a file that outlives the container ([`Kept`]): one that restarts while
 //! the API server is away goes by that after a moment. Deliberately absent: writing the ConfigMap, and anything secret.
-
-mod kept;
 
 use std::{path::Path, time::Duration};
 
@@ -22,8 +20,7 @@ use shard_contract::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use self::kept::Kept;
-use crate::{backoff::Backoff, config::Pod, kubernetes::within, trouble::Trouble};
+use crate::{backoff::Backoff, config::Pod, kept::Kept, kubernetes::within, trouble::Trouble};
 
 /// The API server is tried for this long before the file is believed.
 const FILE_AFTER: Duration = Duration::from_secs(10);
@@ -51,7 +48,7 @@ pub(crate) async fn follow(client: Client, pod: &Pod, folder: &Path) -> watch::R
     let api: Api<ConfigMap> = Api::namespaced(client, &pod.namespace);
     let mut trouble = Trouble::new("read the layouts document");
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-    let kept = Kept::new(folder);
+    let kept = Kept::new(folder, names::LAYOUTS_KEY);
     let file_at = Instant::now() + FILE_AFTER;
     let first = loop {
         match get(&api, &name).await {
@@ -71,6 +68,8 @@ pub(crate) async fn follow(client: Client, pod: &Pod, folder: &Path) -> watch::R
         if Instant::now() >= file_at
             && let Some(layouts) = kept.read()
         {
+            let generation = layouts.generation;
+            tracing::warn!(generation, "the API server is away, going by the layouts document kept last");
             break layouts;
         }
         tokio::time::sleep(backoff.next()).await;
@@ -95,7 +94,7 @@ async fn keep(
     name: String,
     changed: watch::Sender<Layouts>,
     mut trouble: Trouble,
-    kept: Kept,
+    kept: Kept<Layouts>,
 ) {
     let only = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH_FOR);
     let events = watcher(api, only).default_backoff().map_err(|error| LayoutsError::Watch(Box::new(error)));

@@ -92,6 +92,7 @@ mod telemetry;
 // The end, and trying again.
 mod backoff;
 mod fence;
+mod kept;
 mod peers;
 mod stop;
 mod trouble;

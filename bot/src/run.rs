@@ -168,6 +168,7 @@ impl Parts {
             counters: self.counters.clone(),
             layout: pod.layout,
             ordinal: pod.ordinal,
+            state: env::STATE_DIR.into(),
         };
         Ok(Connected {
             discord,

@@ -4,10 +4,11 @@
 //! to a [`Turn`]: a moment in the pod's own slot, with what the budget allows. In each of its slots it asks `GET /gateway/bot` anew
 //! (limited to 2 per 5 s over all pods, which is why nobody asks outside of a slot of its own); the first look at Discord's clock
 //! is a `GET /gateway`, which has no such limit. Guarantees: every IDENTIFY leaves while Discord's clock surely shows 1 s to
-//! 3 s of the slot ([`Reading`]); one a bucket and slot; one a shard in ten minutes; as soon as a leader answers no more.
+//! 3 s of the slot ([`Reading`]); one a bucket and slot; one a shard in ten minutes, also over restarts; as soon as a leader answers no more.
 //! Deliberately absent: who waits, and the grant itself ([`crate::gate`]).
 
 mod choice;
+mod tries;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,10 @@ use shard_contract::{
 };
 use tokio::time::Instant;
 
-pub(crate) use self::choice::{Tries, Waits, choose};
+pub(crate) use self::{
+    choice::{Waits, choose},
+    tries::Tries,
+};
 use crate::{
     backoff::spread,
     discord::{Discord, DiscordError, Limits, Reading},

@@ -95,6 +95,7 @@ fn asker(url: String, bearer: &tempfile::NamedTempFile) -> (Asker, watch::Sender
         counters: Counters::default(),
         layout: 7,
         ordinal: 0,
+        state: "/nowhere".into(),
     };
     (asker, sender)
 }
@@ -282,6 +283,7 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
         counters: Counters::default(),
         layout: 7,
         ordinal: 2,
+        state: "/nowhere".into(),
     };
     let gate = Gate::of(asker);
     let [even, odd, other] = [0, 1, 3].map(|shard| tokio::spawn(gate.clone().ask(shard, Why::Live)));

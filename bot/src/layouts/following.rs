@@ -74,7 +74,7 @@ async fn the_document_is_read_then_watched_and_each_that_is_news_is_kept() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, pages).await });
     let folder = tempfile::tempdir().unwrap();
-    let kept = || Kept::new(folder.path()).read().unwrap().generation;
+    let kept = || Kept::<Layouts>::new(folder.path(), names::LAYOUTS_KEY).read().unwrap().generation;
 
     let mut layouts = follow(client(&url), &Pod::of_a_test(), folder.path()).await;
     assert_eq!((layouts.borrow_and_update().generation, kept()), (FIRST, FIRST));
@@ -97,7 +97,7 @@ async fn the_document_is_read_then_watched_and_each_that_is_news_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn without_the_api_server_a_restarted_container_goes_by_the_file_after_ten_seconds() {
     let folder = tempfile::tempdir().unwrap();
-    Kept::new(folder.path()).write(&document(4));
+    Kept::new(folder.path(), names::LAYOUTS_KEY).write(&document(4));
     let began = Instant::now();
     let layouts = follow(client("http://127.0.0.1:1"), &Pod::of_a_test(), folder.path()).await;
     assert_eq!(layouts.borrow().generation, 4);

@@ -3,16 +3,10 @@
 //! From who waits since when, the tries so far and what Discord says of buckets and budget to the shards that IDENTIFY now.
 //! Pure, with time as an argument. Deliberately absent: when ([`super`]).
 
-use std::collections::BTreeMap;
+use shard_contract::{identify::Why, pace::Pace, turns::budget_allows};
+use tokio::time::Instant;
 
-use shard_contract::{
-    identify::Why,
-    pace::Pace,
-    turns::{RETRY_MS, budget_allows},
-};
-use tokio::time::{Duration, Instant};
-
-use super::Turn;
+use super::{Turn, tries::Tries};
 
 /// A shard that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,31 +14,6 @@ pub(crate) struct Waits {
     pub(crate) shard: u32,
     pub(crate) why: Why,
     pub(crate) since: Instant,
-}
-
-/// When each shard tried last.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(BTreeMap<u32, Instant>);
-
-impl Tries {
-    /// The shard tries now, with the moment of the try.
-    pub(crate) fn note(&mut self, shard: u32, now: Instant) {
-        self.0.insert(shard, now);
-    }
-
-    /// The shard did not try after all.
-    pub(crate) fn forget(&mut self, shard: u32) {
-        self.0.remove(&shard);
-    }
-
-    /// When the shard may try again; none: now.
-    pub(crate) fn again_at(&self, shard: u32, pace: Pace) -> Option<Instant> {
-        self.0.get(&shard).map(|last| *last + pace.real(Duration::from_millis(RETRY_MS)))
-    }
-
-    fn may(&self, shard: u32, pace: Pace, now: Instant) -> bool {
-        self.again_at(shard, pace).is_none_or(|at| at <= now)
-    }
 }
 
 /// The shards that IDENTIFY in this turn, most urgent first.
@@ -77,6 +46,8 @@ pub(super) const fn allowed(remaining: u32, total: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Duration;
+
     use super::*;
 
     #[test]
@@ -86,7 +57,8 @@ mod tests {
         let waiting =
             [at(0, Why::Active, 0), at(2, Why::Live, 9), at(1, Why::Standby, 0), at(3, Why::Standby, 1)];
         let turn = Turn { until: now, buckets: 2, most: 5 };
-        let mut tries = Tries::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut tries = Tries::kept(folder.path());
         let chosen =
             |tries: &Tries, turn: Turn, now| choose(waiting.into_iter(), tries, &turn, Pace::REAL, now);
         assert_eq!(chosen(&tries, turn, now), [2, 1]);
