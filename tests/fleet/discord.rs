@@ -1,7 +1,7 @@
 //! What Discord does to a fleet: drops, invalid sessions, zombies, closes, faults of REST, outages, budgets, tokens.
 
 use crate::life::{SMALL, answers, quiet, resumes};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use discord_sim::{
     ChangeToken, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage, Scope,
     SettingsChange, ShardOf,
@@ -228,6 +228,38 @@ pub fn reserve(stage: &Stage) -> Result<()> {
         ensure!(fleet.ledger().identifies == 5, "{} IDENTIFYs", fleet.ledger().identifies);
         Ok(())
     })
+}
+
+/// Somebody else identifies with the token: Discord's count falls faster than the gate's.
+pub fn token_shared(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("token-shared", &SMALL, Way::Straight, async |fleet| {
+        fleet.talk(5.0)?;
+        // Until then pods may have been on turns, and what is missing might be theirs.
+        is(fleet, "TokenExclusive", "True").await?;
+        let discord = fleet.discord.control();
+        discord.settle(&SettingsChange { remaining: Some(900), ..SettingsChange::default() })?;
+        is(fleet, "TokenExclusive", "False").await?;
+        let told = fleet.condition("TokenExclusive").await?;
+        let (_, reason, message) = told.context("no such condition")?;
+        ensure!(reason == "TokenShared" && message.contains("somebody else uses this token"), "{message}");
+        ensure!(message.contains("into the Secret"), "no remedy in {message:?}");
+        // It is said; who is online stays so.
+        answers(fleet, 5).await?;
+        quiet(fleet).await?;
+        ensure!(fleet.ledger().identifies == 4 && fleet.ledger().resumes == 0, "the fleet was disturbed");
+        Ok(())
+    })
+}
+
+/// Waits until a condition of the bot has this status.
+async fn is(fleet: &Fleet, name: &str, status: &str) -> Result<()> {
+    fleet
+        .wait(&format!("{name} to be {status}"), PATIENCE, async || {
+            let said = fleet.condition(name).await?;
+            let so = said.as_ref().is_some_and(|(now, ..)| now == status);
+            Ok(if so { Ok(()) } else { Err(format!("{said:?}")) })
+        })
+        .await
 }
 
 pub fn token_rotated(stage: &Stage) -> Result<()> {

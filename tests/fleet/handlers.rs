@@ -1,12 +1,14 @@
-//! Handlers and jobs that panic, and more of them than a pod can do.
+//! Handlers and jobs that panic or never end, and more events and jobs than a pod can do.
 
 use crate::life::{SMALL, answers, quiet, resumes};
 use crate::pods::no_more_identifies;
 use anyhow::{Context, Result, ensure};
 use discord_sim::{MadeMessage, NewMessage, ReplyWait, ShardOf};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 use shard_contract::env::HEALTH_PORT;
 use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{Fleet, PATIENCE};
+use shard_tests::fleet::{BOT, Fleet, PATIENCE};
 use std::sync::{Mutex, PoisonError};
 
 /// What the metrics of the pod say then.
@@ -53,18 +55,94 @@ pub fn overload(stage: &Stage) -> Result<()> {
         });
         let asked: Vec<_> = asked.collect::<Result<_, _>>()?;
         let pod = fleet.kubelet.pods().remove(0);
-        says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0.0)
+        says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0)
             .await?;
         // Others are answered meanwhile, by the same pod too.
         answers(fleet, 20).await?;
         let told = told(fleet, &asked).await?;
         ensure!(told.0 >= 64 && told.1 > 0, "{} were done and {} refused", told.0, told.1);
         let done =
-            |text: &str| value(text, "shard_bot_jobs_queued") + value(text, "shard_bot_jobs_running") == 0.0;
+            |text: &str| value(text, "shard_bot_jobs_queued") + value(text, "shard_bot_jobs_running") == 0;
         says(fleet, &pod, "the jobs to be done", done).await?;
         quiet(fleet).await?;
         ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
         no_more_identifies(fleet, 4)
+    })
+}
+
+/// More events than a pod takes in: 256 handled at a time, 256 on their way to handlers, 1,024 held for the shard. Discord lets
+/// it answer 5 a second in each channel, so most of them are still there when the socket was left alone for its 5 s.
+const EVENTS: usize = 4_000;
+
+pub fn flood(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("flood", &SMALL, Way::Straight, async |fleet| {
+        let discord = fleet.discord.control();
+        let shard = Some(ShardOf { id: 0, total: SMALL.shards });
+        // The ledger would call those lost that the pod says it has thrown away; here they are counted. The bot's own messages
+        // are events as well, so it may throw away some more.
+        let asked = (0..EVENTS).map(|_| {
+            let content = "!ping".to_owned();
+            discord.post_message(NewMessage { content, shard, asks: Some(false), ..NewMessage::default() })
+        });
+        let asked: Vec<_> = asked.collect::<Result<_, _>>()?;
+        let pod = fleet.kubelet.pods().remove(0);
+        let dropped = |text: &str| value(text, "shard_bot_events_dropped_total{shard=\"0\"}");
+        let done = |text: &str| value(text, "shard_bot_commands_total{command=\"ping\",outcome=\"ok\"}");
+        let unfinished = |text: &str| value(text, "shard_bot_events_unfinished{shard=\"0\"}");
+        says(fleet, &pod, "each event to be answered or thrown away", |text| {
+            dropped(text) + done(text) >= EVENTS && unfinished(text) == 0
+        })
+        .await?;
+        let text = metrics(fleet, &pod).await?;
+        let (dropped, done) = (dropped(&text), done(&text));
+        ensure!(dropped > 0 && done > 256, "{done} done and {dropped} thrown away of {EVENTS}");
+        let now = ReplyWait { wait_ms: 0, contains: None, edits: None };
+        let mut answered = 0;
+        for message in &asked {
+            let replies = discord.replies(message.message_id, &now).await?.len();
+            ensure!(replies <= 1, "a message was answered {replies} times");
+            answered += replies;
+        }
+        ensure!(answered == done, "{answered} answers, {done} counted");
+        // The gateway was not harmed, and the pod keeps up again.
+        fleet.talk(20.0)?;
+        answers(fleet, 40).await?;
+        quiet(fleet).await?;
+        ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
+        no_more_identifies(fleet, 4)
+    })
+}
+
+/// A bot whose jobs never end (`bot.rs` beside this file), in place of the reference bot.
+const STUBBORN: &str = "stubborn-bot";
+
+pub fn never_ends(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("never-ends", &SMALL, Way::Straight, async |fleet| {
+        let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "bot", "image": STUBBORN }] } } } });
+        let before = fleet.uids().await?;
+        fleet.bots().patch(BOT, &PatchParams::default(), &Patch::Merge(image)).await?;
+        fleet
+            .until("the other image's pods to be online", PATIENCE, |ledger| {
+                if ledger.identifies >= 8 { Ok(()) } else { Err(format!("{} IDENTIFYs", ledger.identifies)) }
+            })
+            .await?;
+        fleet.online().await?;
+        let pod = fleet.kubelet.pods().remove(0);
+        ensure!(!before.contains_key(&pod), "{pod} is of the old layout");
+        fleet.talk(20.0)?;
+        told_of(fleet, "!forever", "it has begun").await?;
+        says(fleet, &pod, "the job to be counted", |text| value(text, "shard_bot_jobs_running") == 1).await?;
+        // It holds up nobody: events and heartbeats go on.
+        answers(fleet, 40).await?;
+        ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
+        // Nor the pod's end: its sessions go to the next one, and what runs ends with the process.
+        let now = fleet.uids().await?;
+        fleet.delete(&pod).await?;
+        fleet.replaced(&pod, &now, PATIENCE).await?;
+        resumes(fleet, 2).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 8)
     })
 }
 
@@ -89,21 +167,26 @@ async fn told(fleet: &Fleet, asked: &[MadeMessage]) -> Result<(usize, usize)> {
     Ok(said.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A figure without labels in a page of metrics; none is 0.
-fn value(text: &str, name: &str) -> f64 {
+/// A whole figure in a page of metrics; none is 0.
+fn value(text: &str, name: &str) -> usize {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    line.and_then(|value| value.strip_suffix(".0").unwrap_or(value).parse().ok()).unwrap_or(0)
 }
 
 /// A user asks the first shard for it, and is told that it went wrong.
 async fn ask(fleet: &Fleet, content: &str) -> Result<MadeMessage> {
+    told_of(fleet, content, "went wrong").await
+}
+
+/// A user asks the first shard for it, and is told this.
+async fn told_of(fleet: &Fleet, content: &str, expected: &str) -> Result<MadeMessage> {
     let discord = fleet.discord.control();
     let shard = Some(ShardOf { id: 0, total: SMALL.shards });
     let message = NewMessage { content: content.to_owned(), shard, ..NewMessage::default() };
     let made = discord.post_message(message)?;
-    let told = ReplyWait { wait_ms: 30_000, contains: Some("went wrong".to_owned()), edits: None };
+    let told = ReplyWait { wait_ms: 30_000, contains: Some(expected.to_owned()), edits: None };
     let replies = discord.replies(made.message_id, &told).await?;
-    ensure!(replies.iter().any(|reply| reply.content.contains("went wrong")), "{content}: {replies:?}");
+    ensure!(replies.iter().any(|reply| reply.content.contains(expected)), "{content}: {replies:?}");
     Ok(made)
 }
 
@@ -114,13 +197,18 @@ async fn counted(fleet: &Fleet, pod: &str) -> Result<()> {
 
 /// Waits until the pod's metrics say so.
 async fn says(fleet: &Fleet, pod: &str, what: &str, so: impl Fn(&str) -> bool) -> Result<()> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let metrics = format!("http://{}:{HEALTH_PORT}/metrics", fleet.kubelet.address(pod)?);
     fleet
         .wait(what, PATIENCE, async || {
-            let text = http.get(&metrics).send().await.context("ask for metrics")?.text().await?;
-            let jobs: Vec<_> = text.lines().filter(|line| line.starts_with("shard_bot_")).collect();
-            Ok(if so(&text) { Ok(()) } else { Err(jobs.join("\n")) })
+            let text = metrics(fleet, pod).await?;
+            let ours: Vec<_> = text.lines().filter(|line| line.starts_with("shard_bot_")).collect();
+            Ok(if so(&text) { Ok(()) } else { Err(ours.join("\n")) })
         })
         .await
+}
+
+/// The pod's page of metrics.
+async fn metrics(fleet: &Fleet, pod: &str) -> Result<String> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let page = format!("http://{}:{HEALTH_PORT}/metrics", fleet.kubelet.address(pod)?);
+    http.get(&page).send().await.context("ask for metrics")?.text().await.context("read metrics")
 }

@@ -17,7 +17,7 @@ use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// Those that take longest first, so that none of them is left alone at the end.
-const TESTS: [Test; 34] = [
+const TESTS: [Test; 38] = [
     ("two_hundred_runs_by_seed", runs::many),
     ("pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice", pods::partitioned),
     (
@@ -47,14 +47,18 @@ const TESTS: [Test; 34] = [
     ("discord_gone_for_a_while_everything_resumes", discord::outage),
     ("budget_spent_waits_and_says_so", discord::budget_spent),
     ("budget_nearly_spent_live_shards_may_use_the_reserve", discord::reserve),
+    ("token_shared_with_somebody_else_is_told_with_its_remedy", discord::token_shared),
     ("token_rotated_is_picked_up_without_replacing_pods", discord::token_rotated),
     ("session_secrets_deleted_by_hand_are_put_back", objects::secrets_deleted),
     ("config_map_and_stateful_set_deleted_by_hand_are_put_back", objects::objects_deleted),
     ("secret_write_that_lands_after_a_newer_owners_is_refused", records::park_late),
     ("secret_write_that_lands_after_the_pods_own_next_one_is_refused", records::claim_late),
     ("secret_write_that_lands_twice_or_whose_answer_is_lost_is_read_back", records::unsure),
+    ("one_record_that_is_refused_in_a_batch_holds_up_no_other", records::one_refused),
     ("handler_and_job_that_panic_are_answered_and_done_and_the_shard_lives_on", handlers::panic),
     ("more_jobs_than_the_pod_can_do_are_refused_visibly_and_the_gateway_is_unharmed", handlers::overload),
+    ("more_events_than_the_pod_can_do_are_counted_and_the_gateway_is_unharmed", handlers::flood),
+    ("a_job_that_never_ends_is_counted_and_holds_up_nobody", handlers::never_ends),
 ];
 
 fn main() -> ExitCode {

@@ -80,6 +80,33 @@ pub fn unsure(stage: &Stage) -> Result<()> {
     })
 }
 
+/// A pod gives its shards away, and one of the records is refused again and again.
+pub fn one_refused(stage: &Stage) -> Result<()> {
+    stage.on_a_fleet("one-refused", &SMALL, Way::PodsProxy, async |fleet| {
+        fleet.talk(20.0)?;
+        answers(fleet, 5).await?;
+        sessions_are_noted(fleet).await?;
+        let (proxy, pod) = (&fleet.proxies[0], fleet.kubelet.pods().remove(0));
+        let before = fleet.uids().await?;
+        let refused = How::Answer(REFUSED, "Invalid", None);
+        proxy.add(Fault { hits: Hits::Record(0, State::Parked), how: refused, count: u64::MAX });
+        fleet.delete(&pod).await?;
+        fleet
+            .wait("the other record to be parked by itself", PATIENCE, async || {
+                let states: Vec<_> = records(fleet).await?.into_values().map(|record| record.state).collect();
+                let so = states.starts_with(&[State::Held, State::Parked]);
+                Ok(if so { Ok(()) } else { Err(format!("{states:?}")) })
+            })
+            .await?;
+        proxy.clear();
+        fleet.replaced(&pod, &before, PATIENCE).await?;
+        resumes(fleet, 2).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
 async fn kept(fleet: &Fleet) -> Result<()> {
     fleet
         .wait("a write to be kept", PATIENCE, async || {

@@ -22,6 +22,7 @@ pub const OTHER_TOKEN: &str = "MjAwMDAwMDAwMDAwMDAwMDAwMA.sim.other";
 pub const REFUSED_TOKEN: &str = "MzAwMDAwMDAwMDAwMDAwMDAwMA.sim.refused";
 pub const SPENT_TOKEN: &str = "NDAwMDAwMDAwMDAwMDAwMDAwMA.sim.spent";
 pub const BURNING_TOKEN: &str = "NTAwMDAwMDAwMDAwMDAwMDAwMA.sim.burning";
+pub const BLOCKED_TOKEN: &str = "NjAwMDAwMDAwMDAwMDAwMDAwMA.sim.blocked";
 
 const CLUSTER: &str = "tests";
 /// IDENTIFYs a day: so few that the breaker trips after its least number of failures, ten.
@@ -41,7 +42,7 @@ impl Ground {
         for image in images(&programs)? {
             kube.load(&image)?;
         }
-        let tokens = [TOKEN, OTHER_TOKEN, REFUSED_TOKEN, SPENT_TOKEN, BURNING_TOKEN].join(",");
+        let tokens = [TOKEN, OTHER_TOKEN, REFUSED_TOKEN, SPENT_TOKEN, BURNING_TOKEN, BLOCKED_TOKEN].join(",");
         let settings = [
             ("GUILDS", "60"),
             ("SHARDS", "4"),

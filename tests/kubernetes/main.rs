@@ -32,7 +32,7 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 27] = [
+const TESTS: [(&str, On, Test); 28] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("the_readmes_example_comes_online_and_breaks_no_rule", On::Any, fleet::the_example_comes_online),
@@ -60,6 +60,7 @@ const TESTS: [(&str, On, Test); 27] = [
         On::Any,
         trouble::a_burning_bot,
     ),
+    ("an_image_a_node_or_a_quota_that_keeps_pods_from_running_is_quoted", On::Any, trouble::blocked_pods),
     ("a_template_that_the_api_server_refuses_stops_nothing", On::Any, broken::a_refused_template),
     ("the_gate_lets_in_nobody_but_pods_of_a_layout", On::Any, gate::strangers_are_turned_away),
     ("deleting_the_bot_removes_everything", On::Any, objects::deleting_the_bot),

@@ -1,10 +1,12 @@
-//! Trouble that a person has to end: a refused token, a spent budget, a bot that burns its IDENTIFYs. `kubectl describe` names
-//! cause and remedy, and Discord's rules are kept meanwhile.
+//! Trouble that a person has to end: a refused token, a spent budget, a bot that burns its IDENTIFYs, pods that cannot run.
+//! `kubectl describe` names cause and remedy, and Discord's rules are kept meanwhile.
 //!
 //! Each has a bot and a token of its own, since what Discord holds against a token stays. Deliberately absent: a lost node,
 //! which is among the faults that end by themselves (`faults.rs`).
 
-use crate::ground::{BOTS, BURNING_TOKEN, Ground, PATIENCE, REFUSED_TOKEN, SPENT_TOKEN, condition, manifest};
+use crate::ground::{
+    BLOCKED_TOKEN, BOTS, BURNING_TOKEN, Ground, PATIENCE, REFUSED_TOKEN, SPENT_TOKEN, condition, manifest,
+};
 use anyhow::{Context, Result, ensure};
 use discord_sim::ledger::Identify;
 use discord_sim::{ChangeToken, IdentifyLeadsTo, SettingsChange, Token};
@@ -93,6 +95,46 @@ pub fn a_burning_bot(ground: &Ground) -> Result<()> {
         ensure!(waited >= wait - TRAVEL, "a probe came {waited} ms after the last IDENTIFY, not {wait}");
     }
     end(ground, "burning")
+}
+
+/// An image that nobody has, then a node that nobody is, then a quota that is used up: each is quoted, and the last one gone, the
+/// bot comes online.
+pub fn blocked_pods(ground: &Ground) -> Result<()> {
+    ground.installed()?;
+    begin(ground, "blocked", BLOCKED_TOKEN, |spec| {
+        spec["template"]["spec"]["containers"][0]["image"] = "shard-bot.invalid/nobody-has-this:1".into();
+    })?;
+    quotes(ground, "blocked", &["container bot: ", "ImagePull", "nobody-has-this"])?;
+    let mut template = manifest("blocked", "")["spec"]["template"].take();
+    template["spec"]["nodeSelector"] = json!({ "example.com/nobody": "has-this" });
+    ground.patch("blocked", &json!({ "template": template }))?;
+    quotes(ground, "blocked", &["not scheduled: ", "node affinity/selector"])?;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": { "name": "no-more", "namespace": BOTS },
+        "spec": { "hard": { "pods": "0" } },
+    });
+    ground.kube.feed(&["apply", "--filename=-"], &quota.to_string())?;
+    ground.patch("blocked", &json!({ "template": { "spec": { "nodeSelector": null } } }))?;
+    let quoted = quotes(ground, "blocked", &["exceeded quota: no-more"]);
+    ground.kube.run(&["delete", "resourcequota/no-more", "--namespace", BOTS])?;
+    quoted?;
+    ground.ready("blocked")?;
+    let sent = identifies(ground, BLOCKED_TOKEN)?.len();
+    ensure!(sent == 1, "{sent} IDENTIFYs; one was enough");
+    end(ground, "blocked")
+}
+
+/// Waits until `Ready` quotes these words, and looks for them in the description.
+fn quotes(ground: &Ground, name: &str, words: &[&str]) -> Result<()> {
+    let what = format!("{name} to quote {words:?}");
+    ground.kube.wait(&what, PATIENCE, &["--namespace", BOTS, "shardedbot", name], |bot| {
+        condition(bot, "Ready").is_some_and(|one| {
+            let message = one["message"].as_str().unwrap_or_default();
+            one["reason"] == "PodsFailing" && words.iter().all(|words| message.contains(words))
+        })
+    })?;
+    tells(ground, name, words)
 }
 
 /// The breaker trips, says so, and stays so while containers restart and a first probe fails.

@@ -2,7 +2,7 @@
 //!
 //! From a Pod object to a running program and back to how it ended. What the kubelet would mount is mounted: Secrets, bound
 //! tokens (the API server made and will verify them), empty folders, the account's own folder. The bot's container alone is
-//! run, by the program given instead of its image. Deliberately absent: probes, restarts and deletion (`kubelet.rs`).
+//! run, by the program that has its image's name. Deliberately absent: probes, restarts and deletion (`kubelet.rs`).
 
 use super::ground::Ground;
 use anyhow::{Context, Result, bail};
@@ -85,7 +85,7 @@ impl Running {
         }
         let mut running = Self {
             log: folder.parent().unwrap_or(&folder).join(format!("{name}.log")),
-            program: ground.program("shard-bot"),
+            program: ground.program(container.image.as_deref().context("a container without an image")?),
             name,
             uid,
             sandbox,
