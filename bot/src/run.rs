@@ -157,7 +157,9 @@ impl Parts {
         let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
         let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
         tokio::spawn(reporter.run());
-        let (fence, fenced) = watch::channel(Path::new(fence::MARKER).exists());
+        let was_fenced = Path::new(fence::MARKER).exists();
+        self.status.set_fenced(was_fenced);
+        let (fence, fenced) = watch::channel(was_fenced);
         self.begin_fence(pod, client, &operator, &layouts, fence)?;
         let token = TokenSource::File(env::TOKEN_FILE.into());
         let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);

@@ -123,12 +123,13 @@ impl ShardTask {
             if self.around.stop.is_cancelled() {
                 return Ok(());
             }
+            self.away();
             if ended == Ended::TakenAway || !self.is_owner_after(&ended).await {
                 tracing::info!(shard = self.id.number(), "closed: cut off, or another pod owns the shard");
                 self.take_up(false).await;
                 continue;
             }
-            let next = self.reconnect.after(&ended);
+            let next = self.reconnect.after(&ended, Instant::now());
             self.say(ended, next);
             match next {
                 Next::Again { wait, keep_session } => {
@@ -152,9 +153,14 @@ impl ShardTask {
         }
     }
 
+    /// It has no connection, and says how it will get one.
+    fn away(&self) {
+        self.enter(if self.kept.is_some() { ShardState::Resuming } else { ShardState::Waiting });
+    }
+
     /// One connection, from nothing to its end.
     async fn connect(&mut self) -> Ended {
-        self.enter(if self.kept.is_some() { ShardState::Resuming } else { ShardState::Waiting });
+        self.away();
         let stop = self.around.stop.clone();
         let taken_away = self.taken_away();
         let opening = self.around.connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());

@@ -20,6 +20,8 @@ use crate::operator::Answers;
 
 /// How long a shard that was online may be away before the pod is not ready (`protocols.md` section 5).
 const AWAY_UNNOTICED: Duration = Duration::from_mins(1);
+/// A shard that was online for less was back for a moment only.
+const STAYED: Duration = Duration::from_secs(30);
 
 /// What is known of one shard.
 #[derive(Clone, Debug)]
@@ -50,8 +52,10 @@ pub struct ShardStatus {
     last_event: Option<Instant>,
     /// The close code that ended it for good, if one did.
     pub fatal_close: Option<u16>,
-    /// Since when it has not been online, if it ever was.
+    /// Since when it has not been online, but for moments, if it ever was.
     away_since: Option<Instant>,
+    /// Since when it has been online, if it is.
+    online_since: Option<Instant>,
     /// Whether it was ever online in this process.
     pub(crate) was_online: bool,
 }
@@ -73,17 +77,21 @@ impl ShardStatus {
             last_event: None,
             fatal_close: None,
             away_since: None,
+            online_since: None,
             was_online: false,
         }
     }
 
-    /// Takes a new state and remembers since when the shard has been away.
+    /// Takes a new state and remembers since when the shard has been away. One that was back for a moment only has been away
+    /// all the time: users cannot count on it.
     pub(crate) fn enter(&mut self, state: ShardState) {
+        let now = Instant::now();
         if state == ShardState::Online {
             self.was_online = true;
-            self.away_since = None;
-        } else if self.was_online && self.away_since.is_none() {
-            self.away_since = Some(Instant::now());
+            self.online_since.get_or_insert(now);
+        } else if let Some(since) = self.online_since.take() {
+            let stayed = now.saturating_duration_since(since) >= STAYED;
+            self.away_since = self.away_since.filter(|_| !stayed).or(Some(now));
         }
         self.state = state;
     }
@@ -262,8 +270,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20)).await;
         assert_eq!(not_ready(&status), [4]);
 
+        status.update(4, |shard| shard.enter(ShardState::Online));
+        assert!(not_ready(&status).is_empty());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        status.update(4, |shard| shard.enter(ShardState::Resuming));
+        assert_eq!(not_ready(&status), [4], "back for a moment only");
+        status.update(4, |shard| shard.enter(ShardState::Online));
+        tokio::time::advance(STAYED).await;
+        status.update(4, |shard| shard.enter(ShardState::Resuming));
+        assert!(not_ready(&status).is_empty(), "back, and then away anew");
+
         status.update(3, |shard| shard.enter(ShardState::Refused));
-        assert_eq!(not_ready(&status), [3, 4]);
+        assert_eq!(not_ready(&status), [3]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,8 +21,13 @@ pub enum Error {
     #[error("observe")]
     Observe(#[source] observe::Error),
     /// A step was refused; its cause is in the status.
-    #[error("apply: {0}")]
-    Apply(String),
+    #[error("apply: {message}")]
+    Apply {
+        /// What it was.
+        message: String,
+        /// The longest that the next round may be put off; none: as long as the back-off says.
+        again_within: Option<Duration>,
+    },
     /// Writing the status.
     #[error("report")]
     Report(#[source] report::Error),
@@ -55,7 +60,11 @@ async fn round(bot: &ShardedBot, ctx: &Context) -> Result<Duration, Error> {
         tracing::info!(bot = bot.name_any(), namespace = bot.namespace(), changed = ?applied.changed, verdict = ?plan.verdict, "applied");
     }
     match applied.failure {
-        Some(failure) => Err(Error::Apply(failure.note.message)),
+        // Who waits for a lost node's pods does not wait longer because of something else.
+        Some(failure) => Err(Error::Apply {
+            message: failure.note.message,
+            again_within: plan.node_loss.is_some().then_some(plan.next_check),
+        }),
         None => Ok(held_back.map_or(plan.next_check, |due| due.min(plan.next_check))),
     }
 }
@@ -64,6 +73,10 @@ async fn round(bot: &ShardedBot, ctx: &Context) -> Result<Duration, Error> {
 #[expect(clippy::needless_pass_by_value, reason = "the controller hands both over as they are")]
 pub fn retry(bot: Arc<ShardedBot>, error: &Error, ctx: Arc<Context>) -> Action {
     let wait = ctx.memory.failed((bot.namespace().unwrap_or_default(), bot.name_any()));
+    let wait = match error {
+        Error::Apply { again_within: Some(most), .. } => wait.min(*most),
+        _ => wait,
+    };
     let cause = std::error::Error::source(error).map(chain);
     tracing::warn!(bot = bot.name_any(), namespace = bot.namespace(), %error, cause, wait_seconds = wait.as_secs(), "a round failed");
     Action::requeue(wait)

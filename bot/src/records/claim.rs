@@ -72,10 +72,9 @@ pub(super) fn decide(
         State::Parked => take_anew(me, file, record.rev),
         State::Held | State::Free if *owner == me.owner => held_by_me(me, file, record),
         State::Held | State::Free => match left_by(me, owner, layouts) {
-            // This pod had the shard and was replaced: taking it back would go on for ever.
-            Left::SameLayout if !never_held(file) => {
-                Claim::Wait("another pod of the same name owns the shard")
-            }
+            // This pod had the shard and was replaced: taking it back would go on for ever. A claim that was begun and may yet
+            // land is none that it had; the next one stands above it.
+            Left::SameLayout if file.rev > 0 => Claim::Wait("another pod of the same name owns the shard"),
             Left::SameLayout => identify_anew(me, file, record),
             Left::NoLayout if fresh => identify_anew(me, file, record),
             Left::NoLayout => Claim::Look,
@@ -362,6 +361,12 @@ mod tests {
                 Some(held_by(&twin, 7)),
                 new.clone(),
                 "write 8 with none, identify as live",
+            ),
+            (
+                "held by the pod before this one, after a claim of which nothing is known",
+                Some(held_by(&twin, 7)),
+                file(0, None, Some((8, true))),
+                "write 9 with none, identify as live",
             ),
             ("held by the pod after this one", Some(held_by(&twin, 9)), believed.clone(), "wait"),
             ("held by a living layout", Some(held_by(&old, 7)), new.clone(), "guest"),

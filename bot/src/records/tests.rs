@@ -278,6 +278,30 @@ async fn a_write_whose_answer_is_lost_is_read_back() {
 }
 
 #[tokio::test]
+async fn a_claim_that_fails_is_tried_again_also_on_what_a_lost_pod_left_held() {
+    for fault in [Fault::AnswerLost, Fault::Lost] {
+        for restarts in [false, true] {
+            let scene = scene(1).await;
+            scene.server().set(0, &held_by(1, "lost", 7));
+            scene.server().faults.push_back(fault);
+            let mut pod = scene.pod(1, "next", 1);
+            if restarts {
+                let claiming = pod.records.claim(0, true);
+                tokio::select! {
+                    _ = claiming => {}
+                    () = scene.until(|server| server.patches == 1) => {}
+                }
+                drop(pod);
+                pod = scene.pod(1, "next", 1);
+            }
+            assert_eq!(pod.claim(0).await, Claimed { live: true }, "{fault:?} {restarts}");
+            let owner = scene.server().record(0).owner;
+            assert_eq!(owner.unwrap().pod_uid, "next", "{fault:?} {restarts}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_the_api_server_a_restarted_container_goes_by_its_file_and_a_new_pod_waits() {
     let scene = scene(2).await;
     let pod = scene.pod(1, "me", 2);

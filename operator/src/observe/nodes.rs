@@ -1,6 +1,7 @@
 //! The nodes of pods that are in doubt: silent for some time, and not ready.
 //!
-//! Read by name, a few in a round: with a healthy cluster none is read at all. A node that cannot be read (nodes are not
+//! Read by name, a few in a round: with a healthy cluster none is read at all. Where there are more, those of pods that are being
+//! deleted come first, since those wait for the answer, and the rest are drawn by lot. A node that cannot be read (nodes are not
 //! namespaced, and the right to read them may have been taken away) is left out, so that nothing is decided by it.
 
 use crate::model::{NodeSeen, NodeState, PodSeen};
@@ -8,7 +9,8 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
-use std::collections::{BTreeMap, BTreeSet};
+use rand::Rng as _;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a pod must be silent for its node to be looked at: three report times.
@@ -18,8 +20,7 @@ const MOST: usize = 16;
 
 /// The nodes that are worth a look.
 pub(super) async fn nodes(client: &Client, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
-    let doubtful = pods.iter().filter(|pod| !pod.ready && pod.report.is_none() && pod.silent >= DOUBT);
-    let names: BTreeSet<&String> = doubtful.filter_map(|pod| pod.node.as_ref()).collect();
+    let names = doubtful(pods, || rand::rng().random());
     let api: Api<Node> = Api::all(client.clone());
     let read = |name: &String| {
         let (api, name) = (api.clone(), name.clone());
@@ -34,8 +35,21 @@ pub(super) async fn nodes(client: &Client, pods: &[PodSeen]) -> BTreeMap<String,
             Some((name, node.as_ref().map_or(NodeSeen { state: NodeState::Gone, since: None }, seen)))
         }
     };
-    let reads: Vec<_> = names.into_iter().take(MOST).map(read).collect();
+    let reads: Vec<_> = names.into_iter().map(read).collect();
     stream::iter(reads).buffer_unordered(4).filter_map(std::future::ready).collect().await
+}
+
+/// The nodes to be read in this round.
+fn doubtful(pods: &[PodSeen], mut lot: impl FnMut() -> u32) -> Vec<&String> {
+    let mut waits: BTreeMap<&String, bool> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.ready && pod.report.is_none() && pod.silent >= DOUBT) {
+        if let Some(node) = &pod.node {
+            *waits.entry(node).or_default() |= pod.deleting;
+        }
+    }
+    let mut names: Vec<_> = waits.into_iter().collect();
+    names.sort_by_cached_key(|(_, deleting)| (!deleting, lot()));
+    names.into_iter().map(|(name, _)| name).take(MOST).collect()
 }
 
 fn seen(node: &Node) -> NodeSeen {
@@ -55,6 +69,35 @@ fn seen(node: &Node) -> NodeSeen {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn nodes_of_pods_that_are_being_deleted_are_never_crowded_out() {
+        let pod = |number: u32, deleting| PodSeen {
+            name: format!("b-1-{number}"),
+            uid: number.to_string(),
+            layout: 1,
+            ordinal: number,
+            ready: false,
+            deleting,
+            grace_ends: None,
+            runs: true,
+            node: Some(format!("node-{number:02}")),
+            silent: DOUBT,
+            trouble: None,
+            report: None,
+        };
+        let mut pods: Vec<_> = (0..40).map(|number| pod(number, number >= 38)).collect();
+        pods.push(PodSeen { silent: Duration::ZERO, ..pod(50, true) });
+        let mut lots = 0;
+        let chosen = doubtful(&pods, || {
+            lots += 1;
+            1_000 - lots
+        });
+        assert_eq!(
+            (chosen.len(), &chosen[..3]),
+            (MOST, &[&"node-39".to_owned(), &"node-38".to_owned(), &"node-37".to_owned()][..])
+        );
+    }
 
     #[test]
     fn only_a_ready_condition_of_unknown_is_a_lost_node() {
