@@ -3,11 +3,15 @@
 //! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token,
 //! which Secrets with records there were a moment ago. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
 
+mod held;
+
+pub use held::{Found, Held};
+
 use crate::crd::{ShardedBot, ShardedBotStatus};
 use crate::discord::Discord;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use crate::model::{Addresses, Fingerprint, SecretSeen};
+use crate::model::{Addresses, SecretSeen};
 use crate::reports::Reports;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::Recorder;
@@ -47,7 +51,7 @@ pub struct Context {
 pub struct Memory {
     sent: Mutex<HashMap<Key, Sent>>,
     failures: Mutex<HashMap<Key, u32>>,
-    holders: Mutex<HashMap<Key, Option<Fingerprint>>>,
+    holders: Mutex<HashMap<Key, Held>>,
     stores: Mutex<Vec<Store<ShardedBot>>>,
     secrets: Mutex<HashMap<Key, Read>>,
 }
@@ -126,10 +130,9 @@ impl Memory {
         lock(&self.failures).remove(key);
     }
 
-    /// Remembers that this bot holds this token, or none that can be read now: what was known of it stays then, since its
-    /// fleet may run on. Returns what that means for this bot.
+    /// Remembers what was found of this bot's token; returns what that means for this bot.
     #[must_use]
-    pub fn hold_token(&self, key: &Key, created: Timestamp, token: Option<Fingerprint>) -> Standing {
+    pub fn hold_token(&self, key: &Key, created: Timestamp, found: Found) -> Standing {
         let bots: Vec<Arc<ShardedBot>> = lock(&self.stores).iter().flat_map(Store::state).collect();
         let age = |bot: &ShardedBot| {
             (bot.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |at| at.0), name(bot))
@@ -141,13 +144,15 @@ impl Memory {
             .collect();
         let mut holders = lock(&self.holders);
         holders.retain(|other, _| other == key || living.contains_key(other));
-        let held = holders.entry(key.clone()).or_insert(token);
-        *held = token.or(*held);
-        let Some(token) = *held else { return Standing::Alone };
+        let held = holders.entry(key.clone()).or_default();
+        held.take(found);
+        let Some(token) = held.token() else { return Standing::Alone };
         let older = |other: &Key, at: Timestamp| (at, other) < (created, key);
         let rival = living
             .iter()
-            .filter(|(other, at)| older(other, **at) && holders.get(*other) == Some(&Some(token)))
+            .filter(|(other, at)| {
+                older(other, **at) && holders.get(*other).and_then(Held::token) == Some(token)
+            })
             .min_by_key(|(other, at)| (**at, (*other).clone()));
         match rival {
             Some(((namespace, name), _)) => Standing::After(format!("{namespace}/{name}")),

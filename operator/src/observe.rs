@@ -8,10 +8,10 @@ mod nodes;
 mod pods;
 mod secrets;
 
-use crate::context::{Context, Key, Standing};
+use crate::context::{Context, Found, Key, Standing};
 use crate::crd::ShardedBot;
 use crate::discord::fingerprint;
-use crate::model::{Child, DiscordSeen, Kind, Observed, Token, TokenSeen};
+use crate::model::{Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Observed, Token, TokenSeen};
 use crate::names::api_version;
 use crate::world::{Apis, names_of};
 use k8s_openapi::api::core::v1::{Event, Secret};
@@ -62,11 +62,11 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         return Err(Error::Nameless);
     };
     let key = (namespace, name);
+    let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
     let read = read_token(ctx, bot, &key.0).await;
     if read.is_err() {
         // Looked at, in vain: younger bots need not wait for it.
-        let _ =
-            ctx.memory.hold_token(&key, bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0), None);
+        let _ = ctx.memory.hold_token(&key, created, Found::Nothing);
     }
     let (seen, token) = read?;
     let pods = async { pods(ctx, &key).await.map_err(Error::ListPods) };
@@ -75,9 +75,8 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         Some(token) => ctx.discord.gateway(token).await,
         None => DiscordSeen::default(),
     };
-    let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
     let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
-    let (rival, waits_for_others) = match ctx.memory.hold_token(&key, created, fingerprint) {
+    let (rival, waits_for_others) = match ctx.memory.hold_token(&key, created, found(fingerprint, &discord)) {
         Standing::Alone => (None, false),
         Standing::After(rival) => (Some(rival), false),
         Standing::Unknown => (None, true),
@@ -104,6 +103,16 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         pods,
         gate,
     })
+}
+
+/// What Discord says makes of a token.
+fn found(token: Option<Fingerprint>, discord: &DiscordSeen) -> Found {
+    match token {
+        None => Found::Nothing,
+        Some(_) if discord.problem == Some(DiscordProblem::TokenRefused) => Found::Refused,
+        Some(token) if discord.answer.is_some() => Found::Accepted(token),
+        Some(token) => Found::Untried(token),
+    }
 }
 
 async fn read_token(
