@@ -3,6 +3,7 @@
 //! Plain data, comparable and printable, so that golden files and dry runs cost nothing. Time is a field of
 //! [`Observed`]. Deliberately absent: clients, clocks, behaviour beyond small look-ups.
 
+pub mod budget;
 mod node;
 mod reason;
 mod secret;

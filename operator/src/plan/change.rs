@@ -8,6 +8,7 @@ use super::hold::Hold;
 use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
+use crate::model::budget::kept_for_live;
 use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
 use crate::names::{
     FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
@@ -257,7 +258,7 @@ fn wait(spec: &Spec, total: u32, answer: Option<&GatewaySeen>) -> Option<Note> {
             "the change needs IDENTIFYs; Discord is asked how many are left",
         ));
     };
-    let reserve = u64::from(gateway.total) * u64::from(spec.reserve_percent) / 100;
+    let reserve = u64::from(kept_for_live(gateway.total, spec.reserve_percent));
     let (needs, left) = (u64::from(total), u64::from(gateway.remaining).saturating_sub(reserve));
     (needs > left).then(|| {
         Note::new(

@@ -2,6 +2,7 @@
 //!
 //! Pure. Discord's answer, counted down by the gate since. Deliberately absent: what the gate does about it.
 
+use crate::model::budget::{kept_for_live, kept_from_all};
 use crate::model::{GateSetting, Note, Observed, Plan, Reason};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +14,7 @@ pub struct Budget {
     /// What is left of them.
     pub remaining: u32,
     /// How many are kept for live shards.
-    pub reserve: u64,
+    pub reserve: u32,
     /// When it is full again.
     pub resets_at: Timestamp,
 }
@@ -29,7 +30,7 @@ pub fn budget(observed: &Observed, plan: &Plan) -> Option<Budget> {
     Some(Budget {
         total: answer.total,
         remaining: observed.gate.map_or(answer.remaining, |gate| gate.remaining),
-        reserve: u64::from(answer.total) * u64::from(percent) / 100,
+        reserve: kept_for_live(answer.total, percent),
         resets_at: answer.resets_at,
     })
 }
@@ -40,13 +41,14 @@ impl Budget {
     pub fn problem(&self) -> Option<Note> {
         let Self { total, remaining, reserve, resets_at } = self;
         let resets = seconds(*resets_at);
-        if *remaining == 0 {
+        let never_used = kept_from_all(*total);
+        if *remaining <= never_used {
             let message = format!(
-                "the daily budget is spent: none of {total} IDENTIFYs is left; connected shards run on, the others wait until {resets}; look for what burned them: restarts in the pods' logs, or another process with this token"
+                "the daily budget is spent: {remaining} of {total} IDENTIFYs are left, and the last {never_used} are used by nobody; connected shards run on, the others wait until {resets}; look for what burned them: restarts in the pods' logs, or another process with this token"
             );
             return Some(Note::new(Reason::BudgetSpent, message));
         }
-        (u64::from(*remaining) <= *reserve).then(|| {
+        (*remaining <= *reserve).then(|| {
             let message = format!(
                 "{remaining} of {total} daily IDENTIFYs are left, of which {reserve} are kept for live shards; full again at {resets}; lower spec.identify.reservePercent to use them now"
             );

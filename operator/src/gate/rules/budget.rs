@@ -2,10 +2,12 @@
 //!
 //! From grants and `GET /gateway/bot` to how many IDENTIFYs are left, for whom, and how many were spent by somebody whom
 //! nobody here knows. Below the reserve only live shards are served, and nobody below zero. Against strangers only the
-//! budget can be kept: their IDENTIFYs are seen when they are counted, so the bucket rule may be broken, and is said only.
+//! budget can be kept: their IDENTIFYs are seen when they are counted, so the bucket rule may be broken, and is said only. For the
+//! same reason the last hundredth is used by nobody.
 //! Deliberately absent: asking Discord.
 
 use super::clock::Millis;
+use crate::model::budget::{kept_for_live, kept_from_all};
 use shard_contract::identify::{GRANT_VALID_MS, Why};
 use shard_contract::pace::Pace;
 use std::collections::VecDeque;
@@ -133,7 +135,11 @@ impl Budget {
     #[must_use]
     pub fn denies(&self, now: Millis, why: Why) -> Option<(Millis, String)> {
         let limits = &self.limits;
-        let reserve = if why == Why::Live { 0 } else { reserve(limits) };
+        let reserve = if why == Why::Live {
+            kept_from_all(limits.total)
+        } else {
+            kept_for_live(limits.total, limits.reserve_percent)
+        };
         if self.remaining.saturating_sub(self.inherited) > reserve {
             return None;
         }
@@ -141,9 +147,10 @@ impl Budget {
         let is_sure = self.remaining <= reserve && limits.resets_at > now;
         let at = if is_sure { limits.resets_at } else { now.after(1_000) };
         let because = format!(
-            "{} of {} daily IDENTIFYs are left and {reserve} are kept for live shards; the budget is full again in {} s",
+            "{} of {} daily IDENTIFYs are left and {reserve} are kept {}; the budget is full again in {} s",
             self.remaining,
             limits.total,
+            if why == Why::Live { "from everybody, since Discord may count more" } else { "for live shards" },
             limits.resets_at.since(now) / 1_000
         );
         Some((at, because))
@@ -153,11 +160,6 @@ impl Budget {
 /// How long a grant may be on its way to Discord's books.
 fn on_the_way(pace: Pace) -> u64 {
     pace.real_ms(GRANT_VALID_MS) + BOOKED_MS
-}
-
-fn reserve(limits: &Limits) -> u32 {
-    let share = u64::from(limits.total) * u64::from(limits.reserve_percent) / 100;
-    share.try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -202,15 +204,15 @@ mod tests {
 
     #[test]
     fn what_the_leader_before_granted_last_is_counted_on_until_discord_is_asked_again() {
-        let last = Limits { max_concurrency: 2, ..limits(2, 13_000) };
+        let last = Limits { max_concurrency: 2, ..limits(12, 13_000) };
         let denied = |budget: &Budget| budget.denies(Millis(20_000), Why::Live).map(|(at, _)| at);
         let mut budget = Budget::after_another(last, Millis(10_000));
-        assert_eq!((budget.remaining(), denied(&budget)), (2, Some(Millis(21_000))));
+        assert_eq!((budget.remaining(), denied(&budget)), (12, Some(Millis(21_000))));
         budget.set(Limits { asked_at: Millis(19_000), ..last }, true);
-        assert_eq!((budget.remaining(), budget.strange(), denied(&budget)), (2, 0, None));
+        assert_eq!((budget.remaining(), budget.strange(), denied(&budget)), (12, 0, None));
         let late = Limits { asked_at: Millis(14_000), ..last };
         let mut budget = Budget::after_another(last, Millis(10_000));
-        budget.set(Limits { asked_at: Millis(19_000), remaining: 0, ..last }, true);
+        budget.set(Limits { asked_at: Millis(19_000), remaining: 10, ..last }, true);
         assert_eq!(budget.strange(), 0, "both may have been the leader's before");
         assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
     }

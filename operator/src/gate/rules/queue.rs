@@ -140,7 +140,7 @@ impl Queue {
             }
             let Some(((why, call, position), shard)) = first else { return Next::Wait(wake) };
             let layout = self.calls.get(&call).map_or(0, |call| call.layout);
-            let until = state.backs_off_until(layout, shard);
+            let until = state.backs_off_until(now, layout, shard);
             if until <= now {
                 return Next::Serve { call, shard };
             }

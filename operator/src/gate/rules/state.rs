@@ -223,17 +223,17 @@ impl State {
         if let Some((at, because)) = self.closed(now).or_else(|| self.spent(now, request.why)) {
             return Decision::WaitUntil { at, because };
         }
-        let free_at =
-            |shard: &u32| self.buckets.free_at(*shard).max(self.backoff.until(request.layout, *shard));
+        let backs_off = |shard: &u32| self.backs_off_until(now, request.layout, *shard);
+        let free_at = |shard: &u32| self.buckets.free_at(*shard).max(backs_off(shard));
         if let Some(&shard) = request.shards.iter().find(|shard| free_at(shard) <= now) {
             return Decision::Grant { shard };
         }
         let at = request.shards.iter().map(free_at).min().unwrap_or(now.after(1_000));
-        let busy = request.shards.iter().any(|shard| self.backoff.until(request.layout, *shard) <= now);
+        let busy = request.shards.iter().any(|shard| backs_off(shard) <= now);
         let because = if busy {
             "another shard of the same bucket identified less than 5 s ago"
         } else {
-            "its last IDENTIFYs did not reach READY, so it waits longer each time"
+            "its last IDENTIFYs did not reach READY, or its sessions ended soon, so it waits longer each time"
         };
         Decision::WaitUntil { at, because: because.to_owned() }
     }
@@ -266,10 +266,12 @@ impl State {
         self.buckets.free_at(shard)
     }
 
-    /// When a shard has waited long enough after its failures.
+    /// When a shard has waited long enough after its failures. One that burns IDENTIFYs has no part in the reserve, however live.
     #[must_use]
-    pub fn backs_off_until(&self, layout: u32, shard: u32) -> Millis {
-        self.backoff.until(layout, shard)
+    pub fn backs_off_until(&self, now: Millis, layout: u32, shard: u32) -> Millis {
+        let until = self.backoff.until(layout, shard);
+        let kept = self.spent(now, Why::Active).filter(|_| self.backoff.burns(layout, shard));
+        kept.map_or(until, |(at, _)| until.max(at))
     }
 
     /// Carries out [`Decision::Grant`]; returns the grant's number.
@@ -303,7 +305,7 @@ impl State {
                 self.grants.remove(&grant);
             }
             (Outcome::Ready, _) => {
-                self.backoff.ready(layout, shard);
+                self.backoff.ready(now, layout, shard, self.pace());
                 self.breaker.ready();
                 self.grants.remove(&grant);
             }
@@ -465,15 +467,33 @@ mod tests {
         assert_eq!(granted(&state, START, &[1], Why::Active), None);
         assert_eq!(granted(&state, START, &[1], Why::Standby), None);
         assert_eq!(granted(&state, START, &[1], Why::Live), Some(1));
-        for shard in 0..200 {
+        for shard in 0..189 {
             state.grant(Millis(START + 10), 1, shard);
         }
-        assert_eq!((state.remaining(), granted(&state, START + 20_000, &[1], Why::Live)), (0, None));
+        assert_eq!((state.remaining(), granted(&state, START + 20_000, &[1], Why::Live)), (11, Some(1)));
+        state.grant(Millis(START + 20_000), 1, 1);
+        assert_eq!((state.remaining(), granted(&state, START + 40_000, &[1], Why::Live)), (10, None));
         assert_eq!(
             granted(&state, START + 4_000_000, &[1], Why::Live),
             None,
             "past the reset Discord is asked first"
         );
+    }
+
+    #[test]
+    fn a_shard_that_burns_identifies_has_no_part_in_the_reserve() {
+        let mut state = state(1, 206);
+        let mut now = START;
+        let mut burned = 0;
+        while let Some(shard) = granted(&state, now, &[0], Why::Live) {
+            let grant = state.grant(Millis(now), 1, shard);
+            state.told(Millis(now), grant, Outcome::Ready);
+            burned += 1;
+            now = state.backs_off_until(Millis(now), 1, 0).0.max(now + 9_000);
+        }
+        assert_eq!((burned, state.remaining()), (6, 200));
+        assert_eq!(granted(&state, now, &[1], Why::Live), Some(1), "it is kept for others");
+        assert_eq!(now, START + 3_600_000, "and it waits for the next day");
     }
 
     #[test]
