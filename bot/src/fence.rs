@@ -4,7 +4,8 @@
 //! answers, at least half of the other pods of the bot answer ([`crate::peers`]; those on this pod's own node are not counted,
 //! for they would be cut off with it). A pod that has had none of them for 30 s is fenced. It is free again when the API server
 //! answers a GET of the bot's ConfigMap; the shards then read their records before they go on. The API server and the
-//! peers are only asked while the gate is silent, so a healthy fleet costs nothing.
+//! peers are only asked while the gate is silent, but for a round of the peers now and then, so that their addresses are known
+//! should DNS go away too ([`crate::resolver`]).
 //!
 //! **A bot of one pod** has nobody to ask, also one whose other pods are all on its node: it stops when API server and gate are
 //! both away, and goes on when the API server is back. Kubernetes' times, so none is scaled. Deliberately absent:
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    backoff::spread,
     kubernetes::{is_answer, within},
     operator::Operator,
     peers::{Census, Peers},
@@ -36,6 +38,10 @@ const ASK_API_AFTER: Duration = Duration::from_secs(10);
 const ASK_PEERS_AFTER: Duration = Duration::from_secs(12);
 /// So many rounds of asking the peers must have failed: one lost packet proves nothing.
 const ROUNDS: u32 = 2;
+/// How often peers are asked for their addresses' sake.
+const MEET_EVERY: Duration = Duration::from_mins(10);
+/// When they are first: other pods of the fleet are there by then.
+const MEET_FIRST: Duration = Duration::from_mins(1);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -113,10 +119,16 @@ impl Fence {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
         let mut evidence = Evidence { api: now, gate: now, peers: PeersSeen::NotAsked };
+        let mut meets_at = now + spread(MEET_FIRST);
         loop {
             looks.tick().await;
             self.gather(&mut evidence).await;
             self.decide(&evidence, Instant::now());
+            if evidence.peers == PeersSeen::NotAsked && Instant::now() >= meets_at {
+                meets_at = Instant::now() + spread(MEET_EVERY);
+                let census = self.peers.ask().await;
+                tracing::debug!(?census, "met the other pods");
+            }
         }
     }
 

@@ -94,6 +94,7 @@ mod backoff;
 mod fence;
 mod kept;
 mod peers;
+mod resolver;
 mod stop;
 mod trouble;
 

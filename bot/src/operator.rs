@@ -33,6 +33,7 @@ use tokio::{sync::watch, task::JoinError, time::Instant};
 
 pub(crate) use self::answers::Answers;
 use self::answers::Heard;
+use crate::resolver::Resolver;
 
 /// How long the TCP connection to the operator may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,6 +51,7 @@ struct Line {
     layouts: watch::Receiver<Layouts>,
     bearer: PathBuf,
     http: Mutex<Client>,
+    resolver: Resolver,
     leader: Mutex<Option<Leader>>,
     heard: Heard,
 }
@@ -107,9 +109,10 @@ struct Sent<'a, B> {
 
 impl Operator {
     pub(crate) fn new(layouts: watch::Receiver<Layouts>, bearer: PathBuf) -> Result<Self, reqwest::Error> {
-        let http = Mutex::new(client()?);
+        let resolver = Resolver::new();
+        let http = Mutex::new(client(&resolver)?);
         let heard = Heard::new(Instant::now());
-        Ok(Self(Arc::new(Line { layouts, bearer, http, leader: Mutex::new(None), heard })))
+        Ok(Self(Arc::new(Line { layouts, bearer, http, resolver, leader: Mutex::new(None), heard })))
     }
 
     /// Posts `body` and returns the successful answer, of whichever replica gave it, within `timeout` in all.
@@ -244,7 +247,7 @@ impl Line {
 
     /// This replica does not help: forgets it, also its connections, and goes by the document's address again.
     fn leave(&self, base: &str, error: CallError) -> Next {
-        if let Ok(http) = client() {
+        if let Ok(http) = client(&self.resolver) {
             *lock(&self.http) = http;
         }
         let mut leader = lock(&self.leader);
@@ -258,8 +261,9 @@ impl Line {
     }
 }
 
-fn client() -> Result<Client, reqwest::Error> {
+fn client(resolver: &Resolver) -> Result<Client, reqwest::Error> {
     Client::builder()
+        .dns_resolver(resolver.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(PROBE_AFTER)
         .tcp_keepalive_interval(Duration::from_secs(2))

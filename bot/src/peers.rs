@@ -17,7 +17,7 @@ use shard_contract::{
 };
 use tokio::sync::watch;
 
-use crate::config::Pod;
+use crate::{config::Pod, resolver::Resolver};
 
 /// The most peers that are asked in one round.
 const MOST: usize = 64;
@@ -46,7 +46,12 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn new(layouts: watch::Receiver<Layouts>, me: Pod) -> Result<Self, reqwest::Error> {
-        let http = Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).no_proxy().build()?;
+        let http = Client::builder()
+            .timeout(ANSWER_WITHIN)
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Resolver::new())
+            .no_proxy()
+            .build()?;
         Ok(Self { http, layouts, me })
     }
 
