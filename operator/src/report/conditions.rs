@@ -159,7 +159,7 @@ fn on_turns(fleet: &Fleet, observed: &Observed) -> Option<Note> {
         Note::new(
             Reason::OnTurns,
             format!(
-                "{} pods got no answer from the gate for a minute and identify by turns, slowly: {}; check that pods reach {} (Service, network policies) and the operator's log",
+                "the gate has not heard {} pods for a minute, or they have not heard it: {}; what must IDENTIFY there does so by turns, slowly; check that pods reach {} (Service, network policies), their logs and the operator's log",
                 pods.len(),
                 first_of(pods, ", "),
                 observed.addresses.gate
