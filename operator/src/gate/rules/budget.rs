@@ -48,13 +48,22 @@ pub struct Budget {
     inherited: u32,
     recent: VecDeque<Millis>,
     strange: u32,
+    /// Whether an answer has been compared with the grants since the one before.
+    judged: bool,
 }
 
 impl Budget {
     /// As Discord said first.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, remaining: limits.remaining, inherited: 0, recent: VecDeque::new(), strange: 0 }
+        Self {
+            limits,
+            remaining: limits.remaining,
+            inherited: 0,
+            recent: VecDeque::new(),
+            strange: 0,
+            judged: false,
+        }
     }
 
     /// The same, for a process that leads since then: if Discord was asked soon after, one grant of the leader before may have
@@ -83,6 +92,12 @@ impl Budget {
         self.strange
     }
 
+    /// Whether [`Budget::strange`] rests on at least one comparison, so that none of them means something.
+    #[must_use]
+    pub fn judged(&self) -> bool {
+        self.judged
+    }
+
     /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on turns since the
     /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers. Grants
     /// that the answer before was taken to know may have come to Discord's books only after it, and are ours as well.
@@ -99,6 +114,7 @@ impl Budget {
             // Every grant was counted when it was given, so what is under way now cannot make the answer lower than this.
             let ours = self.inherited.saturating_add(self.booked_late());
             self.strange += self.remaining.saturating_sub(limits.remaining).saturating_sub(ours);
+            self.judged = true;
         }
         // One granted before the question may still have been under way.
         let on_the_way = on_the_way(limits.pace);
@@ -252,6 +268,18 @@ mod tests {
         budget.set(Limits { asked_at: Millis(19_000), remaining: 0, ..last }, true);
         assert_eq!(budget.strange(), 0, "both may have been the leader's before");
         assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
+    }
+
+    #[test]
+    fn without_a_comparison_nobody_knows_of_strangers() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        assert!(!budget.judged());
+        budget.set(limits(890, 60_000), false);
+        assert!(!budget.judged(), "pods may have been on turns");
+        budget.set(limits(890, 120_000), true);
+        assert!(budget.judged());
+        budget.set(limits(890, 180_000), false);
+        assert!(budget.judged(), "what was known stays known");
     }
 
     #[test]
