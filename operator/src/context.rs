@@ -46,6 +46,18 @@ pub struct Context {
     pub leading_since: tokio::time::Instant,
 }
 
+impl Context {
+    /// Forgets a bot that is gone, unless one of its name has been made anew. What stays is its token's, which the gate keeps.
+    pub fn forget(&self, key: &Key) {
+        if self.memory.lives(key) {
+            return;
+        }
+        self.gate.forget(&key.0, &key.1);
+        self.reports.forget(&key.0, &key.1);
+        self.memory.forget(key);
+    }
+}
+
 /// What is remembered between rounds.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -82,6 +94,21 @@ impl Memory {
     /// Lets it see which bots exist.
     pub fn watch(&self, store: Store<ShardedBot>) {
         lock(&self.stores).push(store);
+    }
+
+    /// Whether a bot of this name exists and is not on its way out.
+    #[must_use]
+    pub fn lives(&self, key: &Key) -> bool {
+        let stores = lock(&self.stores);
+        let mut bots = stores.iter().flat_map(Store::state);
+        bots.any(|bot| bot.metadata.deletion_timestamp.is_none() && name(&bot) == *key)
+    }
+
+    /// Forgets all of a bot but the token it held, which is looked after where tokens are compared.
+    pub fn forget(&self, key: &Key) {
+        lock(&self.sent).remove(key);
+        lock(&self.failures).remove(key);
+        lock(&self.secrets).remove(key);
     }
 
     /// The status last sent for this bot.
@@ -182,4 +209,22 @@ fn name(bot: &ShardedBot) -> Key {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_bot_that_is_gone_neither_status_nor_failures_stay() {
+        let (memory, key) = (Memory::default(), ("bots".to_owned(), "mybot".to_owned()));
+        let sent = Sent { uid: "u".into(), status: ShardedBotStatus::default(), at: Instant::now() };
+        memory.keep_sent(key.clone(), sent);
+        assert_eq!(memory.failed(key.clone()), Duration::from_secs(1));
+        assert_eq!(memory.failed(key.clone()), Duration::from_secs(2));
+        assert!(memory.sent(&key, "u").is_some() && !memory.lives(&key));
+        memory.forget(&key);
+        assert!(memory.sent(&key, "u").is_none());
+        assert_eq!(memory.failed(key), Duration::from_secs(1));
+    }
 }

@@ -7,11 +7,11 @@
 use crate::context::Context;
 use crate::crd::ShardedBot;
 use crate::reconcile::{reconcile, retry};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::Api;
-use kube::runtime::controller::{Config, Controller};
+use kube::runtime::controller::{Config, Controller, Error};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 use kube::{Client, ResourceExt};
@@ -70,15 +70,20 @@ impl Scope {
         move || filled.load(Ordering::Acquire) >= WATCHES
     }
 
-    /// Runs until `stop`, then finishes the rounds that have begun.
+    /// Runs until `stop`, then finishes the rounds that have begun. A bot that is gone is forgotten when what was due for it, or
+    /// what it leaves behind, does not find it any more: within a minute, since each bot is looked at again as often.
     pub async fn run(self, ctx: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
         self.controller
             .graceful_shutdown_on(stop)
-            .run(reconcile, retry, ctx)
-            .for_each(|outcome| async move {
+            .run(reconcile, retry, ctx.clone())
+            .for_each(|outcome| {
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "the queue says");
+                    if let Error::ObjectNotFound(bot) = error {
+                        ctx.forget(&(bot.namespace.unwrap_or_default(), bot.name));
+                    }
                 }
+                future::ready(())
             })
             .await;
     }

@@ -139,6 +139,12 @@ impl Gate {
         }
     }
 
+    /// Drops what is a bot's own once it is gone: what its pods are let in by and its figures are told by. What is its token's
+    /// stays, since another bot may hold the token at once: buckets, budget and the grants under way.
+    pub fn forget(&self, namespace: &str, bot: &str) {
+        self.lock().bots.remove(&(namespace.to_owned(), bot.to_owned()));
+    }
+
     /// Holds a pod's call until one of its shards may identify, or says when to ask again.
     ///
     /// # Errors
@@ -566,6 +572,23 @@ mod tests {
         for ordinal in 0..10 {
             assert_eq!(order.recv().await, Some(ordinal));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_is_gone_leaves_bucket_and_budget_to_the_next_with_its_token() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let setting = gate.lock().bots.values().next().unwrap().clone();
+        assert!(grant(&gate.identify(&pod(0), asks(0)).await.unwrap()).is_some());
+        let given = Instant::now();
+        assert_eq!(gate.counted().len(), 1);
+        gate.forget("bots", "mybot");
+        assert!(gate.counted().is_empty(), "no metric of it stays");
+        assert!(matches!(gate.identify(&pod(1), asks(1)).await, Err(Refused::Closed(_))));
+        gate.set("bots", "mybot", setting).await;
+        assert!(grant(&gate.identify(&pod(1), asks(1)).await.unwrap()).is_some());
+        let after = given.elapsed();
+        assert!(after >= Duration::from_secs(8), "the first grant and 5 s after its end: {after:?}");
+        assert_eq!(gate.figures(Fingerprint([1; 16])).unwrap().remaining, 898);
     }
 
     #[tokio::test(start_paused = true)]

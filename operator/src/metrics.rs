@@ -224,6 +224,7 @@ mod tests {
             waiting: 2,
             breaker: Some(Tripped { failures: 10, next_probe_seconds: 30 }),
             strange: 7,
+            judged: true,
             on_turns: 4,
         };
         let counted = Counted { figures: Some(figures), daily_total: 1_000, ..Counted::default() };

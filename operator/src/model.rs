@@ -262,6 +262,8 @@ pub struct GateFigures {
     pub breaker: Option<Tripped>,
     /// IDENTIFYs of this token that nobody here was granted, since Discord's answers show them: somebody else uses it too.
     pub strange: u32,
+    /// Whether this leader has compared Discord's count with its grants at least once; before that, none are known.
+    pub judged: bool,
     /// Pods that may be identifying by their turns, as far as the gate can know.
     pub on_turns: u32,
 }

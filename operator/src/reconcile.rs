@@ -41,6 +41,7 @@ pub async fn reconcile(bot: Arc<ShardedBot>, ctx: Arc<Context>) -> Result<Action
     let key: Key = (bot.namespace().unwrap_or_default(), bot.name_any());
     if bot.metadata.deletion_timestamp.is_some() {
         // Children go by owner reference.
+        ctx.forget(&key);
         return Ok(Action::await_change());
     }
     let started = Instant::now();

@@ -30,6 +30,7 @@ pub struct Reports {
 
 #[derive(Debug)]
 struct Kept {
+    bot: String,
     uid: String,
     report: Report,
     at: Instant,
@@ -49,7 +50,7 @@ impl Reports {
             let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             pods.retain(|_, kept| now.duration_since(kept.at) < REMEMBERED);
-            let kept = Kept { uid: caller.uid.clone(), report, at: now };
+            let kept = Kept { bot: caller.bot.clone(), uid: caller.uid.clone(), report, at: now };
             let shows = shown(&kept.report);
             let silent = |before: &Kept| now.duration_since(before.at) >= KEPT;
             pods.insert(key, kept).is_none_or(|before| silent(&before) || shown(&before.report) != shows)
@@ -58,6 +59,12 @@ impl Reports {
             // A full channel means that many rounds are due anyway, and each bot is looked at again within a minute.
             let _ = self.changed.clone().try_send(ObjectRef::new(&caller.bot).within(&caller.namespace));
         }
+    }
+
+    /// Forgets what the pods of a bot said that is gone.
+    pub fn forget(&self, namespace: &str, bot: &str) {
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.retain(|(of, _), kept| of != namespace || kept.bot != bot);
     }
 
     /// How long ago this pod reported last; `None` when this process has not heard it, or not for ten minutes.
@@ -90,4 +97,30 @@ fn shown(report: &Report) -> (bool, bool, Vec<Shown>) {
         (shard.id, shard.state, complete, shard.fatal_close)
     };
     (report.on_turns, report.fenced, report.shards.iter().map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_bot_that_is_gone_nothing_stays_and_of_others_all() {
+        let (reports, _changed) = Reports::new();
+        for (namespace, bot) in [("bots", "one"), ("bots", "two"), ("others", "one")] {
+            let pod = format!("{bot}-1-0");
+            let caller = Caller {
+                namespace: namespace.into(),
+                bot: bot.into(),
+                layout: 1,
+                ordinal: 0,
+                pod,
+                uid: "u".into(),
+            };
+            reports.keep(&caller, Report::default());
+        }
+        reports.forget("bots", "one");
+        let is_kept = |namespace, pod| reports.of(namespace, pod, "u").is_some();
+        assert!(!is_kept("bots", "one-1-0"));
+        assert!(is_kept("bots", "two-1-0") && is_kept("others", "one-1-0"));
+    }
 }

@@ -234,7 +234,7 @@ pub fn reserve(stage: &Stage) -> Result<()> {
 pub fn token_shared(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("token-shared", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(5.0)?;
-        // Until then pods may have been on turns, and what is missing might be theirs.
+        // Until then nobody knows: pods may have been on turns, and what is missing might be theirs.
         is(fleet, "TokenExclusive", "True").await?;
         let discord = fleet.discord.control();
         discord.settle(&SettingsChange { remaining: Some(900), ..SettingsChange::default() })?;
@@ -254,7 +254,8 @@ pub fn token_shared(stage: &Stage) -> Result<()> {
 /// Waits until a condition of the bot has this status.
 async fn is(fleet: &Fleet, name: &str, status: &str) -> Result<()> {
     fleet
-        .wait(&format!("{name} to be {status}"), PATIENCE, async || {
+        // What needs two more answers of Discord takes two minutes by itself.
+        .wait(&format!("{name} to be {status}"), 2 * PATIENCE, async || {
             let said = fleet.condition(name).await?;
             let so = said.as_ref().is_some_and(|(now, ..)| now == status);
             Ok(if so { Ok(()) } else { Err(format!("{said:?}")) })

@@ -47,6 +47,7 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
         let told = match condition.type_.as_str() {
             "Ready" => true,
             "Available" | "Stalled" | "Reconciling" => condition.status == "True",
+            "TokenExclusive" => condition.status != "True",
             _ => condition.status == "False",
         };
         if told {

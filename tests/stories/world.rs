@@ -61,7 +61,7 @@ impl World {
             nodes: BTreeMap::new(),
             on_node_loss: NodeLoss::Replace,
             fresh: false,
-            gate: GateFigures::default(),
+            gate: GateFigures { judged: true, ..GateFigures::default() },
             refuses_template: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
@@ -89,7 +89,11 @@ impl World {
             "on-node-loss" => {
                 self.on_node_loss = if rest == "Wait" { NodeLoss::Wait } else { NodeLoss::Replace };
             }
-            "leader" => self.fresh = rest == "fresh",
+            "leader" => {
+                self.fresh = rest == "fresh";
+                // What the one before counted is not known to it.
+                (self.gate.judged, self.gate.strange) = (!self.fresh, 0);
+            }
             "breaker" => self.set_breaker(rest),
             "strangers" => self.gate.strange = rest.parse().unwrap(),
             "records" => self.change_records(rest),

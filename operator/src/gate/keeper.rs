@@ -371,6 +371,7 @@ impl Desk {
                 waiting: self.queue.waiting().try_into().unwrap_or(u32::MAX),
                 breaker: self.state.tripped(self.now()).map(tripped),
                 strange: self.state.strange(),
+                judged: self.state.judged(),
                 on_turns: self.on_turns,
             }),
             daily_total: self.state.daily_total(),

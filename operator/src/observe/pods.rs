@@ -5,7 +5,7 @@
 
 use crate::context::{Context, Key};
 use crate::model::PodSeen;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -52,15 +52,24 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
     })
 }
 
-/// How long nothing was heard of a pod. One that this process never heard has been silent since it was started (made, while
-/// its kubelet says nothing of it), or since this process leads: before that, somebody else was told.
+/// How long nothing was heard of a pod. One that this process never heard has been silent since this process leads: before
+/// that, somebody else was told. None has been for longer than since its last container was started.
 fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duration {
-    ctx.reports.silent_for(&key.0, name, uid).unwrap_or_else(|| {
-        let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-        let began = started.or(pod.metadata.creation_timestamp.as_ref());
-        let age = began.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at.0).unsigned_abs());
-        age.min(ctx.leading_since.elapsed())
-    })
+    let heard = ctx.reports.silent_for(&key.0, name, uid);
+    let silent = heard.unwrap_or_else(|| ctx.leading_since.elapsed());
+    silent.min(spoke_at(pod).map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at).unsigned_abs()))
+}
+
+/// When it can have begun to speak: when its last container was started; while none runs, when its kubelet took it, and
+/// before that, when it was made. A pod may wait for minutes for its image.
+fn spoke_at(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.container_statuses.as_ref());
+    let running =
+        |one: &ContainerStatus| one.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(|at| at.0);
+    let last = containers.into_iter().flatten().filter_map(running).max();
+    let taken = status.and_then(|status| status.start_time.as_ref());
+    last.or_else(|| taken.or(pod.metadata.creation_timestamp.as_ref()).map(|at| at.0))
 }
 
 /// What the scheduler or the kubelet says when a pod does not run.
@@ -83,4 +92,24 @@ fn trouble(pod: &Pod) -> Option<String> {
             format!("container {}: {reason} {message}", container.name)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_pod_can_have_spoken_since_its_last_container_was_started() {
+        let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z");
+        let running = |minute| json!({ "name": "c", "image": "i", "imageID": "i", "ready": true, "restartCount": 0, "state": { "running": { "startedAt": at(minute) } } });
+        let spoke = |status: Value| {
+            let pod = json!({ "metadata": { "creationTimestamp": at(1) }, "status": status });
+            spoke_at(&serde_json::from_value(pod).unwrap()).map(|at| at.to_string())
+        };
+        assert_eq!(spoke(json!({})), Some(at(1)));
+        assert_eq!(spoke(json!({ "startTime": at(2) })), Some(at(2)));
+        let all = json!({ "startTime": at(2), "containerStatuses": [running(5), running(4)] });
+        assert_eq!(spoke(all), Some(at(5)));
+    }
 }

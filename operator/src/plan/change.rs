@@ -9,7 +9,7 @@ use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::budget::kept_for_live;
-use crate::model::{Child, GatewaySeen, Kind, Note, Observed, Reason};
+use crate::model::{Child, Kind, Note, Observed, Reason};
 use crate::names::{
     FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
 };
@@ -197,7 +197,7 @@ fn wanted_change(
         return Change::Start { next };
     }
     if current.is_some()
-        && let Some(note) = wait(spec, total, observed.discord.answer.as_ref())
+        && let Some(note) = wait(spec, total, observed)
     {
         return keep(Some(note));
     }
@@ -247,25 +247,26 @@ fn breaker(observed: &Observed, current: &SetSeen, total: u32) -> Option<Note> {
     })
 }
 
-/// What a running fleet waits for before it is stopped for another.
-fn wait(spec: &Spec, total: u32, answer: Option<&GatewaySeen>) -> Option<Note> {
+/// What a running fleet waits for before it is stopped for another. The gate knows of grants that Discord's last answer does
+/// not, and Discord of IDENTIFYs that the gate does not: the smaller count is the safer.
+fn wait(spec: &Spec, total: u32, observed: &Observed) -> Option<Note> {
     if total == 0 {
         return None;
     }
-    let Some(gateway) = answer else {
+    let Some(gateway) = observed.discord.answer.as_ref() else {
         return Some(Note::new(
             Reason::AskingDiscord,
             "the change needs IDENTIFYs; Discord is asked how many are left",
         ));
     };
     let reserve = u64::from(kept_for_live(gateway.total, spec.reserve_percent));
-    let (needs, left) = (u64::from(total), u64::from(gateway.remaining).saturating_sub(reserve));
+    let remaining = observed.gate.map_or(gateway.remaining, |gate| gate.remaining.min(gateway.remaining));
+    let (needs, left) = (u64::from(total), u64::from(remaining).saturating_sub(reserve));
     (needs > left).then(|| {
         Note::new(
             Reason::WaitingForBudget,
             format!(
-                "the change needs {needs} IDENTIFYs; {} of {} are left today and {reserve} are kept for live shards; the budget is full again at {}{}",
-                gateway.remaining,
+                "the change needs {needs} IDENTIFYs; {remaining} of {} are left today and {reserve} are kept for live shards; the budget is full again at {}{}",
                 gateway.total,
                 gateway.resets_at,
                 if needs + reserve > u64::from(gateway.total) {
@@ -310,7 +311,9 @@ fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use crate::crd::ShardedBot;
+    use crate::model::{Addresses, DiscordSeen, GateFigures, GatewaySeen, TokenSeen};
+    use crate::plan::spec::check;
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
     use shard_contract::layouts::{Layout, Layouts};
@@ -367,6 +370,33 @@ mod tests {
         assert_eq!(of(labelled, document()), (3, 2));
         assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
         assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before families");
+    }
+
+    #[test]
+    fn a_change_needs_what_both_discord_and_the_gate_have_left() {
+        let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "bot:1" }] } });
+        let spec = json!({ "tokenSecretRef": { "name": "token" }, "shardsPerPod": 8, "template": template });
+        let bot = ShardedBot::new("b", serde_json::from_value(spec).unwrap());
+        let spec = Spec { reserve_percent: 20, ..check(&bot).unwrap() };
+        let waits = |discord: u32, gate: Option<u32>| {
+            let answer = GatewaySeen {
+                shards: 1,
+                total: 1_000,
+                remaining: discord,
+                resets_at: Timestamp::UNIX_EPOCH,
+                max_concurrency: 1,
+                asked_at: Timestamp::UNIX_EPOCH,
+            };
+            let observed = Observed {
+                discord: DiscordSeen { answer: Some(answer), problem: None },
+                gate: gate.map(|remaining| GateFigures { remaining, ..GateFigures::default() }),
+                ..observed(Vec::new(), Vec::new())
+            };
+            wait(&spec, 100, &observed).map(|note| note.message)
+        };
+        assert_eq!((waits(300, None), waits(300, Some(300))), (None, None));
+        assert!(waits(300, Some(299)).unwrap().contains("; 299 of 1000 are left"), "grants since");
+        assert!(waits(299, Some(300)).unwrap().contains("; 299 of 1000 are left"), "others' since");
     }
 
     #[test]

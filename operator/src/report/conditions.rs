@@ -8,7 +8,7 @@
 use super::budget::{Budget, budget, seconds, whole_seconds};
 use super::fleet::{Fleet, first_of};
 use crate::crd::ShardedBotStatus;
-use crate::model::{DiscordProblem, Note, Observed, Plan, Reason, Verdict};
+use crate::model::{DiscordProblem, GateFigures, Note, Observed, Plan, Reason, Verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -51,8 +51,14 @@ pub fn conditions(
         (None, None) => ("Unknown", Note::new(Reason::Unknown, "the gate has not been opened yet")),
     };
     let breaker = rest(breaker(observed), Reason::BreakerClosed, "IDENTIFYs reach READY");
-    let token =
-        rest(strangers(observed), Reason::TokenExclusive, "no IDENTIFYs of others with this token are seen");
+    let unjudged = unjudged(observed.gate).map(|note| ("Unknown", note));
+    let token = unjudged.unwrap_or_else(|| {
+        rest(
+            strangers(observed.gate),
+            Reason::TokenExclusive,
+            "no IDENTIFYs of others with this token are seen",
+        )
+    });
     let gate = rest(
         fenced(said.fleet).or_else(|| on_turns(said.fleet, observed)),
         Reason::GateReached,
@@ -141,8 +147,18 @@ pub fn breaker(observed: &Observed) -> Option<Note> {
     ))
 }
 
-fn strangers(observed: &Observed) -> Option<Note> {
-    let strange = observed.gate?.strange;
+/// Why it is not known whether the token is shared, once there is a gate.
+fn unjudged(gate: Option<GateFigures>) -> Option<Note> {
+    gate.filter(|gate| !gate.judged && gate.strange == 0).map(|_| {
+        Note::new(
+            Reason::Unknown,
+            "Discord's count has not been compared with the grants of this operator yet: that takes two of its answers, a minute apart, while no pod can be identifying by turns",
+        )
+    })
+}
+
+fn strangers(gate: Option<GateFigures>) -> Option<Note> {
+    let strange = gate?.strange;
     (strange > 0).then(|| {
         Note::new(
             Reason::TokenShared,
@@ -159,7 +175,7 @@ fn on_turns(fleet: &Fleet, observed: &Observed) -> Option<Note> {
         Note::new(
             Reason::OnTurns,
             format!(
-                "{} pods got no answer from the gate for a minute and identify by turns, slowly: {}; check that pods reach {} (Service, network policies) and the operator's log",
+                "the gate has not heard {} pods for a minute, or they have not heard it: {}; what must IDENTIFY there does so by turns, slowly; check that pods reach {} (Service, network policies), their logs and the operator's log",
                 pods.len(),
                 first_of(pods, ", "),
                 observed.addresses.gate
@@ -246,6 +262,22 @@ mod tests {
         assert_eq!(told(&bad, &bad), []);
         assert_eq!(told(&bad, &good), [(false, "TokenExclusive".to_owned())]);
         assert_eq!((told(&bad, &unknown), told(&unknown, &good)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn nobody_is_told_that_a_token_is_not_shared_before_it_can_be_known() {
+        let gate = |judged, strange| Some(GateFigures { strange, judged, ..GateFigures::default() });
+        let of = |gate| (unjudged(gate).is_some(), strangers(gate).is_some());
+        assert_eq!(of(None), (false, false), "the gate is not open, which is said instead");
+        assert_eq!(of(gate(false, 0)), (true, false));
+        assert_eq!(of(gate(true, 0)), (false, false));
+        assert_eq!((of(gate(true, 1)), of(gate(false, 1))), ((false, true), (false, true)));
+        let shared = [one("TokenExclusive", "False", "TokenShared")];
+        let unknown = [one("TokenExclusive", "Unknown", "Unknown")];
+        let good = [one("TokenExclusive", "True", "TokenExclusive")];
+        assert_eq!(told(&shared, &unknown), [], "after a failover");
+        assert_eq!(told(&unknown, &good), []);
+        assert_eq!(told(&unknown, &shared), [(true, "TokenShared".to_owned())]);
     }
 
     #[test]

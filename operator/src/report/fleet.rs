@@ -1,11 +1,16 @@
 //! The fleet summed up: from pods and their reports to what status counts.
 //!
-//! Pure. A pod that reports is taken at its word; for an image that does not report, the pod's readiness stands in.
+//! Pure. A pod that reports is taken at its word; for an image that does not report, the pod's readiness stands in. A pod
+//! that identifies by turns can seldom say so, since it would say it to the gate that it does not reach: its silence does.
 
-use crate::model::{Observed, Plan, PodSeen};
+use crate::model::{NodeSeen, Observed, Plan, PodSeen};
 use shard_contract::layout::shards_of;
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::report::{Report, ShardReport, ShardState};
+use std::time::Duration;
+
+/// A pod that had no answer for so long identifies by turns; it is also four report times.
+const UNHEARD: Duration = Duration::from_secs(60);
 
 /// What status counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub struct Fleet {
     pub refused: Option<(u32, u16)>,
     /// Pods of the layout with duty that do not run, quoted.
     pub troubles: Vec<String>,
-    /// Pods that say that they do not reach the gate and identify by turns.
+    /// Pods that must be taken to identify by turns: they say so, or are unheard.
     pub on_turns: Vec<String>,
     /// Pods that say that they found themselves cut off and let their shards go.
     pub fenced: Vec<String>,
@@ -75,7 +80,12 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         pods.map(|pod| pod.name.clone()).collect()
     };
     Fleet {
-        on_turns: who_says(|report| report.on_turns),
+        on_turns: observed
+            .pods
+            .iter()
+            .filter(|pod| on_turns(pod, observed))
+            .map(|pod| pod.name.clone())
+            .collect(),
         fenced: who_says(|report| report.fenced),
         pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
         guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
@@ -90,6 +100,29 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         active,
         layouts,
     }
+}
+
+fn on_turns(pod: &PodSeen, observed: &Observed) -> bool {
+    pod.report.as_ref().is_some_and(|report| report.on_turns) || is_unheard(pod, observed)
+}
+
+/// Whether the pod could be heard and is not. What its container's troubles or its lost node explain is said as such. A ready
+/// pod of which nothing shows that its image reports is one that does not. What cannot be told: an image that does not report
+/// and takes more than a minute to become ready looks like one that does not reach the gate, and one whose every pod was
+/// cut off before it kept its first record, and whose own probe calls it ready, looks like one that does not report.
+fn is_unheard(pod: &PodSeen, observed: &Observed) -> bool {
+    let node = pod.node.as_ref().and_then(|node| observed.nodes.get(node)).copied();
+    let explained = pod.trouble.is_some() || node.is_some_and(NodeSeen::is_lost);
+    let could_be_heard = pod.runs && !pod.deleting && pod.report.is_none();
+    could_be_heard && pod.silent >= UNHEARD && !explained && (!pod.ready || shows_to_report(pod, observed))
+}
+
+/// Whether others of its layout report, or the bot's shards keep records, which only what reports does.
+fn shows_to_report(pod: &PodSeen, observed: &Observed) -> bool {
+    let mut peers = observed.pods.iter().filter(|peer| peer.layout == pod.layout);
+    let found = observed.secrets.iter().filter_map(|secret| secret.found.as_ref());
+    let mut records = found.flat_map(|found| found.records.values().flatten());
+    peers.any(|peer| peer.report.is_some()) || records.any(|record| record.owner.is_some())
 }
 
 fn count(layout: &Layout, pods: &[PodSeen]) -> Counted {
@@ -118,6 +151,85 @@ fn connected(shards: &[ShardReport], ready: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Addresses, DiscordSeen, NodeState, RecordSeen, SecretFound, SecretSeen, TokenSeen};
+    use k8s_openapi::jiff::Timestamp;
+    use std::collections::BTreeMap;
+
+    fn silent(ready: bool) -> PodSeen {
+        PodSeen {
+            name: "b-1-0".into(),
+            uid: "u".into(),
+            layout: 1,
+            ordinal: 0,
+            ready,
+            deleting: false,
+            grace_ends: None,
+            runs: true,
+            node: Some("n".into()),
+            silent: UNHEARD,
+            trouble: None,
+            report: None,
+        }
+    }
+
+    fn observed(pods: Vec<PodSeen>) -> Observed {
+        Observed {
+            now: Timestamp::UNIX_EPOCH,
+            addresses: Addresses::default(),
+            token: TokenSeen::SecretMissing,
+            rival: None,
+            waits_for_others: false,
+            refusals: Vec::new(),
+            discord: DiscordSeen::default(),
+            children: Vec::new(),
+            document: None,
+            secrets: Vec::new(),
+            pods,
+            nodes: BTreeMap::new(),
+            heard: true,
+            gate: None,
+        }
+    }
+
+    fn named(observed: &Observed) -> Vec<usize> {
+        let all = observed.pods.iter().enumerate();
+        all.filter(|(_, pod)| on_turns(pod, observed)).map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn a_pod_is_on_turns_that_says_so_or_could_be_heard_and_is_not() {
+        let says = Report { on_turns: true, ..Report::default() };
+        let pods = vec![
+            silent(false),
+            PodSeen { report: Some(says), silent: Duration::ZERO, ..silent(true) },
+            PodSeen { silent: Duration::from_secs(59), ..silent(false) },
+            PodSeen { runs: false, ..silent(false) },
+            PodSeen { deleting: true, ..silent(false) },
+            PodSeen { trouble: Some("CrashLoopBackOff".into()), ..silent(false) },
+            PodSeen { node: Some("lost".into()), ..silent(false) },
+        ];
+        let mut observed = observed(pods);
+        let lost = NodeSeen { state: NodeState::Unknown, since: None };
+        observed.nodes.insert("lost".into(), lost);
+        assert_eq!(named(&observed), [0, 1]);
+    }
+
+    #[test]
+    fn a_ready_pod_is_on_turns_only_if_something_shows_that_its_image_reports() {
+        let peer = |layout| PodSeen { report: Some(Report::default()), layout, ..silent(true) };
+        assert!(named(&observed(vec![silent(true)])).is_empty());
+        assert!(named(&observed(vec![silent(true), peer(2)])).is_empty());
+        assert_eq!(named(&observed(vec![silent(true), peer(1)])), [0]);
+        let kept = |owner: Option<&str>| {
+            let record = RecordSeen { owner: owner.map(str::to_owned), ..RecordSeen::default() };
+            let records = BTreeMap::from([((0, 0), Some(record))]);
+            let found = SecretFound { records, ..SecretFound::default() };
+            let secrets = vec![SecretSeen { name: "s".into(), found: Some(found) }];
+            named(&Observed { secrets, ..observed(vec![silent(true)]) })
+        };
+        assert!(kept(None).is_empty());
+        assert_eq!(kept(Some("u")), [0]);
+    }
 
     fn shard(id: u32, state: ShardState) -> ShardReport {
         ShardReport {

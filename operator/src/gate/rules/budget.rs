@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 const BOOKED_MS: u64 = 1_000;
 /// Two answers that name reset times further apart than this speak of two days.
 const ANOTHER_DAY_MS: u64 = 600_000;
+/// What an IDENTIFY may take at the very most, held up on its way or in Discord's books. It counts only in favour of strangers.
+const BOOKED_LATE_MS: u64 = 60_000;
 /// Grants that are remembered, to be held against an answer that cannot know them.
 const REMEMBERED_MS: u64 = 600_000;
 const REMEMBERED: usize = 100_000;
@@ -48,13 +50,22 @@ pub struct Budget {
     inherited: u32,
     recent: VecDeque<Millis>,
     strange: u32,
+    /// Whether an answer has been compared with the grants since the one before.
+    judged: bool,
 }
 
 impl Budget {
     /// As Discord said first.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, remaining: limits.remaining, inherited: 0, recent: VecDeque::new(), strange: 0 }
+        Self {
+            limits,
+            remaining: limits.remaining,
+            inherited: 0,
+            recent: VecDeque::new(),
+            strange: 0,
+            judged: false,
+        }
     }
 
     /// The same, for a process that leads since then: if Discord was asked soon after, one grant of the leader before may have
@@ -83,23 +94,29 @@ impl Budget {
         self.strange
     }
 
+    /// Whether [`Budget::strange`] rests on at least one comparison, so that none of them means something.
+    #[must_use]
+    pub fn judged(&self) -> bool {
+        self.judged
+    }
+
     /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on turns since the
-    /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers.
+    /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers. Grants
+    /// that the answer before was taken to know may have come to Discord's books only after it, and are ours as well.
     pub fn set(&mut self, limits: Limits, alone: bool) {
         if limits.asked_at <= self.limits.asked_at {
             self.limits.reserve_percent = limits.reserve_percent;
             return;
-        }
-        while self.recent.front().is_some_and(|at| at.0 + 60_000 < limits.asked_at.0) {
-            self.recent.pop_front();
         }
         let another_day = limits.asked_at >= self.limits.resets_at
             || limits.resets_at.since(self.limits.resets_at) > limits.pace.real_ms(ANOTHER_DAY_MS);
         if another_day {
             self.strange = 0;
         } else if alone {
-            // Every grant was counted when it was given, so what is under way cannot make the answer lower than this.
-            self.strange += self.remaining.saturating_sub(limits.remaining).saturating_sub(self.inherited);
+            // Every grant was counted when it was given, so what is under way now cannot make the answer lower than this.
+            let ours = self.inherited.saturating_add(self.booked_late());
+            self.strange += self.remaining.saturating_sub(limits.remaining).saturating_sub(ours);
+            self.judged = true;
         }
         // One granted before the question may still have been under way.
         let on_the_way = on_the_way(limits.pace);
@@ -107,6 +124,18 @@ impl Budget {
         self.inherited = 0;
         self.remaining = limits.remaining.saturating_sub(unseen.try_into().unwrap_or(u32::MAX));
         self.limits = limits;
+        // Only now: the next question may come minutes after this one, and looks back from this one.
+        while self.recent.front().is_some_and(|at| at.0 + BOOKED_LATE_MS <= limits.asked_at.0) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Grants that the last answer was taken to know, and that may have been booked only after it.
+    fn booked_late(&self) -> u32 {
+        let asked_at = self.limits.asked_at.0;
+        let known = asked_at.saturating_sub(on_the_way(self.limits.pace));
+        let late = self.recent.iter().filter(|at| at.0 <= known && at.0 + BOOKED_LATE_MS > asked_at).count();
+        late.try_into().unwrap_or(u32::MAX)
     }
 
     /// A grant was given.
@@ -203,6 +232,32 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_that_discord_books_only_after_it_was_asked_is_no_strangers() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        budget.spend(Millis(40_000));
+        budget.set(limits(900, 46_000), true);
+        assert_eq!(budget.remaining(), 900, "it was taken to know the grant");
+        budget.set(limits(899, 106_000), true);
+        assert_eq!((budget.remaining(), budget.strange()), (899, 0));
+        budget.set(limits(898, 166_000), true);
+        assert_eq!(budget.strange(), 1, "the grant counts once");
+    }
+
+    #[test]
+    fn beyond_what_may_be_booked_late_it_was_strangers() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        (0..4).for_each(|grant| budget.spend(Millis(40_000 + grant * 5_000)));
+        budget.set(limits(896, 61_000), true);
+        budget.set(limits(800, 121_000), true);
+        assert_eq!(budget.strange(), 92, "of 96, four may have been booked late");
+        budget.spend(Millis(179_000));
+        budget.set(limits(800, 181_000), true);
+        assert_eq!(budget.remaining(), 799, "it is under way");
+        budget.set(limits(798, 241_000), true);
+        assert_eq!(budget.strange(), 93, "what was counted as under way is not counted twice");
+    }
+
+    #[test]
     fn what_the_leader_before_granted_last_is_counted_on_until_discord_is_asked_again() {
         let last = Limits { max_concurrency: 2, ..limits(12, 13_000) };
         let denied = |budget: &Budget| budget.denies(Millis(20_000), Why::Live).map(|(at, _)| at);
@@ -215,6 +270,18 @@ mod tests {
         budget.set(Limits { asked_at: Millis(19_000), remaining: 10, ..last }, true);
         assert_eq!(budget.strange(), 0, "both may have been the leader's before");
         assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
+    }
+
+    #[test]
+    fn without_a_comparison_nobody_knows_of_strangers() {
+        let mut budget = Budget::new(limits(900, 1_000));
+        assert!(!budget.judged());
+        budget.set(limits(890, 60_000), false);
+        assert!(!budget.judged(), "pods may have been on turns");
+        budget.set(limits(890, 120_000), true);
+        assert!(budget.judged());
+        budget.set(limits(890, 180_000), false);
+        assert!(budget.judged(), "what was known stays known");
     }
 
     #[test]

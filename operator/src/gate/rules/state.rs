@@ -132,6 +132,12 @@ impl State {
         self.budget.as_ref().map_or(0, Budget::strange)
     }
 
+    /// Whether that rests on a comparison with Discord's count yet.
+    #[must_use]
+    pub fn judged(&self) -> bool {
+        self.budget.as_ref().is_some_and(Budget::judged)
+    }
+
     /// How many grants were given.
     #[must_use]
     pub fn granted(&self) -> u64 {
