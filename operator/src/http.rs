@@ -2,7 +2,8 @@
 //!
 //! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; only pods of a layout may call, and prove it
 //! by their projected token. A replica that does not lead answers 421 and who does, before it looks at the token: the
-//! address is no secret. Only the body of who was let in is read, at most 64 KiB within 10 s ([`bodies`]). Successful answers
+//! address is no secret. Only the body of who was let in is read, at most 64 KiB within 10 s ([`bodies`]). Who
+//! cannot be recognised since the API server fails gets 502, or 504 when it does not answer in time. Successful answers
 //! are named by the header of the contract. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who
 //! reaches the port, nothing secret. Deliberately absent: what the calls mean.
 
@@ -199,17 +200,21 @@ async fn recognised(doors: &Doors, headers: &HeaderMap) -> Result<Caller, Turned
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     doors.callers.recognise(token).await.map_err(|error| {
-        let status = match &error {
-            callers::Error::NoToken | callers::Error::Unknown(_) => StatusCode::UNAUTHORIZED,
-            callers::Error::NotAShardPod(_) => StatusCode::FORBIDDEN,
-            callers::Error::Review(cause) => {
-                tracing::warn!(%cause, "a caller's token could not be reviewed");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            callers::Error::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        TurnedAway::new(status, error.to_string())
+        if let callers::Error::Review(cause) = &error {
+            tracing::warn!(%cause, "a caller's token could not be reviewed");
+        }
+        TurnedAway::new(unrecognised(&error), error.to_string())
     })
+}
+
+/// The status for who was not recognised. A leader whom the API server does not answer can grant nothing: pods must be able to tell.
+fn unrecognised(error: &callers::Error) -> StatusCode {
+    match error {
+        callers::Error::NoToken | callers::Error::Unknown(_) => StatusCode::UNAUTHORIZED,
+        callers::Error::NotAShardPod(_) => StatusCode::FORBIDDEN,
+        callers::Error::Review(_) => StatusCode::BAD_GATEWAY,
+        callers::Error::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+    }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, TurnedAway> {
@@ -323,6 +328,20 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn who_was_not_recognised_learns_whether_the_fault_is_his_or_the_api_servers() {
+        let away = Arc::new(kube::Error::TlsRequired);
+        for (error, status) in [
+            (callers::Error::NoToken, 401),
+            (callers::Error::Unknown(String::new()), 401),
+            (callers::Error::NotAShardPod(String::new()), 403),
+            (callers::Error::Review(away), 502),
+            (callers::Error::TimedOut, 504),
+        ] {
+            assert_eq!(unrecognised(&error).as_u16(), status, "{error}");
+        }
     }
 
     #[tokio::test]
