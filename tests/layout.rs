@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What each module of the operator may import from the crate, beside modules of its own folder.
-const OPERATOR: [(&str, &[&str]); 21] = [
+const OPERATOR: [(&str, &[&str]); 22] = [
     ("crd", &[]),
     ("model", &[]),
     ("names", &["model"]),
@@ -30,7 +30,8 @@ const OPERATOR: [(&str, &[&str]); 21] = [
     ("reconcile", &["apply", "context", "crd", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),
     ("callers", &["gate"]),
-    ("http", &["callers", "gate", "lease", "metrics", "reports"]),
+    ("shares", &[]),
+    ("http", &["callers", "gate", "lease", "metrics", "reports", "shares"]),
     ("config", &["leader", "model"]),
     ("telemetry", &[]),
 ];

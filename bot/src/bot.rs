@@ -24,9 +24,11 @@ use crate::{
 pub struct Bot(Setup);
 
 impl Bot {
-    /// Reads the environment, begins to log, and makes ready for TLS. To be called first.
+    /// Reads the environment, begins to log, and makes ready for TLS and for many connections. To be called first.
     pub fn from_env() -> Result<Self, Error> {
         telemetry::init();
+        let open_files = shard_serve::raise_file_limit();
+        tracing::debug!(open_files, "the most that may be open");
         // twilight and kube panic without it. Fails only when the author installed another, which is then meant.
         drop(rustls::crypto::ring::default_provider().install_default());
         Ok(Self(Setup {

@@ -6,10 +6,10 @@
 //! it fails or says 421 itself. The document's address spreads over replicas, so after each failure there the next try
 //! makes a connection of its own instead of going back to the replica that failed.
 //!
-//! **What counts as an answer.** For the schedule of turns: any answer of a leader, that is a success or a [`Refusal`] that is not
-//! 421. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by turns;
-//! replicas that all say 421 and have no leader, as while the API server is away, are no gate, and the fleet must live on
-//! without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
+//! **What counts as an answer.** For the schedule of turns: any answer of a leader, that is a success or a [`Refusal`] that is
+//! none of 421, 502 and 504. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by turns;
+//! replicas that all say 421 and have no leader, as while the API server is away, are no gate, nor is a leader that cannot
+//! ask the API server who calls (502, 504), and the fleet must live on without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
 //! fencing ([`crate::fence`]): any HTTP answer, since it proves that the pod is not cut off. Deliberately absent: trying
 //! again later, which each caller does its own way.
 
@@ -223,14 +223,15 @@ impl Line {
 
     /// A replica answered, and not with a success.
     fn refused(&self, base: &str, status: StatusCode, refusal: Option<Refusal>, now: Instant) -> Next {
-        let leads = refusal.is_some() && status != StatusCode::MISDIRECTED_REQUEST;
-        self.heard.refusal(leads, now);
+        let replica = refusal.is_some();
+        self.heard.refusal(replica && may_grant(status), now);
         let (reason, leader) = match refusal {
             Some(refusal) => (refusal.error, refusal.leader),
             None => ("(no reason given)".to_owned(), None),
         };
         let error = CallError::Refused { status, reason };
-        if leads {
+        // A leader that only cannot grant stays the one to ask.
+        if replica && status != StatusCode::MISDIRECTED_REQUEST {
             return Next::Done(Err(error));
         }
         let leader = leader.filter(|_| status == StatusCode::MISDIRECTED_REQUEST);
@@ -259,6 +260,11 @@ impl Line {
             _ => Next::Done(Err(error)),
         }
     }
+}
+
+/// Whether a replica that refuses with this status leads, and could grant what another asks for.
+fn may_grant(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::MISDIRECTED_REQUEST | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
 }
 
 fn client(resolver: &Resolver) -> Result<Client, reqwest::Error> {

@@ -2,34 +2,32 @@
 //!
 //! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; only pods of a layout may call, and prove it
 //! by their projected token. A replica that does not lead answers 421 and who does, before it looks at the token: the
-//! address is no secret. Successful answers are named by the header of the contract. Health (default port 8081): `GET /livez`,
-//! `/readyz`, `/metrics`; anyone who reaches the port, nothing secret. Bodies are at most 64 KiB and take at most 10 s. Deliberately absent: what
-//! the calls mean.
+//! address is no secret. Only the body of who was let in is read, at most 64 KiB within 10 s ([`bodies`]). Who
+//! cannot be recognised since the API server fails gets 502, or 504 when it does not answer in time. Successful answers
+//! are named by the header of the contract. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who
+//! reaches the port, nothing secret. Deliberately absent: what the calls mean.
+
+pub mod bodies;
 
 use crate::callers::{self, Callers};
 use crate::gate::{Caller, Gate, Refused};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::reports::Reports;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bodies::Bodies;
 use serde::de::DeserializeOwned;
 use shard_contract::identify::{
     ANSWER_HEADER, HEARD_HEADER, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal,
 };
 use shard_contract::report::{REPORT_PATH, Report};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
-const BODY_LIMIT: usize = 64 * 1_024;
-/// How long a body may take: the rest of a request must come once its head is there.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// Connections to the gate at a time: a few more than calls that may wait.
 pub const GATE_CONNECTIONS: usize = 60_000;
 /// Connections for health and metrics: far more than anybody needs, so that a stranger who keeps many does not lock the kubelet
@@ -43,6 +41,8 @@ const WORD_LIMIT: usize = 64;
 pub struct Doors {
     /// Recognises pods.
     pub callers: Arc<Callers>,
+    /// Reads bodies.
+    pub bodies: Arc<Bodies>,
     /// Grants.
     pub gate: Gate,
     /// Keeps reports.
@@ -61,24 +61,7 @@ pub fn gate_router(doors: Doors) -> Router {
         .route(IDENTIFY_PATH, post(identify))
         .route(IDENTIFIED_PATH, post(identified))
         .route(REPORT_PATH, post(report))
-        .layer(from_fn(whole))
         .with_state(doors)
-}
-
-/// Hands a request on once its body is there.
-async fn whole(request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
-        Ok(Err(_)) => {
-            let error = format!("the body: cut off, or above {BODY_LIMIT} bytes");
-            TurnedAway::new(StatusCode::PAYLOAD_TOO_LARGE, error).into_response()
-        }
-        Err(_) => {
-            let error = format!("the body: not there after {} s", BODY_TIME.as_secs());
-            TurnedAway::new(StatusCode::REQUEST_TIMEOUT, error).into_response()
-        }
-    }
 }
 
 /// Health and metrics.
@@ -90,10 +73,9 @@ pub fn health_router(doors: Doors) -> Router {
         .with_state(doors)
 }
 
-async fn identify(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+async fn identify(State(doors): State<Doors>, call: Request) -> Response {
     let answer = async {
-        let caller = admit(&doors, &headers).await?;
-        let request: IdentifyRequest = parse(&body)?;
+        let (caller, request): (_, IdentifyRequest) = asked(&doors, call).await?;
         doors
             .gate
             .identify(&caller, request)
@@ -104,20 +86,18 @@ async fn identify(State(doors): State<Doors>, headers: HeaderMap, body: String) 
     counted(&doors, IDENTIFY_PATH, answer.await)
 }
 
-async fn identified(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+async fn identified(State(doors): State<Doors>, call: Request) -> Response {
     let answer = async {
-        let caller = admit(&doors, &headers).await?;
-        let Identified { grant, outcome } = parse(&body)?;
+        let (caller, Identified { grant, outcome }) = asked(&doors, call).await?;
         doors.gate.identified(&caller, grant, outcome).await.map_err(|error| refused(&error))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     counted(&doors, IDENTIFIED_PATH, answer.await)
 }
 
-async fn report(State(doors): State<Doors>, headers: HeaderMap, body: String) -> Response {
+async fn report(State(doors): State<Doors>, call: Request) -> Response {
     let answer = async {
-        let caller = admit(&doors, &headers).await?;
-        let report: Report = parse(&body)?;
+        let (caller, report): (_, Report) = asked(&doors, call).await?;
         if report.layout != caller.layout {
             let error = format!(
                 "layout: found {}; pod {} belongs to layout {}",
@@ -164,8 +144,33 @@ impl TurnedAway {
 
 impl IntoResponse for TurnedAway {
     fn into_response(self) -> Response {
-        (self.0, Json(self.1)).into_response()
+        let again = (self.0 == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
+        (self.0, again, Json(self.1)).into_response()
     }
+}
+
+/// Who calls, and what he says.
+async fn asked<T: DeserializeOwned>(doors: &Doors, call: Request) -> Result<(Caller, T), TurnedAway> {
+    let (head, body) = call.into_parts();
+    let caller = match admit(doors, &head.headers).await {
+        Ok(caller) => caller,
+        Err(turned_away) => {
+            bodies::let_go(body).await;
+            return Err(turned_away);
+        }
+    };
+    let body = doors.bodies.whole(&caller.uid, body).await.map_err(|error| {
+        let status = match error {
+            bodies::Error::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            bodies::Error::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            bodies::Error::Cut => StatusCode::PAYLOAD_TOO_LARGE,
+            bodies::Error::Late => StatusCode::REQUEST_TIMEOUT,
+        };
+        TurnedAway::new(status, error.to_string())
+    })?;
+    // The body may have taken its time.
+    leads(&doors.leadership.borrow())?;
+    Ok((caller, parse(&body)?))
 }
 
 async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
@@ -195,25 +200,29 @@ async fn recognised(doors: &Doors, headers: &HeaderMap) -> Result<Caller, Turned
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     doors.callers.recognise(token).await.map_err(|error| {
-        let status = match &error {
-            callers::Error::NoToken | callers::Error::Unknown(_) => StatusCode::UNAUTHORIZED,
-            callers::Error::NotAShardPod(_) => StatusCode::FORBIDDEN,
-            callers::Error::Review(cause) => {
-                tracing::warn!(%cause, "a caller's token could not be reviewed");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            callers::Error::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        TurnedAway::new(status, error.to_string())
+        if let callers::Error::Review(cause) = &error {
+            tracing::warn!(%cause, "a caller's token could not be reviewed");
+        }
+        TurnedAway::new(unrecognised(&error), error.to_string())
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, TurnedAway> {
+/// The status for who was not recognised. A leader whom the API server does not answer can grant nothing: pods must be able to tell.
+fn unrecognised(error: &callers::Error) -> StatusCode {
+    match error {
+        callers::Error::NoToken | callers::Error::Unknown(_) => StatusCode::UNAUTHORIZED,
+        callers::Error::NotAShardPod(_) => StatusCode::FORBIDDEN,
+        callers::Error::Review(_) => StatusCode::BAD_GATEWAY,
+        callers::Error::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, TurnedAway> {
     // serde takes a list for a struct; the contract knows objects only.
-    if !body.trim_start().starts_with('{') {
+    if !body.trim_ascii_start().starts_with(b"{") {
         return Err(TurnedAway::new(StatusCode::BAD_REQUEST, "the body: expected a JSON object".to_owned()));
     }
-    serde_json::from_str(body)
+    serde_json::from_slice(body)
         .map_err(|error| TurnedAway::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
@@ -237,4 +246,134 @@ fn counted(doors: &Doors, path: &'static str, answer: Result<Response, TurnedAwa
     }
     doors.metrics.call(path, response.status().as_u16());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::client::Body;
+    use serde_json::json;
+    use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL};
+    use shard_contract::pace::Pace;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    /// The API server: knows one token and one pod.
+    fn api() -> kube::Client {
+        let service = tower::service_fn(async |request: axum::http::Request<Body>| {
+            let asked = request.into_body().collect_bytes().await?;
+            let good = String::from_utf8_lossy(&asked).contains("\"good\"");
+            let extra = json!({
+                "authentication.kubernetes.io/pod-name": ["mybot-1-0"], "authentication.kubernetes.io/pod-uid": ["u"],
+            });
+            let user = json!({ "username": "system:serviceaccount:bots:mybot-shards", "extra": extra });
+            let status = json!({ "authenticated": good, "audiences": [GATE_AUDIENCE], "user": user });
+            let review = json!({ "spec": {}, "metadata": {}, "status": status });
+            Ok::<_, kube::Error>(axum::http::Response::new(Body::from(review.to_string().into_bytes())))
+        });
+        kube::Client::new(service, "bots")
+    }
+
+    fn pod() -> Pod {
+        serde_json::from_value(json!({ "metadata": {
+            "namespace": "bots", "name": "mybot-1-0", "uid": "u",
+            "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: "1" },
+            "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "mybot-1", "uid": "s", "controller": true }],
+        } }))
+        .unwrap()
+    }
+
+    /// The gate on loopback.
+    async fn begin(leadership: Leadership) -> (SocketAddr, watch::Sender<Leadership>) {
+        let (sender, leadership) = watch::channel(leadership);
+        let (pods, mut writer) = kube::runtime::reflector::store();
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod()));
+        let doors = Doors {
+            callers: Arc::new(Callers::new(api(), vec![pods])),
+            bodies: Arc::default(),
+            gate: Gate::new(Pace::REAL, leadership.clone()),
+            reports: Reports::new().0,
+            metrics: Arc::default(),
+            leadership,
+            ready: Arc::new(|| true),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(shard_serve::serve(listener, gate_router(doors), 1_024, CancellationToken::new()));
+        (address, sender)
+    }
+
+    fn leading() -> Leadership {
+        let since = Instant::now();
+        Leadership::Leading { since, until: since + Duration::from_hours(1) }
+    }
+
+    /// A call of whoever has this token, which says that its body is that long.
+    async fn call(address: SocketAddr, token: &str, length: usize, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {IDENTIFIED_PATH} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// The answer's first line.
+    async fn said(mut stream: TcpStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn who_was_not_recognised_learns_whether_the_fault_is_his_or_the_api_servers() {
+        let away = Arc::new(kube::Error::TlsRequired);
+        for (error, status) in [
+            (callers::Error::NoToken, 401),
+            (callers::Error::Unknown(String::new()), 401),
+            (callers::Error::NotAShardPod(String::new()), 403),
+            (callers::Error::Review(away), 502),
+            (callers::Error::TimedOut, 504),
+        ] {
+            assert_eq!(unrecognised(&error).as_u16(), status, "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_does_not_lead_answers_before_the_body_is_there() {
+        let (address, _leadership) = begin(Leadership::Standby { leader: None }).await;
+        let begun = Instant::now();
+        assert!(said(call(address, "good", 1_024, "{").await).await.contains("421"));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn many_who_send_half_a_body_do_not_keep_a_good_caller_out() {
+        let (address, _leadership) = begin(leading()).await;
+        let body = r#"{"grant":1,"outcome":"sent"}"#;
+        let mut halves = Vec::new();
+        for number in 0..600 {
+            let token = if number < 40 { "good" } else { "forged" };
+            halves.push(call(address, token, body.len(), &body[..9]).await);
+        }
+        let begun = Instant::now();
+        let refused = said(halves.swap_remove(599)).await;
+        assert!(refused.contains("401"), "{refused}");
+        assert!(
+            said(call(address, "good", body.len(), body).await).await.contains("429"),
+            "the pod's own are too many"
+        );
+        halves.clear();
+        let mut answer = said(call(address, "good", body.len(), body).await).await;
+        while answer.contains("429") {
+            answer = said(call(address, "good", body.len(), body).await).await;
+        }
+        assert!(answer.contains("503"), "the gate itself, closed for this bot, has the last word: {answer}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "nobody waited for a body");
+    }
 }

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod reports;
+pub mod shares;
 pub mod telemetry;
 pub mod world;
 
@@ -88,6 +89,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
     let doors = Doors {
         callers: Arc::new(Callers::new(client.clone(), pods)),
+        bodies: Arc::default(),
         gate: gate.clone(),
         reports: reports.clone(),
         metrics: metrics.clone(),

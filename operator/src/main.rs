@@ -22,6 +22,8 @@ async fn main() -> anyhow::Result<()> {
                 anyhow::bail!("a TLS provider was installed before main");
             }
             shard_operator::telemetry::start();
+            let open_files = shard_serve::raise_file_limit();
+            tracing::info!(open_files, "the most that may be open");
             shard_operator::run(typed.into_meant()?).await.context("run the operator")
         }
     }

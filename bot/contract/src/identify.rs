@@ -4,7 +4,9 @@
 //! whether READY came. Both carry `Authorization: Bearer` with the token of [`crate::env::GATE_TOKEN_FILE`]; only shards of
 //! the calling pod's ordinal and layout are granted. Errors are an HTTP status and a [`Refusal`]: 400 a body that makes no
 //! sense, 401 an unknown caller, 403 shards that are not the caller's, 421 this replica is not the leader and
-//! [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed or cannot ask the API server: ask again.
+//! [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed: ask again. 502
+//! and 504 say that the leader could not ask the API server who calls, and so can grant nothing: for [`crate::turns`] that
+//! is no leader's answer, as little as 421 is.
 //!
 //! **Which answer was heard.** Every successful answer of the three calls carries the header [`ANSWER_HEADER`] with a word
 //! that its leader chose; the pod's next calls repeat the newest one in [`HEARD_HEADER`]. So the gate knows, by its own

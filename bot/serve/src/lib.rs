@@ -1,11 +1,16 @@
 //! Accepting: TCP connections in, each served as HTTP/1.1 until it ends.
 //!
 //! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
-//! dropped, and beyond so many connections the rest wait to be accepted. `axum::serve` has neither limit. Calls under way are
+//! dropped, and beyond so many connections the rest wait to be accepted; a server never has more of them than its share of the
+//! files that the process may have open ([`raise_file_limit`]), so that what the process itself must open is never kept from it.
+//! `axum::serve` has neither limit. Calls under way are
 //! not waited for at the end: their callers ask again, and the gate's next leader answers. Both the operator's servers and a pod's
 //! health pages are served by this. Deliberately absent: TLS and HTTP/2, and what is answered.
 
+mod files;
+
 use axum::Router;
+pub use files::raise_file_limit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -23,9 +28,13 @@ const HEAD_LIMIT: usize = 16 * 1_024;
 /// How long to wait where no connection can be accepted, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves at most so many connections at a time until it is told to stop.
+/// Serves at most so many connections at a time, and at most its share of open files, until it is told to stop.
 pub async fn serve(listener: TcpListener, router: Router, most: usize, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(most));
+    let places = most.min(files::share());
+    if places < most {
+        tracing::info!(places, most, "fewer connections than could be served, for want of open files");
+    }
+    let places = Arc::new(Semaphore::new(places));
     // Dropped at the end, and with it every connection.
     let mut connections = JoinSet::new();
     loop {

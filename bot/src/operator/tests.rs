@@ -101,6 +101,20 @@ async fn the_leader_is_followed_and_asked_first_until_it_fails() {
 }
 
 #[tokio::test]
+async fn a_leader_that_cannot_ask_the_api_server_is_asked_again_and_not_left() {
+    let leader = Running::new([]).await;
+    let standby = Running::new([(421, Some(leader.base.clone()))]).await;
+    let scene = scene(&standby.base);
+    scene.call().await.unwrap();
+    leader.replica.script.lock().unwrap().extend([(502, None), (504, None)]);
+    for _ in 0..2 {
+        assert!(matches!(scene.call().await, Err(CallError::Refused { .. })));
+    }
+    scene.call().await.unwrap();
+    assert_eq!((standby.calls(), leader.calls()), (1, 4), "each call was one try");
+}
+
+#[tokio::test]
 async fn a_leader_that_leads_no_more_is_left_for_the_documents_address() {
     let second = Running::new([]).await;
     let first = Running::new([]).await;
@@ -151,9 +165,11 @@ async fn each_call_names_the_newest_answer_that_was_heard() {
 }
 
 #[tokio::test]
-async fn a_leader_that_refuses_has_answered_and_a_replica_that_does_not_lead_has_not() {
+async fn a_leader_that_refuses_has_answered_and_a_replica_that_cannot_grant_has_not() {
     let long_ago = Instant::now() - Duration::from_secs(90);
-    for (status, led) in [(200, true), (403, true), (429, true), (503, true), (421, false)] {
+    let leads = [200, 401, 403, 429, 503].map(|status| (status, true));
+    let cannot_grant = [421, 502, 504].map(|status| (status, false));
+    for (status, led) in leads.into_iter().chain(cannot_grant) {
         let script = (status != 200).then_some((status, None));
         let replica = Running::new(script).await;
         let scene = scene(&replica.base);

@@ -95,6 +95,7 @@ fn doors(
     });
     Ok(Doors {
         callers: Arc::new(Callers::new(kube::Client::new(reviewer, "bots"), vec![store])),
+        bodies: Arc::default(),
         gate: gate.clone(),
         reports: Reports::new().0,
         metrics: Arc::new(Metrics::default()),
