@@ -29,7 +29,7 @@ const OPERATOR: [(&str, &[&str]); 22] = [
     ("report", &["context", "crd", "model"]),
     ("reconcile", &["apply", "context", "crd", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),
-    ("callers", &["gate"]),
+    ("callers", &["gate", "shares"]),
     ("shares", &[]),
     ("http", &["callers", "gate", "lease", "metrics", "reports", "shares"]),
     ("config", &["leader", "model"]),

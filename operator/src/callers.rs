@@ -2,10 +2,12 @@
 //!
 //! The API server reviews the token for the gate's audience and names the pod it is bound to; the pod must exist with
 //! that UID and be controlled by its layout's StatefulSet. Reviews are kept for a while and made once at a time for each
-//! token; refusals for a shorter while. Whose token says that it is a known pod's is reviewed apart from all others, so that
-//! strangers, however many, keep no pod from the gate. Deliberately absent: what the pod may ask for, which the gate knows.
+//! token; refusals for a shorter while. Reviews have three lanes, so that strangers, however many, keep no pod from the gate: tokens
+//! that were accepted before; those that say that they are a known pod's, a few for each pod, since a pod's UID is no secret; and
+//! all others. Deliberately absent: what the pod may ask for, which the gate knows.
 
 use crate::gate::Caller;
+use crate::shares::Shares;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -18,7 +20,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, stateful_set};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
@@ -29,8 +31,12 @@ const KEPT: Duration = Duration::from_secs(300);
 const MOST: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal counts.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// Questions to the API server about known pods that are under way at a time; the others wait their turn.
+/// Questions to the API server about tokens that were accepted before, under way at a time; the others wait their turn.
+const FOR_ACCEPTED: usize = 16;
+/// The same about tokens that say that they are a known pod's.
 const FOR_PODS: usize = 16;
+/// And of these for one pod, those that wait included: its next token, and one more. What is beyond goes with the others.
+const OF_A_POD: usize = 2;
 /// The same about everybody else: strangers, and pods that are newer than the watch. Nobody costs the API server more.
 const FOR_OTHERS: usize = 4;
 /// A review that takes longer than this is a failure.
@@ -75,7 +81,11 @@ pub struct Callers {
     client: Client,
     pods: Vec<Store<Pod>>,
     reviews: Mutex<LruCache<[u8; 32], (Instant, Reviewed)>>,
+    /// Tokens of pods that were let in. Apart from the reviews, whose number strangers can fill.
+    accepted: Mutex<LruCache<[u8; 32], ()>>,
+    for_accepted: Semaphore,
     for_pods: Semaphore,
+    of_a_pod: Shares,
     for_others: Semaphore,
 }
 
@@ -87,7 +97,10 @@ impl Callers {
             client,
             pods,
             reviews: Mutex::new(LruCache::new(MOST)),
+            accepted: Mutex::new(LruCache::new(MOST)),
+            for_accepted: Semaphore::new(FOR_ACCEPTED),
             for_pods: Semaphore::new(FOR_PODS),
+            of_a_pod: Shares::new(OF_A_POD),
             for_others: Semaphore::new(FOR_OTHERS),
         }
     }
@@ -102,14 +115,27 @@ impl Callers {
         }
         let key: [u8; 32] = Sha256::digest(token).into();
         let review = self.slot(key);
-        let bound = review.get_or_try_init(|| self.review(token)).await?.as_ref().map_err(Clone::clone)?;
+        let accepted = self.accepted().get(&key).is_some();
+        let bound = match review.get_or_try_init(|| self.review(token, accepted)).await? {
+            Ok(bound) => bound,
+            Err(refusal) => {
+                self.accepted().pop(&key);
+                return Err(refusal.clone());
+            }
+        };
         let pod = self.pod(bound).await?;
         let Some(caller) = pod.and_then(|pod| caller(&pod, bound)) else {
             let refusal = Error::NotAShardPod(format!("{}/{}", bound.namespace, bound.name));
+            self.accepted().pop(&key);
             self.keep(key, Err(refusal.clone()));
             return Err(refusal);
         };
+        self.accepted().put(key, ());
         Ok(caller)
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, LruCache<[u8; 32], ()>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, key: [u8; 32]) -> Reviewed {
@@ -130,10 +156,16 @@ impl Callers {
     }
 
     /// What the API server says of a token: the pod that it is bound to, or why there is none.
-    async fn review(&self, token: &str) -> Result<Result<Bound, Error>, Error> {
+    async fn review(&self, token: &str, accepted: bool) -> Result<Result<Bound, Error>, Error> {
         let known = claimed(token)
-            .is_some_and(|bound| self.seen(&bound).is_some_and(|pod| caller(&pod, &bound).is_some()));
-        let turns = if known { &self.for_pods } else { &self.for_others };
+            .filter(|bound| self.seen(bound).is_some_and(|pod| caller(&pod, bound).is_some()))
+            .filter(|_| !accepted);
+        let share = known.as_ref().and_then(|bound| self.of_a_pod.take(&bound.uid));
+        let turns = match &share {
+            _ if accepted => &self.for_accepted,
+            Some(_) => &self.for_pods,
+            None => &self.for_others,
+        };
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: token.to_owned(),
@@ -357,12 +389,53 @@ mod tests {
         format!("head.{}.signature", URL_SAFE_NO_PAD.encode(claims.to_string()))
     }
 
+    /// The store of a watch that knows one pod.
+    fn known() -> Store<Pod> {
+        let (known, mut writer) = kube::runtime::reflector::store();
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod("mybot-1", "u", "1")));
+        known
+    }
+
+    /// Tokens that a stranger made who knows the pod's UID.
+    fn forged() -> Vec<String> {
+        (0..100).map(|number| format!("{}{number}", token("mybot-1-0", "u"))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_says_that_he_is_a_known_pod_takes_few_places_of_known_pods() {
+        let (mut callers, asked) = callers(json!({ "authenticated": false }));
+        callers.pods.push(known());
+        let forged = forged();
+        let all = futures::future::join_all(forged.iter().map(|token| callers.recognise(token)));
+        assert!(tokio::time::timeout(Duration::from_millis(1), all).await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), OF_A_POD + FOR_OTHERS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_was_accepted_is_reviewed_anew_before_all_forged_ones() {
+        let extra = json!({
+            "authentication.kubernetes.io/pod-name": ["mybot-1-0"],
+            "authentication.kubernetes.io/pod-uid": ["u"],
+        });
+        let (mut callers, asked) = callers(serde_json::to_value(status(&extra)).unwrap());
+        callers.pods.push(known());
+        let mine = token("mybot-1-0", "u");
+        callers.recognise(&mine).await.unwrap();
+        tokio::time::sleep(KEPT + Duration::from_millis(1)).await;
+        let forged = forged();
+        let strangers = futures::future::join_all(forged.iter().map(|token| callers.recognise(token)));
+        tokio::select! {
+            biased;
+            _ = strangers => panic!("all forged tokens were reviewed first"),
+            said = callers.recognise(&mine) => assert!(said.is_ok()),
+        }
+        assert!(asked.load(Ordering::SeqCst) <= 2 * (OF_A_POD + FOR_OTHERS + 1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_known_pod_does_not_wait_for_strangers() {
         let (mut callers, asked) = callers(json!({ "authenticated": false }));
-        let (known, mut writer) = kube::runtime::reflector::store();
-        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod("mybot-1", "u", "1")));
-        callers.pods.push(known);
+        callers.pods.push(known());
         let tokens: Vec<_> = (0..100).map(|number| token("mybot-1-0", &format!("forged{number}"))).collect();
         let strangers = futures::future::join_all(tokens.iter().map(|token| callers.recognise(token)));
         let mine = token("mybot-1-0", "u");
