@@ -103,7 +103,12 @@ pub fn flood(stage: &Stage) -> Result<()> {
             ensure!(replies <= 1, "a message was answered {replies} times");
             answered += replies;
         }
-        ensure!(answered == done, "{answered} answers, {done} counted");
+        // A reply that could not be sent in half a minute is given up, and counted; it may have arrived all the same.
+        let failed = value(&text, "shard_bot_replies_failed_total");
+        ensure!(
+            (done - failed..=done).contains(&answered),
+            "{answered} answers, {done} counted, {failed} given up"
+        );
         // The gateway was not harmed, and the pod keeps up again.
         fleet.talk(20.0)?;
         answers(fleet, 40).await?;

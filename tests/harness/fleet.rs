@@ -251,9 +251,20 @@ impl Fleet {
     }
 
     /// Discord's ledger; an event without an answer counts at once.
+    ///
+    /// # Panics
+    /// After the ground is down.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.discord.control().ledger_of(&LedgerQuery { lost_after_ms: Some(0), ..LedgerQuery::default() })
+        // Made where Discord runs: who holds its lock while others have the processor keeps frames waiting.
+        let discord = Arc::clone(self.discord.control());
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.ground.judge().spawn(async move {
+            let query = LedgerQuery { lost_after_ms: Some(0), ..LedgerQuery::default() };
+            // Who asked may be gone.
+            let _ = tell.send(discord.ledger_of(&query));
+        });
+        told.recv().expect("a ledger")
     }
 
     /// Users write messages that ask for an answer, so many a second, until they are stopped.

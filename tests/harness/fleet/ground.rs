@@ -48,7 +48,7 @@ impl Ground {
         api.apply(&definition)?;
         api.cluster().enter_network()?;
         let judge = Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(4)
             .thread_name("discord")
             .on_thread_start(hurry)
             .enable_all()

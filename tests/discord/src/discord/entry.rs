@@ -6,6 +6,7 @@
 //! payloads (`gateway/frames.rs`), RESUME (`discord/resume.rs`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -64,7 +65,8 @@ pub(crate) const BAD_TOKEN: Entry = Entry::Close(4004, "Authentication failed.")
 impl Discord {
     /// Makes a session for this connection, or says what to answer instead.
     pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str) -> Entry {
-        let now = self.now();
+        // Before the lock, which somebody may hold for long: Discord goes by when it was reached.
+        let (now, came) = (self.now(), self.clock.rules());
         let mut state = self.change();
         let Some(application) = state.application_of(&request.token) else {
             state.record.bad_tokens += 1;
@@ -73,7 +75,7 @@ impl Discord {
         let (shard, total) = request.shard;
         let bucket = shard % state.settings.max_concurrency;
         state.record.coverage.identified((application, total, shard), ms(now));
-        let entry = match self.judge(&mut state, application, request, bucket) {
+        let entry = match self.judge(&mut state, application, request, came) {
             Ok(_) if state.settings.identify_leads_to == IdentifyLeadsTo::Close => {
                 Entry::Close(4000, "Unknown error.")
             }
@@ -112,10 +114,11 @@ impl Discord {
         state: &mut State,
         application: Snowflake,
         request: &IdentifyRequest,
-        bucket: u32,
+        came: Duration,
     ) -> Result<u32, Refusal> {
-        let (now, (shard, total)) = (self.clock.rules(), request.shard);
-        if !state.applications.get_mut(&application).is_some_and(|application| application.budget.spend(now))
+        let (shard, total) = request.shard;
+        let bucket = shard % state.settings.max_concurrency;
+        if !state.applications.get_mut(&application).is_some_and(|application| application.budget.spend(came))
         {
             self.reset_token(state, application);
             return refuse(
@@ -154,7 +157,7 @@ impl Discord {
         let counts = state.settings.refused_identify_counts;
         let of = state.applications.get_mut(&application);
         if let Some((of, Err(early))) = of.map(|of| {
-            let admitted = of.identifies.admit(bucket, now);
+            let admitted = of.identifies.admit(bucket, came);
             (of, admitted)
         }) {
             if !counts {
