@@ -127,7 +127,8 @@ impl Events {
     }
 
     /// The counts. What asked for an answer before `before_ms` and has none is lost where a session that was to get an event
-    /// of this guild and moment is still there, as `has_session` says, and else dropped with its session.
+    /// of this guild and moment is still there, as `has_session` says, and else dropped with its session. So is what no session
+    /// was to get: one that came in the same millisecond came after it.
     pub fn counts(
         &self,
         before_ms: u64,
@@ -135,10 +136,10 @@ impl Events {
     ) -> EventCounts {
         let mut counts = self.counts.clone();
         counts.lost = counts.left_unanswered;
-        for Entry { made, .. } in self.kept.iter().filter(|entry| entry.is_open()) {
+        for Entry { made, routed, .. } in self.kept.iter().filter(|entry| entry.is_open()) {
             *if made.at_ms >= before_ms {
                 &mut counts.waiting
-            } else if has_session(made.guild, made.at_ms) {
+            } else if *routed > 0 && has_session(made.guild, made.at_ms) {
                 &mut counts.lost
             } else {
                 &mut counts.dropped_with_session
@@ -195,12 +196,19 @@ mod tests {
         Made { id: Snowflake(id), kind: EventKind::Message, guild: Some(Snowflake(guild)), at_ms: id, asks }
     }
 
+    /// One that a session is to get.
+    fn make(events: &mut Events, made: Made) -> Option<NonZeroU64> {
+        let number = events.made(made);
+        events.routed(number, 1);
+        number
+    }
+
     #[test]
     fn an_event_that_asks_and_is_not_answered_waits_and_then_is_lost() {
         let mut events = Events::new(10);
-        events.made(made(10, 1, true));
-        events.made(made(20, 1, false));
-        events.made(made(30, 1, true));
+        make(&mut events, made(10, 1, true));
+        make(&mut events, made(20, 1, false));
+        make(&mut events, made(30, 1, true));
         let counts = events.counts(25, all);
         assert_eq!((counts.made, counts.asking, counts.lost, counts.waiting), (3, 2, 1, 1));
         events.answered(Snowflake(10), BOT, 40);
@@ -212,7 +220,7 @@ mod tests {
     fn what_no_session_can_bring_any_more_is_dropped_and_a_late_answer_takes_it_out() {
         let mut events = Events::new(10);
         for (id, guild) in [(10, 1), (20, 2), (30, 1), (90, 1)] {
-            events.made(made(id, guild, true));
+            make(&mut events, made(id, guild, true));
         }
         // The session of guild 1 was opened at 15; that of guild 2 has been there all the time.
         let has = |guild: Option<Snowflake>, at| guild == Some(Snowflake(2)) || at >= 15;
@@ -222,12 +230,16 @@ mod tests {
         events.answered(Snowflake(20), BOT, 60);
         let counts = events.counts(50, has);
         assert_eq!((counts.dropped_with_session, counts.lost, counts.answered), (0, 1, 2));
+        let number = events.made(made(95, 2, true));
+        events.routed(number, 0);
+        let counts = events.counts(96, has);
+        assert_eq!((counts.dropped_with_session, counts.lost), (1, 2), "no session was to get it");
     }
 
     #[test]
     fn a_second_answer_of_the_same_bot_is_a_double_and_of_another_bot_is_not() {
         let mut events = Events::new(10);
-        events.made(made(10, 1, true));
+        make(&mut events, made(10, 1, true));
         for (bot, doubled) in [(BOT, 0), (Snowflake(2), 0), (BOT, 1), (BOT, 2)] {
             events.answered(Snowflake(10), bot, 0);
             assert_eq!(events.counts(0, all).doubled, doubled);
@@ -238,7 +250,7 @@ mod tests {
     fn order_counts_within_a_guild_only() {
         let mut events = Events::new(10);
         for (id, guild) in [(1, 7), (2, 8), (3, 7), (4, 8)] {
-            events.made(made(id, guild, true));
+            make(&mut events, made(id, guild, true));
         }
         for (id, reordered) in [(3, 0), (2, 0), (1, 1), (4, 1)] {
             events.answered(Snowflake(id), BOT, 0);
@@ -249,10 +261,9 @@ mod tests {
     #[test]
     fn details_leave_the_window_and_counts_stay() {
         let mut events = Events::new(3);
-        let numbers: Vec<_> = (1..=5).filter_map(|id| events.made(made(id, 1, true))).collect();
+        let numbers: Vec<_> = (1..=5).filter_map(|id| make(&mut events, made(id, 1, true))).collect();
         let session = SessionId::random();
         for number in &numbers {
-            events.routed(Some(*number), 1);
             events.sent(*number, session, number.get(), 0);
             events.sent(*number, session, number.get(), 1);
         }
