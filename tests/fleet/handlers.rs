@@ -7,6 +7,7 @@ use discord_sim::{MadeMessage, NewMessage, ReplyWait, ShardOf};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use shard_contract::env::HEALTH_PORT;
+use shard_tests::fleet::schedule::Shape;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{BOT, Fleet, PATIENCE};
 use std::sync::{Mutex, PoisonError};
@@ -73,9 +74,12 @@ pub fn overload(stage: &Stage) -> Result<()> {
 /// More events than a pod takes in: 256 handled at a time, 256 on their way to handlers, 1,024 held for the shard. Discord lets
 /// it answer 5 a second in each channel, so most of them are still there when the socket was left alone for its 5 s.
 const EVENTS: usize = 4_000;
+/// Discord's 41 s, halved: while the socket is left alone for 5 s no heartbeat is sent either.
+const HEARTBEAT_MS: u64 = 20_000;
 
 pub fn flood(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("flood", &SMALL, Way::Straight, async |fleet| {
+    let shape = Shape { heartbeat_ms: HEARTBEAT_MS, ..SMALL };
+    stage.on_a_fleet("flood", &shape, Way::Straight, async |fleet| {
         let discord = fleet.discord.control();
         let shard = Some(ShardOf { id: 0, total: SMALL.shards });
         // The ledger would call those lost that the pod says it has thrown away; here they are counted. The bot's own messages

@@ -1,12 +1,13 @@
 //! A fleet's life: online, in time, answering.
 
 use anyhow::{Result, ensure};
-use shard_tests::fleet::schedule::Shape;
+use shard_tests::fleet::schedule::{HEARTBEAT_MS, Shape};
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{Fleet, PATIENCE, TIME_FACTOR};
 
 /// Two pods, four shards, two buckets, one operator.
-pub const SMALL: Shape = Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1 };
+pub const SMALL: Shape =
+    Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1, heartbeat_ms: HEARTBEAT_MS };
 /// The same with two operators.
 pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
 

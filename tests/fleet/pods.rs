@@ -11,7 +11,7 @@ use std::time::Duration;
 const REPLACED: Duration = Duration::from_secs(180);
 
 /// Four pods on three nodes: the first and the last share one.
-const FOUR: Shape = Shape { seed: 1, pods: 4, shards: 4, buckets: 4, operators: 1 };
+const FOUR: Shape = Shape { pods: 4, buckets: 4, ..SMALL };
 
 pub fn killed(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("killed", &SMALL, Way::Straight, async |fleet| {

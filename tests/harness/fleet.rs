@@ -404,8 +404,7 @@ fn options(shape: &Shape) -> Options {
         max_concurrency: shape.buckets,
         seed: shape.seed,
         time_factor: f64::from(TIME_FACTOR),
-        // In real time: short enough that a zombie is noticed within a run, long enough for a busy machine.
-        heartbeat_interval: Duration::from_secs(4),
+        heartbeat_interval: Duration::from_millis(shape.heartbeat_ms),
         session_life: Duration::from_secs(20),
         ..Options::default()
     }

@@ -6,6 +6,8 @@
 use serde::Serialize;
 use std::fmt;
 
+/// Short enough that a zombie is noticed within a run, long enough for a busy machine.
+pub const HEARTBEAT_MS: u64 = 4_000;
 /// How long faults go on in a run, in milliseconds of real time.
 pub const STORM_MS: u64 = 4_000;
 /// The most faults of a run.
@@ -25,6 +27,8 @@ pub struct Shape {
     pub buckets: u32,
     /// The operator's replicas.
     pub operators: u32,
+    /// Between two heartbeats of a connection, in milliseconds of real time.
+    pub heartbeat_ms: u64,
 }
 
 /// One fault.
@@ -138,6 +142,7 @@ impl Schedule {
             shards: pods * dice.from(1, 3),
             buckets: dice.from(1, 4),
             operators: dice.from(1, 2),
+            heartbeat_ms: HEARTBEAT_MS,
         };
         let count = 2 + dice.below(MOST_FAULTS - 1);
         let mut faults: Vec<_> = (0..count).map(|_| fault(&mut dice)).collect();
