@@ -5,6 +5,8 @@
 
 pub mod budget;
 mod node;
+#[cfg(test)]
+mod nothing;
 mod reason;
 mod secret;
 

@@ -312,7 +312,7 @@ fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
 mod tests {
     use super::*;
     use crate::crd::ShardedBot;
-    use crate::model::{Addresses, DiscordSeen, GateFigures, GatewaySeen, TokenSeen};
+    use crate::model::{DiscordSeen, GateFigures, GatewaySeen};
     use crate::plan::spec::check;
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
@@ -342,20 +342,9 @@ mod tests {
 
     fn observed(children: Vec<Child>, layouts: Vec<Layout>) -> Observed {
         Observed {
-            now: Timestamp::UNIX_EPOCH,
-            addresses: Addresses::default(),
-            token: TokenSeen::SecretMissing,
-            rival: None,
-            waits_for_others: false,
-            refusals: Vec::new(),
-            discord: DiscordSeen::default(),
             children,
             document: (!layouts.is_empty()).then(|| Layouts { layouts, ..Layouts::default() }),
-            secrets: Vec::new(),
-            pods: Vec::new(),
-            nodes: std::collections::BTreeMap::new(),
-            heard: true,
-            gate: None,
+            ..Observed::nothing()
         }
     }
 

@@ -103,7 +103,7 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
     fn pod() -> PodSeen {
@@ -126,19 +126,9 @@ mod tests {
     fn observed(pod: PodSeen, state: NodeState) -> Observed {
         Observed {
             now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1),
-            addresses: Addresses::default(),
-            token: TokenSeen::SecretMissing,
-            rival: None,
-            waits_for_others: false,
-            refusals: Vec::new(),
-            discord: DiscordSeen::default(),
-            children: Vec::new(),
-            document: None,
-            secrets: Vec::new(),
             pods: vec![pod],
             nodes: [("n".to_owned(), NodeSeen { state, since: None })].into(),
-            heard: true,
-            gate: None,
+            ..Observed::nothing()
         }
     }
 

@@ -151,8 +151,7 @@ fn connected(shards: &[ShardReport], ready: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addresses, DiscordSeen, NodeState, RecordSeen, SecretFound, SecretSeen, TokenSeen};
-    use k8s_openapi::jiff::Timestamp;
+    use crate::model::{NodeState, RecordSeen, SecretFound, SecretSeen};
     use std::collections::BTreeMap;
 
     fn silent(ready: bool) -> PodSeen {
@@ -173,22 +172,7 @@ mod tests {
     }
 
     fn observed(pods: Vec<PodSeen>) -> Observed {
-        Observed {
-            now: Timestamp::UNIX_EPOCH,
-            addresses: Addresses::default(),
-            token: TokenSeen::SecretMissing,
-            rival: None,
-            waits_for_others: false,
-            refusals: Vec::new(),
-            discord: DiscordSeen::default(),
-            children: Vec::new(),
-            document: None,
-            secrets: Vec::new(),
-            pods,
-            nodes: BTreeMap::new(),
-            heard: true,
-            gate: None,
-        }
+        Observed { pods, ..Observed::nothing() }
     }
 
     fn named(observed: &Observed) -> Vec<usize> {

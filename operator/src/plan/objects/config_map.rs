@@ -44,26 +44,15 @@ pub fn config_map(owner: &Owner, document: &Layouts) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addresses, DiscordSeen, TokenSeen};
+    use crate::model::Addresses;
     use k8s_openapi::jiff::Timestamp;
-    use std::collections::BTreeMap;
 
     fn observed(gate: &str, second: i64, document: Option<Layouts>) -> Observed {
         Observed {
             now: Timestamp::from_second(second).unwrap(),
             addresses: Addresses { gate: gate.into(), ..Addresses::default() },
-            token: TokenSeen::SecretMissing,
-            rival: None,
-            waits_for_others: false,
-            refusals: Vec::new(),
-            discord: DiscordSeen::default(),
-            children: Vec::new(),
             document,
-            secrets: Vec::new(),
-            pods: Vec::new(),
-            nodes: BTreeMap::new(),
-            heard: true,
-            gate: None,
+            ..Observed::nothing()
         }
     }
 

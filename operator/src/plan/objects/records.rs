@@ -168,8 +168,7 @@ fn base64(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addresses, DiscordSeen, RecordSeen, SecretSeen, TokenSeen};
-    use k8s_openapi::jiff::Timestamp;
+    use crate::model::{RecordSeen, SecretSeen};
     use shard_contract::report::{Report, ShardReport};
     use std::time::Duration;
 
@@ -210,20 +209,9 @@ mod tests {
 
     fn observed(pods: Vec<PodSeen>, found: Option<SecretFound>) -> Observed {
         Observed {
-            now: Timestamp::UNIX_EPOCH,
-            addresses: Addresses::default(),
-            token: TokenSeen::SecretMissing,
-            rival: None,
-            waits_for_others: false,
-            refusals: Vec::new(),
-            discord: DiscordSeen::default(),
-            children: Vec::new(),
-            document: None,
             secrets: vec![SecretSeen { name: "b-sessions-0".into(), found }],
             pods,
-            nodes: std::collections::BTreeMap::new(),
-            heard: true,
-            gate: None,
+            ..Observed::nothing()
         }
     }
 
