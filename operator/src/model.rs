@@ -5,8 +5,6 @@
 
 pub mod budget;
 mod node;
-#[cfg(test)]
-mod nothing;
 mod reason;
 mod secret;
 
@@ -426,6 +424,29 @@ pub struct Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A world in which nothing was found, for tests that say what they are about and no more.
+    impl Observed {
+        /// Nothing, at the beginning of time; the fleet has been heard.
+        pub(crate) fn nothing() -> Self {
+            Self {
+                now: Timestamp::UNIX_EPOCH,
+                addresses: Addresses::default(),
+                token: TokenSeen::SecretMissing,
+                rival: None,
+                waits_for_others: false,
+                refusals: Vec::new(),
+                discord: DiscordSeen::default(),
+                children: Vec::new(),
+                document: None,
+                secrets: Vec::new(),
+                pods: Vec::new(),
+                nodes: BTreeMap::new(),
+                heard: true,
+                gate: None,
+            }
+        }
+    }
 
     #[test]
     fn a_token_is_never_printed_and_its_ornaments_do_not_count() {

@@ -18,8 +18,8 @@ use crate::stage::play;
 const GUILDS: u32 = 41;
 /// Short enough that several come during a start with four shards; a missing one ends the connection.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A bucket's.
-const SPAN_MS: u64 = 5000;
+/// A bucket's 5 s, as the stage's Discord counts them (3 % faster than real time).
+const SPAN_MS: u64 = 4_850;
 
 pub async fn one_shard(library: Library) -> Result<()> {
     connects(library, 1).await
