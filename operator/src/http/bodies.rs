@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use futures::stream;
     use std::convert::Infallible;
+    use tokio::time::sleep;
 
     fn endless() -> Body {
         Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
@@ -101,14 +102,30 @@ mod tests {
         );
         let others = async {
             assert_eq!(bodies.whole("a", Body::from("{}")).await, Err(Error::TooMany));
+            sleep(TIME / 2).await;
             bodies.whole("c", Body::from("{}")).await
         };
         let (held, other) = future::join(held, others).await;
         assert_eq!(held, (Err(Error::Late), Err(Error::Late), Err(Error::Late)));
-        assert!(matches!(other, Ok(_) | Err(Error::Crowded)), "it waited: {other:?}");
+        assert_eq!(other.unwrap(), "{}", "it waited for its place");
         assert_eq!(bodies.whole("a", Body::from("{}")).await.unwrap(), "{}");
         let long = "a".repeat(LONGEST + 1);
         assert_eq!(bodies.whole("a", long.into()).await, Err(Error::Cut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_place_too_long_is_told_so() {
+        let bodies = Bodies::new(1, 1);
+        let after = async |wait, uid, body| {
+            sleep(wait).await;
+            bodies.whole(uid, body).await
+        };
+        let all = future::join3(
+            after(Duration::ZERO, "a", endless()),
+            after(TIME / 4, "b", endless()),
+            after(TIME / 2, "c", Body::from("{}")),
+        );
+        assert_eq!(all.await, (Err(Error::Late), Err(Error::Late), Err(Error::Crowded)));
     }
 
     #[tokio::test(start_paused = true)]
