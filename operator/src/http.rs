@@ -162,7 +162,8 @@ async fn asked<T: DeserializeOwned>(doors: &Doors, call: Request) -> Result<(Cal
     let body = doors.bodies.whole(&caller.uid, body).await.map_err(|error| {
         let status = match error {
             bodies::Error::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            bodies::Error::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            // As when the API server does not answer: this leader can grant nothing, and pods must be able to tell.
+            bodies::Error::Crowded => StatusCode::GATEWAY_TIMEOUT,
             bodies::Error::Cut => StatusCode::PAYLOAD_TOO_LARGE,
             bodies::Error::Late => StatusCode::REQUEST_TIMEOUT,
         };

@@ -1,12 +1,13 @@
 //! Bodies of calls: read after the caller was let in, so many at a time, each of a bounded size within a bounded time.
 //!
-//! From a body and whose it is to its bytes. Most bodies arrive with their heads and hold a place for less than a millisecond,
-//! so ten thousand callers at once wait for little. What is left of the body of a call that was turned away is let go by, kept
+//! From a body and whose it is to its bytes. Most bodies arrive with their heads: they need no place, so that callers who keep all
+//! places with bodies that do not come hold up none of them. What is left of the body of a call that was turned away is let go by, kept
 //! nowhere, for a moment: a connection that is closed on it may lose the answer. Deliberately absent: who may call.
 
 use crate::shares::Shares;
 use axum::body::{Body, Bytes, to_bytes};
 use futures::{StreamExt, future};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -20,6 +21,8 @@ const TIME: Duration = Duration::from_secs(10);
 const PLACES: usize = 512;
 /// And of one pod, which has a few calls under way.
 const OF_A_POD: usize = 32;
+/// A body that is whole by then needs no place.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// How long what is left of a body is let go by.
 const GOING_BY: Duration = Duration::from_secs(1);
 
@@ -64,9 +67,13 @@ impl Bodies {
     /// [`Error`] says what was wrong.
     pub async fn whole(&self, uid: &str, body: Body) -> Result<Bytes, Error> {
         let _share = self.shares.take(uid).ok_or(Error::TooMany)?;
+        let mut whole = pin!(to_bytes(body, LONGEST));
+        if let Ok(whole) = timeout(AT_ONCE, &mut whole).await {
+            return whole.map_err(|_| Error::Cut);
+        }
         // Never closed.
         let _place = timeout(TIME, self.places.acquire()).await.map_err(|_| Error::Crowded)?;
-        timeout(TIME, to_bytes(body, LONGEST)).await.map_err(|_| Error::Late)?.map_err(|_| Error::Cut)
+        timeout(TIME, whole).await.map_err(|_| Error::Late)?.map_err(|_| Error::Cut)
     }
 }
 
@@ -92,6 +99,14 @@ mod tests {
         Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
     }
 
+    /// Comes some time after its head.
+    fn slow() -> Body {
+        Body::from_stream(stream::once(async {
+            sleep(2 * AT_ONCE).await;
+            Ok::<_, Infallible>(Bytes::from_static(b"{}"))
+        }))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_pod_has_its_share_of_places_and_beyond_all_of_them_bodies_wait() {
         let bodies = Bodies::new(3, 2);
@@ -103,7 +118,8 @@ mod tests {
         let others = async {
             assert_eq!(bodies.whole("a", Body::from("{}")).await, Err(Error::TooMany));
             sleep(TIME / 2).await;
-            bodies.whole("c", Body::from("{}")).await
+            assert_eq!(bodies.whole("d", Body::from("{}")).await.unwrap(), "{}", "it needs no place");
+            bodies.whole("c", slow()).await
         };
         let (held, other) = future::join(held, others).await;
         assert_eq!(held, (Err(Error::Late), Err(Error::Late), Err(Error::Late)));
@@ -123,7 +139,7 @@ mod tests {
         let all = future::join3(
             after(Duration::ZERO, "a", endless()),
             after(TIME / 4, "b", endless()),
-            after(TIME / 2, "c", Body::from("{}")),
+            after(TIME / 2, "c", slow()),
         );
         assert_eq!(all.await, (Err(Error::Late), Err(Error::Late), Err(Error::Crowded)));
     }
