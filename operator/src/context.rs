@@ -173,12 +173,15 @@ impl Memory {
         holders.retain(|other, _| other == key || living.contains_key(other));
         let held = holders.entry(key.clone()).or_default();
         held.take(found);
-        let Some(token) = held.token() else { return Standing::Alone };
+        let held = *held;
+        if held.token().is_none() {
+            return Standing::Alone;
+        }
         let older = |other: &Key, at: Timestamp| (at, other) < (created, key);
         let rival = living
             .iter()
             .filter(|(other, at)| {
-                older(other, **at) && holders.get(*other).and_then(Held::token) == Some(token)
+                older(other, **at) && holders.get(*other).is_some_and(|other| other.precedes(&held))
             })
             .min_by_key(|(other, at)| (**at, (*other).clone()));
         match rival {

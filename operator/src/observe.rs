@@ -81,7 +81,9 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
         Standing::After(rival) => (Some(rival), false),
         Standing::Unknown => (None, true),
     };
-    let gate = fingerprint.and_then(|token| ctx.gate.figures(token));
+    // A token that is refused, or another bot's, says nothing of this bot.
+    let own = fingerprint.filter(|_| discord.answer.is_some() && rival.is_none());
+    let gate = own.and_then(|token| ctx.gate.figures(token));
     let refusals = refusals(ctx, &key, &children).await?;
     let document = document(&children);
     let most = secrets::most_shards(&bot.spec, &children, document.as_ref(), discord.answer.as_ref());

@@ -33,6 +33,13 @@ impl Held {
         self.token
     }
 
+    /// Whether this bot, being older, keeps the gate from one that holds this. A token that Discord has answered to is not given
+    /// away to one that only says so: anybody can write it into a Secret while Discord cannot be asked.
+    #[must_use]
+    pub fn precedes(&self, younger: &Self) -> bool {
+        self.token.is_some() && self.token == younger.token && (self.accepted || !younger.accepted)
+    }
+
     /// Takes over what was found. Without a token of now the last good one stays, since the bot's fleet may run on with it.
     pub fn take(&mut self, found: Found) {
         match found {
@@ -58,6 +65,27 @@ mod tests {
             held.take(*found);
         }
         held.token()
+    }
+
+    #[test]
+    fn an_older_bot_whose_token_was_never_tried_takes_the_gate_from_none_whose_token_is_good() {
+        let held = |found| {
+            let mut held = Held::default();
+            held.take(found);
+            held
+        };
+        let (good, untried, none) =
+            (held(Found::Accepted(MINE)), held(Found::Untried(MINE)), held(Found::Nothing));
+        for (older, younger, precedes) in [
+            (good, good, true),
+            (good, untried, true),
+            (untried, untried, true),
+            (untried, good, false),
+            (none, none, false),
+            (held(Found::Accepted(YOURS)), good, false),
+        ] {
+            assert_eq!(older.precedes(&younger), precedes, "{older:?} {younger:?}");
+        }
     }
 
     #[test]
