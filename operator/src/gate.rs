@@ -140,9 +140,22 @@ impl Gate {
     }
 
     /// Drops what is a bot's own once it is gone: what its pods are let in by and its figures are told by. What is its token's
-    /// stays, since another bot may hold the token at once: buckets, budget and the grants under way.
+    /// stays, since another bot may hold the token at once: buckets, budget and the grants under way. Which shards failed is
+    /// forgotten with the last bot of the token: the next one's layouts have the same numbers.
     pub fn forget(&self, namespace: &str, bot: &str) {
-        self.lock().bots.remove(&(namespace.to_owned(), bot.to_owned()));
+        let mut inner = self.lock();
+        let Some(GateSetting::Open { token, .. }) =
+            inner.bots.remove(&(namespace.to_owned(), bot.to_owned()))
+        else {
+            return;
+        };
+        let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
+        if !inner.bots.values().any(holds)
+            && let Some(gate) = inner.tokens.get(&token)
+        {
+            // Where there is no room for it, shards wait a while longer than they need.
+            let _ = gate.commands.try_send(Command::Anew);
+        }
     }
 
     /// Holds a pod's call until one of its shards may identify, or says when to ask again.
@@ -589,6 +602,34 @@ mod tests {
         let after = given.elapsed();
         assert!(after >= Duration::from_secs(8), "the first grant and 5 s after its end: {after:?}");
         assert_eq!(gate.figures(Fingerprint([1; 16])).unwrap().remaining, 898);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shards_of_a_bot_that_is_made_anew_do_not_wait_for_what_became_of_the_one_before() {
+        let (gate, _leads) = open(Vec::new()).await;
+        let setting = gate.lock().bots.values().next().unwrap().clone();
+        let online_after = async || {
+            let begun = Instant::now();
+            loop {
+                if let Some(grant) = grant(&gate.identify(&pod(0), asks(0)).await.unwrap()) {
+                    gate.identified(&pod(0), grant, Outcome::Sent).await.unwrap();
+                    gate.identified(&pod(0), grant, Outcome::Ready).await.unwrap();
+                    return begun.elapsed().as_secs();
+                }
+            }
+        };
+        for _ in 0..5 {
+            online_after().await;
+        }
+        let figures = || gate.figures(Fingerprint([1; 16])).unwrap().backing_off;
+        assert!(online_after().await >= 100, "its sessions end again and again");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(figures().unwrap().shards, 1);
+        gate.forget("bots", "mybot");
+        gate.set("bots", "mybot", setting).await;
+        assert!(online_after().await <= 6, "it is another shard");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(figures(), None);
     }
 
     #[tokio::test(start_paused = true)]

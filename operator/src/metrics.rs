@@ -226,6 +226,7 @@ mod tests {
             strange: 7,
             judged: true,
             on_turns: 4,
+            backing_off: None,
         };
         let counted = Counted { figures: Some(figures), daily_total: 1_000, ..Counted::default() };
         metrics.text(true, &totals, vec![("bots".into(), "mybot".into(), counted)]).unwrap()

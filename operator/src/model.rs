@@ -266,6 +266,17 @@ pub struct GateFigures {
     pub judged: bool,
     /// Pods that may be identifying by their turns, as far as the gate can know.
     pub on_turns: u32,
+    /// Shards that have to wait after IDENTIFYs that failed or sessions that ended soon.
+    pub backing_off: Option<BackingOff>,
+}
+
+/// Shards that back off; those that came online meanwhile are among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackingOff {
+    /// How many.
+    pub shards: u32,
+    /// The longest that one of them has to wait, in seconds.
+    pub longest_seconds: u64,
 }
 
 /// An open breaker.

@@ -95,6 +95,7 @@ impl World {
                 (self.gate.judged, self.gate.strange) = (!self.fresh, 0);
             }
             "breaker" => self.set_breaker(rest),
+            "back-off" => self.set_back_off(rest),
             "strangers" => self.gate.strange = rest.parse().unwrap(),
             "records" => self.change_records(rest),
             "wait" => self.wait(rest.parse().unwrap()),

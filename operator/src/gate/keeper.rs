@@ -6,7 +6,7 @@
 
 use super::rules::{Decision, DiscordTime, Limits, Millis, Next, Queue, Request, State};
 use crate::lease::Leadership;
-use crate::model::{GateFigures, GateLayout, GatePod, Tripped};
+use crate::model::{BackingOff, GateFigures, GateLayout, GatePod, Tripped};
 use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome, Why};
 use shard_contract::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,6 +44,8 @@ pub enum Command {
         /// What became of it.
         outcome: Outcome,
     },
+    /// The token's last bot is gone; the next one's shards are other ones.
+    Anew,
     /// A pod has surely heard an answer that was given then.
     Heard {
         /// Its UID.
@@ -158,6 +160,7 @@ struct Desk {
     /// Who may speak of a grant.
     owners: HashMap<u64, String>,
     on_turns: u32,
+    backing_off: Option<BackingOff>,
     granted: Grants,
     looks_around_at: Millis,
 }
@@ -178,6 +181,7 @@ impl Keeper {
             places: HashMap::new(),
             owners: HashMap::new(),
             on_turns: 0,
+            backing_off: None,
             granted: Grants::default(),
             looks_around_at: Millis(0),
         };
@@ -224,6 +228,7 @@ impl Desk {
             Command::Heard { pod, given_at } => self.state.heard(now, &pod, given_at.min(now)),
             Command::Time(time) => self.state.tell_time(time),
             Command::Set(setting) => self.set(now, *setting),
+            Command::Anew => self.state.begin_anew(),
             Command::Told { .. } | Command::Close => {}
         }
     }
@@ -360,6 +365,9 @@ impl Desk {
         }
         self.places.retain(|_, (_, until)| *until > now);
         self.on_turns = self.state.on_turns(now);
+        let (shards, longest_ms) = self.state.backing_off(now);
+        self.backing_off =
+            (shards > 0).then(|| BackingOff { shards, longest_seconds: longest_ms.div_ceil(1_000) });
         self.looks_around_at = now.after(LOOK_AROUND_MS);
     }
 
@@ -373,6 +381,7 @@ impl Desk {
                 strange: self.state.strange(),
                 judged: self.state.judged(),
                 on_turns: self.on_turns,
+                backing_off: self.backing_off,
             }),
             daily_total: self.state.daily_total(),
             granted: self.granted,

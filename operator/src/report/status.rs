@@ -8,7 +8,8 @@ use super::budget::{Budget, budget, done_at, seconds};
 use super::conditions::{Said, breaker, conditions, fenced};
 use super::fleet::{Counted, Fleet, first_of, fleet};
 use crate::crd::{IdentifiesStatus, LayoutStatus, ShardedBot, ShardedBotStatus};
-use crate::model::{Applied, Note, Observed, Plan, Reason, Verdict};
+use crate::model::{Applied, BackingOff, Note, Observed, Plan, Reason, Verdict};
+use k8s_openapi::jiff::Timestamp;
 use shard_contract::layouts::Role;
 
 /// How things stand, with the fleet taken into account.
@@ -91,8 +92,11 @@ fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
 
 fn identifying(active: &Counted, observed: &Observed) -> Note {
     let waiting = observed.gate.map_or(0, |gate| gate.waiting);
-    let until =
-        done_at(observed).filter(|_| waiting > 0).map(|at| format!(", until about {at}")).unwrap_or_default();
+    let (held, back_off) = backing_off(active, observed);
+    let until = done_at(observed)
+        .filter(|_| waiting > 0 && held == 0)
+        .map(|at| format!(", until about {at}"))
+        .unwrap_or_default();
     let unheard = observed.gate.map_or(0, |gate| gate.on_turns);
     let clear = if unheard > 0 && waiting > 0 {
         format!("; the gate keeps clear of the turns of {unheard} pods that it has not heard lately")
@@ -102,10 +106,30 @@ fn identifying(active: &Counted, observed: &Observed) -> Note {
     Note::new(
         Reason::Identifying,
         format!(
-            "{} of {} shards online; {waiting} wait for their turn to identify{until}{clear}",
+            "{} of {} shards online; {waiting} wait for their turn to identify{until}{clear}{back_off}",
             active.online, active.layout.total
         ),
     )
+}
+
+/// How many shards that are not online may be backing off, and what to do about it.
+fn backing_off(active: &Counted, observed: &Observed) -> (u32, String) {
+    let offline = active.layout.total.saturating_sub(active.online);
+    let Some(BackingOff { shards, longest_seconds }) = observed.gate.and_then(|gate| gate.backing_off) else {
+        return (0, String::new());
+    };
+    let held = shards.min(offline);
+    if held == 0 {
+        return (0, String::new());
+    }
+    // A moment to the minute, not a countdown: else each round would have something new to say.
+    let due = observed.now.as_second() + i64::try_from(longest_seconds).unwrap_or(i64::MAX / 2);
+    let due = Timestamp::from_second((due / 60 + 1).saturating_mul(60)).unwrap_or(Timestamp::MAX);
+    let said = format!(
+        "; {held} back off until {} at the latest, since IDENTIFYs failed or sessions kept ending within ten minutes: look at the pods' logs and restarts for why, and correct the image or its limits; a changed spec begins anew at once",
+        seconds(due)
+    );
+    (held, said)
 }
 
 fn online(fleet: &Fleet) -> String {

@@ -3,7 +3,7 @@
 use super::World;
 use jiff::SignedDuration;
 use shard_contract::report::ShardState;
-use shard_operator::model::{NodeSeen, NodeState, Tripped};
+use shard_operator::model::{BackingOff, NodeSeen, NodeState, Tripped};
 use std::time::Duration;
 
 impl World {
@@ -59,6 +59,14 @@ impl World {
         self.gate.breaker = what.split_once(' ').map(|(failures, seconds)| Tripped {
             failures: failures.parse().unwrap(),
             next_probe_seconds: seconds.parse().unwrap(),
+        });
+    }
+
+    /// `SHARDS SECONDS`: as many back off, for so long at the most.
+    pub(super) fn set_back_off(&mut self, what: &str) {
+        self.gate.backing_off = what.split_once(' ').map(|(shards, seconds)| BackingOff {
+            shards: shards.parse().unwrap(),
+            longest_seconds: seconds.parse().unwrap(),
         });
     }
 

@@ -9,7 +9,7 @@
 
 use super::clock::Millis;
 use shard_contract::pace::Pace;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The wait after the second failure; it doubles.
 const FIRST_MS: u64 = 5_000;
@@ -85,6 +85,17 @@ impl Backoff {
         self.online.insert((layout, shard), Online { short, until: now.after(pace.real_ms(wait)) });
     }
 
+    /// How many shards of these layouts would wait if they asked now, and the longest of those waits in milliseconds.
+    #[must_use]
+    pub fn waits(&self, now: Millis, counts: impl Fn(u32) -> bool) -> (u32, u64) {
+        let all: BTreeSet<_> = self.failing.keys().chain(self.online.keys()).collect();
+        let waits = all.into_iter().filter(|(layout, _)| counts(*layout)).filter_map(|&(layout, shard)| {
+            let until = self.until(layout, shard);
+            (until > now).then(|| until.since(now))
+        });
+        waits.fold((0, 0), |(count, longest), wait| (count + 1, longest.max(wait)))
+    }
+
     /// Lets go of what counts no more.
     pub fn forget(&mut self, now: Millis, pace: Pace) {
         let kept = pace.real_ms(FORGOTTEN_MS);
@@ -107,6 +118,9 @@ mod tests {
             waits.push(backoff.until(1, 7).since(Millis(1_000)) / 1_000);
         }
         assert_eq!(waits, [0, 5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        assert_eq!(backoff.waits(Millis(1_000), |_| true), (1, 900_000));
+        assert_eq!(backoff.waits(Millis(1_000), |layout| layout != 1), (0, 0), "another layout's");
+        assert_eq!(backoff.waits(Millis(901_000), |_| true), (0, 0), "it is over");
         assert_eq!(backoff.until(2, 7), Millis(0), "the next layout's shard is another one");
         backoff.ready(Millis(4_000), 1, 7, Pace::REAL);
         backoff.failed(Millis(5_000), 1, 7, Pace::REAL);

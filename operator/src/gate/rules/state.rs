@@ -156,6 +156,18 @@ impl State {
         self.breaker.tripped(now)
     }
 
+    /// How many shards of living layouts back off after failures or short sessions, online ones among them, and the longest of
+    /// their waits in milliseconds.
+    #[must_use]
+    pub fn backing_off(&self, now: Millis) -> (u32, u64) {
+        self.backoff.waits(now, |layout| self.turns.knows(layout))
+    }
+
+    /// Forgets which shards failed: those of now are other ones. What Discord counts stays.
+    pub fn begin_anew(&mut self) {
+        self.backoff = Backoff::default();
+    }
+
     /// How many pods may be on turns.
     #[must_use]
     pub fn on_turns(&self, now: Millis) -> u32 {

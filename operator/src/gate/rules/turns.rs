@@ -77,6 +77,12 @@ impl Turns {
         self.listed.contains(uid) && !self.heard.contains_key(uid) && self.greeted.insert(uid.to_owned())
     }
 
+    /// Whether there is such a layout.
+    #[must_use]
+    pub fn knows(&self, layout: u32) -> bool {
+        self.layouts.contains_key(&layout)
+    }
+
     /// How many pods may be on turns.
     #[must_use]
     pub fn count(&self, now: Millis, pace: Pace) -> u32 {
