@@ -3,12 +3,13 @@
 use crate::life::{SMALL, answers, quiet, resumes};
 use anyhow::{Context, Result, ensure};
 use discord_sim::{
-    ChangeToken, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage, Scope,
-    SettingsChange, ShardOf,
+    ChangeToken, Discord, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage,
+    Scope, SettingsChange, ShardOf,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
+use shard_tests::fleet::judge::Judge;
 use shard_tests::fleet::schedule::Shape;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{Fleet, PATIENCE};
@@ -24,13 +25,13 @@ fn of(id: u32) -> ShardOf {
 pub fn drops(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("drops", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
-        let discord = fleet.discord.control();
-        discord.drop_connection(DropConnections::all(How::Tcp))?;
+        let discord = &fleet.discord;
+        discord.drop_connections(DropConnections::all(How::Tcp))?;
         resumes(fleet, 4).await?;
-        discord.drop_connection(DropConnections::all(How::Reconnect))?;
+        discord.drop_connections(DropConnections::all(How::Reconnect))?;
         resumes(fleet, 8).await?;
         let close = DropConnections { code: Some(4000), ..DropConnections::all(How::Close) };
-        discord.drop_connection(close)?;
+        discord.drop_connections(close)?;
         resumes(fleet, 12).await?;
         quiet(fleet).await?;
         let ledger = fleet.ledger();
@@ -43,11 +44,11 @@ pub fn drops(stage: &Stage) -> Result<()> {
 pub fn invalid_sessions(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("invalid", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
-        let discord = fleet.discord.control();
-        discord.drop_connection(DropConnections::of(of(0), How::InvalidResumable))?;
+        let discord = &fleet.discord;
+        discord.drop_connections(DropConnections::of(of(0), How::InvalidResumable))?;
         resumes(fleet, 1).await?;
         ensure!(fleet.ledger().identifies == 4, "op 9 true cost an IDENTIFY");
-        discord.drop_connection(DropConnections::of(of(1), How::Invalid))?;
+        discord.drop_connections(DropConnections::of(of(1), How::Invalid))?;
         fleet
             .until("the shard to identify", PATIENCE, |ledger| {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -68,7 +69,7 @@ pub fn zombie(stage: &Stage) -> Result<()> {
             for_ms: 60_000,
             ..FreezeConnections::default()
         };
-        fleet.discord.control().freeze_connections(freeze)?;
+        fleet.discord.act(move |discord| discord.freeze_connections(freeze))?;
         resumes(fleet, 1).await?;
         quiet(fleet).await?;
         ensure!(fleet.ledger().identifies == 4, "a zombie cost an IDENTIFY");
@@ -79,7 +80,7 @@ pub fn zombie(stage: &Stage) -> Result<()> {
 pub fn fatal_closes(stage: &Stage) -> Result<()> {
     let shape = Shape { shards: 5, ..SMALL };
     stage.on_a_fleet("fatal", &shape, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
+        let discord = &fleet.discord;
         let before = fleet.ledger().identifies;
         // Of several, the condition names the first shard.
         for (id, code, remedy) in [
@@ -91,7 +92,7 @@ pub fn fatal_closes(stage: &Stage) -> Result<()> {
         ] {
             let shard = ShardOf { id, total: shape.shards };
             let close = DropConnections { code: Some(code), ..DropConnections::of(shard, How::Close) };
-            discord.drop_connection(close)?;
+            discord.drop_connections(close)?;
             named(fleet, &format!("shard {id} was closed with {code}")).await?;
             named(fleet, remedy).await?;
         }
@@ -99,6 +100,17 @@ pub fn fatal_closes(stage: &Stage) -> Result<()> {
         ensure!(ledger.identifies == before, "{} IDENTIFYs after closes that forbid them", ledger.identifies);
         Ok(())
     })
+}
+
+/// So many IDENTIFYs are left of the day's.
+fn remaining(discord: &Judge, remaining: u32) -> Result<()> {
+    let change = SettingsChange { remaining: Some(remaining), ..SettingsChange::default() };
+    Ok(discord.act(move |discord| discord.settle(&change)).map(drop)?)
+}
+
+fn change_token(discord: &Judge, token: &str, refused: bool) -> Result<()> {
+    let change = ChangeToken { token: token.to_owned(), refused };
+    Ok(discord.act(move |discord| discord.change_token(&change)).map(drop)?)
 }
 
 /// Waits until some condition of the bot has this in its message.
@@ -153,7 +165,7 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
         let route = Some("/gateway/bot".to_owned());
         let refused = NewFault { status: Some(401), route, count: Some(2), ..messages(FaultKind::Status) };
         (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
-        let refused = fleet.discord.control().add_fault(refused)?.id;
+        let refused = fleet.discord.act(move |discord| discord.add_fault(refused))?.id;
         (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
         used_up(fleet, refused).await?;
         named(fleet, "401").await?;
@@ -168,14 +180,14 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
 
 /// Lets calls go wrong, and waits until they did.
 async fn met(fleet: &Fleet, fault: NewFault) -> Result<()> {
-    let id = fleet.discord.control().add_fault(fault)?.id;
+    let id = fleet.discord.act(move |discord| discord.add_fault(fault))?.id;
     used_up(fleet, id).await
 }
 
 async fn used_up(fleet: &Fleet, id: u64) -> Result<()> {
     fleet
         .wait("the fault to be met by all the calls that it is for", PATIENCE, async || {
-            let left = fleet.discord.control().faults().into_iter().find(|fault| fault.id == id);
+            let left = fleet.discord.act(Discord::faults).into_iter().find(|fault| fault.id == id);
             Ok(left.filter(|fault| fault.left != Some(0)).map_or(Ok(()), |fault| Err(format!("{fault:?}"))))
         })
         .await
@@ -183,7 +195,9 @@ async fn used_up(fleet: &Fleet, id: u64) -> Result<()> {
 
 pub fn outage(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("outage", &SMALL, Way::Straight, async |fleet| {
-        fleet.discord.control().begin_outage(Outage { for_ms: 4_000, rest: true, gateway: true })?;
+        fleet
+            .discord
+            .act(move |discord| discord.begin_outage(Outage { for_ms: 4_000, rest: true, gateway: true }))?;
         resumes(fleet, 4).await?;
         fleet.talk(20.0)?;
         answers(fleet, 10).await?;
@@ -195,30 +209,30 @@ pub fn outage(stage: &Stage) -> Result<()> {
 
 pub fn budget_spent(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("budget", &SMALL, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
-        discord.settle(&SettingsChange { remaining: Some(0), ..SettingsChange::default() })?;
+        let discord = &fleet.discord;
+        remaining(discord, 0)?;
         // The gate's own count is more than there is, until it asks again; a fresh one asks first.
         (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
         (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
         crate::operators::leader(fleet).await?;
-        discord.drop_connection(DropConnections::of(of(2), How::Invalid))?;
+        discord.drop_connections(DropConnections::of(of(2), How::Invalid))?;
         named(fleet, "budget").await?;
         let ledger = fleet.ledger();
         ensure!(ledger.identifies == 4 && ledger.token_resets == 0, "{} IDENTIFYs", ledger.identifies);
-        discord.settle(&SettingsChange { remaining: Some(500), ..SettingsChange::default() })?;
+        remaining(discord, 500)?;
         fleet.online().await.map(drop)
     })
 }
 
 pub fn reserve(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("reserve", &SMALL, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
+        let discord = &fleet.discord;
         // Of 1,000: below the fifth that is kept for shards that had been online.
-        discord.settle(&SettingsChange { remaining: Some(150), ..SettingsChange::default() })?;
+        remaining(discord, 150)?;
         (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
         (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
         crate::operators::leader(fleet).await?;
-        discord.drop_connection(DropConnections::of(of(2), How::Invalid))?;
+        discord.drop_connections(DropConnections::of(of(2), How::Invalid))?;
         fleet
             .until("the shard to identify from the reserve", PATIENCE, |ledger| {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -236,8 +250,8 @@ pub fn token_shared(stage: &Stage) -> Result<()> {
         fleet.talk(5.0)?;
         // Until then nobody knows: pods may have been on turns, and what is missing might be theirs.
         is(fleet, "TokenExclusive", "True").await?;
-        let discord = fleet.discord.control();
-        discord.settle(&SettingsChange { remaining: Some(900), ..SettingsChange::default() })?;
+        let discord = &fleet.discord;
+        remaining(discord, 900)?;
         is(fleet, "TokenExclusive", "False").await?;
         let told = fleet.condition("TokenExclusive").await?;
         let (_, reason, message) = told.context("no such condition")?;
@@ -266,13 +280,13 @@ async fn is(fleet: &Fleet, name: &str, status: &str) -> Result<()> {
 pub fn token_rotated(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("token", &SMALL, Way::Straight, async |fleet| {
         let before = fleet.uids().await?;
-        let discord = fleet.discord.control();
-        discord.change_token(&ChangeToken { token: NEXT_TOKEN.to_owned(), refused: false })?;
+        let discord = &fleet.discord;
+        change_token(discord, NEXT_TOKEN, false)?;
         let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
         let next = json!({ "stringData": { "token": NEXT_TOKEN } });
         secrets.patch("mybot-token", &PatchParams::default(), &Patch::Merge(next)).await?;
         fleet.kubelet.refresh().await?;
-        discord.change_token(&ChangeToken { token: FAKE_TOKEN.to_owned(), refused: true })?;
+        change_token(discord, FAKE_TOKEN, true)?;
         fleet
             .until("every shard to come back with the new token", Duration::from_secs(180), |ledger| {
                 let connected = ledger.sessions.iter().filter(|session| session.connected).count();

@@ -3,10 +3,11 @@
 use crate::life::{SMALL, answers, quiet, resumes};
 use crate::pods::no_more_identifies;
 use anyhow::{Context, Result, ensure};
-use discord_sim::{MadeMessage, NewMessage, ReplyWait, ShardOf};
+use discord_sim::{Discord, MadeMessage, NewMessage, ReplyWait, ShardOf};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use shard_contract::env::HEALTH_PORT;
+use shard_tests::fleet::judge::Judge;
 use shard_tests::fleet::schedule::Shape;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{BOT, Fleet, PATIENCE};
@@ -33,7 +34,7 @@ pub fn panic(stage: &Stage) -> Result<()> {
         answers(fleet, 20).await?;
         quiet(fleet).await?;
         for message in [in_handler, in_job] {
-            let replies = fleet.discord.control().replies(message.message_id, &ReplyWait::default()).await?;
+            let replies = fleet.discord.replies(message.message_id, ReplyWait::default()).await?;
             ensure!(replies.len() == 1, "{replies:?}");
         }
         let again = fleet.ledger().events.doubled_marked;
@@ -47,14 +48,14 @@ const JOBS: usize = 100;
 
 pub fn overload(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("overload", &SMALL, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
+        let discord = &fleet.discord;
         fleet.talk(20.0)?;
         let shard = Some(ShardOf { id: 0, total: SMALL.shards });
-        let asked = (0..JOBS).map(|_| {
-            let content = "!fib 37".to_owned();
-            discord.post_message(NewMessage { content, shard, ..NewMessage::default() })
-        });
-        let asked: Vec<_> = asked.collect::<Result<_, _>>()?;
+        let asked = write(
+            discord,
+            JOBS,
+            &NewMessage { content: "!fib 37".to_owned(), shard, ..NewMessage::default() },
+        )?;
         let pod = fleet.kubelet.pods().remove(0);
         says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0)
             .await?;
@@ -80,15 +81,13 @@ const HEARTBEAT_MS: u64 = 20_000;
 pub fn flood(stage: &Stage) -> Result<()> {
     let shape = Shape { heartbeat_ms: HEARTBEAT_MS, ..SMALL };
     stage.on_a_fleet("flood", &shape, Way::Straight, async |fleet| {
-        let discord = fleet.discord.control();
+        let discord = &fleet.discord;
         let shard = Some(ShardOf { id: 0, total: SMALL.shards });
         // The ledger would call those lost that the pod says it has thrown away; here they are counted. The bot's own messages
         // are events as well, so it may throw away some more.
-        let asked = (0..EVENTS).map(|_| {
-            let content = "!ping".to_owned();
-            discord.post_message(NewMessage { content, shard, asks: Some(false), ..NewMessage::default() })
-        });
-        let asked: Vec<_> = asked.collect::<Result<_, _>>()?;
+        let ping =
+            NewMessage { content: "!ping".to_owned(), shard, asks: Some(false), ..NewMessage::default() };
+        let asked = write(discord, EVENTS, &ping)?;
         let pod = fleet.kubelet.pods().remove(0);
         let dropped = |text: &str| value(text, "shard_bot_events_dropped_total{shard=\"0\"}");
         let done = |text: &str| value(text, "shard_bot_commands_total{command=\"ping\",outcome=\"ok\"}");
@@ -103,7 +102,7 @@ pub fn flood(stage: &Stage) -> Result<()> {
         let now = ReplyWait { wait_ms: 0, contains: None, edits: None };
         let mut answered = 0;
         for message in &asked {
-            let replies = discord.replies(message.message_id, &now).await?.len();
+            let replies = discord.replies(message.message_id, now.clone()).await?.len();
             ensure!(replies <= 1, "a message was answered {replies} times");
             answered += replies;
         }
@@ -155,6 +154,14 @@ pub fn never_ends(stage: &Stage) -> Result<()> {
     })
 }
 
+/// Users write so many messages of one kind.
+fn write(discord: &Judge, count: usize, message: &NewMessage) -> Result<Vec<MadeMessage>> {
+    let message = message.clone();
+    let made = move |discord: &Discord| (0..count).map(|_| discord.post_message(message.clone())).collect();
+    let made: Result<Vec<_>, _> = discord.act(made);
+    Ok(made?)
+}
+
 /// How many users were told a result, and how many that there are too many jobs; all of them one or the other.
 async fn told(fleet: &Fleet, asked: &[MadeMessage]) -> Result<(usize, usize)> {
     let now = ReplyWait { wait_ms: 0, contains: None, edits: None };
@@ -163,7 +170,7 @@ async fn told(fleet: &Fleet, asked: &[MadeMessage]) -> Result<(usize, usize)> {
         .wait("every user to be told", PATIENCE, async || {
             let (mut done, mut refused) = (0, 0);
             for message in asked {
-                let replies = fleet.discord.control().replies(message.message_id, &now).await?;
+                let replies = fleet.discord.replies(message.message_id, now.clone()).await?;
                 let has = |part: &str| replies.iter().any(|reply| reply.content.contains(part));
                 done += usize::from(has("fib(37) = "));
                 refused += usize::from(has("Too many jobs are waiting"));
@@ -189,12 +196,12 @@ async fn ask(fleet: &Fleet, content: &str) -> Result<MadeMessage> {
 
 /// A user asks the first shard for it, and is told this.
 async fn told_of(fleet: &Fleet, content: &str, expected: &str) -> Result<MadeMessage> {
-    let discord = fleet.discord.control();
+    let discord = &fleet.discord;
     let shard = Some(ShardOf { id: 0, total: SMALL.shards });
     let message = NewMessage { content: content.to_owned(), shard, ..NewMessage::default() };
-    let made = discord.post_message(message)?;
+    let made = write(discord, 1, &message)?.remove(0);
     let told = ReplyWait { wait_ms: 30_000, contains: Some(expected.to_owned()), edits: None };
-    let replies = discord.replies(made.message_id, &told).await?;
+    let replies = discord.replies(made.message_id, told).await?;
     ensure!(replies.iter().any(|reply| reply.content.contains(expected)), "{content}: {replies:?}");
     Ok(made)
 }

@@ -14,7 +14,7 @@ pub fn both_down(stage: &Stage) -> Result<()> {
         (0..2).for_each(|place| fleet.replicas.kill(place));
         fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
         resumes(fleet, 2).await?;
-        fleet.discord.control().drop_connection(DropConnections::all(How::Tcp))?;
+        fleet.discord.drop_connections(DropConnections::all(How::Tcp))?;
         resumes(fleet, 6).await?;
         fleet.online().await?;
         answers(fleet, 20).await?;
@@ -32,7 +32,7 @@ pub fn ten_minutes(stage: &Stage) -> Result<()> {
         (0..2).for_each(|place| fleet.replicas.kill(place));
         let away = tokio::time::Instant::now();
         let lost = ShardOf { id: 3, total: 10 };
-        fleet.discord.control().drop_connection(DropConnections::of(lost, How::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::of(lost, How::Invalid))?;
         fleet.kubelet.kill(&fleet.kubelet.pods()[3]);
         // The shard without a session can come back by its pod's turn alone.
         fleet.online().await.context("come online by turns")?;
@@ -42,7 +42,7 @@ pub fn ten_minutes(stage: &Stage) -> Result<()> {
         fleet.online().await.context("stay online")?;
         (0..2).try_for_each(|place| fleet.replicas.revive(place))?;
         leader(fleet).await?;
-        fleet.discord.control().drop_connection(DropConnections::of(lost, How::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::of(lost, How::Invalid))?;
         fleet
             .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
                 if ledger.identifies >= 12 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -57,7 +57,7 @@ pub fn leader_killed(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("leader-killed", &shape, Way::Straight, async |fleet| {
         let before = fleet.ledger().identifies;
         // Everything has to be identified anew, one after the other, and the leader goes in the midst of it.
-        fleet.discord.control().drop_connection(DropConnections::all(How::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::all(How::Invalid))?;
         fleet
             .until("some of the IDENTIFYs", PATIENCE, |ledger| {
                 let more = ledger.identifies - before;
@@ -76,7 +76,7 @@ pub fn leader_hangs(stage: &Stage) -> Result<()> {
     let shape = Shape { pods: 4, shards: 12, buckets: 1, ..TWO_OPERATORS };
     stage.on_a_fleet("leader-hangs", &shape, Way::Straight, async |fleet| {
         let hung = leader(fleet).await?;
-        fleet.discord.control().drop_connection(DropConnections::all(How::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::all(How::Invalid))?;
         fleet.replicas.hold(hung, true);
         fleet
             .until("an IDENTIFY by the other", PATIENCE, |ledger| {
@@ -99,7 +99,7 @@ pub fn elsewhere(stage: &Stage) -> Result<()> {
         leader(fleet).await?;
         // A shard that has to be identified finds the gate at its new address.
         let shard = ShardOf { id: 1, total: 4 };
-        fleet.discord.control().drop_connection(DropConnections::of(shard, How::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::of(shard, How::Invalid))?;
         fleet
             .until("an IDENTIFY by the new gate", PATIENCE, |ledger| {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }

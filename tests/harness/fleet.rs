@@ -7,6 +7,7 @@
 
 pub mod door;
 pub mod ground;
+pub mod judge;
 pub mod kubelet;
 mod pod;
 pub mod proxy;
@@ -19,9 +20,10 @@ pub mod storm;
 pub mod verdict;
 
 use anyhow::{Context, Result, bail};
-use discord_sim::{FAKE_TOKEN, Generate, Ledger, LedgerQuery, Options, Simulator};
+use discord_sim::{Discord, EventFilter, FAKE_TOKEN, Generate, Ledger, LedgerQuery, Options};
 use door::Door;
 use ground::Ground;
+use judge::Judge;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -61,7 +63,7 @@ pub struct Fleet {
     /// How it was asked for.
     pub shape: Shape,
     /// Its Discord.
-    pub discord: Simulator,
+    pub discord: Judge,
     /// The way of its operators and pods to the API server.
     pub api: Door,
     /// Its operators.
@@ -122,7 +124,7 @@ impl Fleet {
         let client = ground.long_client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
         let options = Options { listen, ..options(&shape) };
-        let discord = ground.judge().spawn(Simulator::start(options)).await??;
+        let discord = Judge::start(options).await?;
         let made = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;
@@ -253,18 +255,10 @@ impl Fleet {
     /// Discord's ledger; an event without an answer counts at once.
     ///
     /// # Panics
-    /// After the ground is down.
+    /// When making it does.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        // Made where Discord runs: who holds its lock while others have the processor keeps frames waiting.
-        let discord = Arc::clone(self.discord.control());
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        self.ground.judge().spawn(async move {
-            let query = LedgerQuery { lost_after_ms: Some(0), ..LedgerQuery::default() };
-            // Who asked may be gone.
-            let _ = tell.send(discord.ledger_of(&query));
-        });
-        told.recv().expect("a ledger")
+        self.discord.ledger(LedgerQuery::default())
     }
 
     /// Users write messages that ask for an answer, so many a second, until they are stopped.
@@ -272,13 +266,13 @@ impl Fleet {
     /// # Errors
     /// When the simulator refuses.
     pub fn talk(&self, rate: f64) -> Result<()> {
-        self.discord.control().generate(&Generate { rate: Some(rate), ..Generate::default() })?;
-        Ok(())
+        let talk = Generate { rate: Some(rate), ..Generate::default() };
+        Ok(self.discord.act(move |discord| discord.generate(&talk)).map(drop)?)
     }
 
     /// Users write no more.
     pub fn hush(&self) {
-        self.discord.control().stop_generating();
+        self.discord.act(Discord::stop_generating);
     }
 
     /// Waits until every message was answered that any session can still bring.
@@ -372,13 +366,9 @@ impl Fleet {
     /// # Errors
     /// When they cannot be written.
     pub fn keep(&self, name: &str) -> Result<PathBuf> {
-        let query = LedgerQuery {
-            events: Some(discord_sim::EventFilter::Lost),
-            lost_after_ms: Some(0),
-            ..LedgerQuery::default()
-        };
-        let ledger = self.discord.control().ledger_of(&query);
-        write_json(&self.folder.join("ledger.json"), &ledger)?;
+        let query = LedgerQuery { events: Some(EventFilter::Lost), ..LedgerQuery::default() };
+        write_json(&self.folder.join("ledger.json"), &self.discord.ledger(query))?;
+        write_json(&self.folder.join("discord-late-ms.json"), &self.discord.late_ms())?;
         self.ground.keep(&self.folder, name)
     }
 }

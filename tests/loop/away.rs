@@ -62,7 +62,7 @@ pub fn leader_cut_off(stage: &Stage) -> Result<()> {
         fleet.proxies[leading].cut();
         let other = 1 - leading;
         watch(fleet, |leading| leading[other]).await?;
-        fleet.discord.control().drop_connection(DropConnections::all(End::Invalid))?;
+        fleet.discord.drop_connections(DropConnections::all(End::Invalid))?;
         fleet
             .until("an IDENTIFY by the other", PATIENCE, |ledger| {
                 if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -118,7 +118,7 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
 
 /// The gate grants again: a session that ends costs the IDENTIFY that makes so many in all, and everybody is answered.
 async fn goes_on(fleet: &Fleet, ends: DropConnections, identifies: u64) -> Result<()> {
-    fleet.discord.control().drop_connection(ends)?;
+    fleet.discord.drop_connections(ends)?;
     fleet
         .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
             if ledger.identifies == identifies { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -144,7 +144,7 @@ pub fn out_of_reach(stage: &Stage) -> Result<()> {
             .await?;
         while gone.elapsed() < OUT_OF_REACH {
             let ledger = fleet.ledger();
-            fleet.discord.control().drop_connection(DropConnections::all(End::Tcp))?;
+            fleet.discord.drop_connections(DropConnections::all(End::Tcp))?;
             fleet
                 .until("every shard to resume and users to be answered", PATIENCE, |now| {
                     let (resumes, answers) =

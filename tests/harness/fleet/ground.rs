@@ -14,18 +14,14 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use test_cluster::{Api, Sandbox};
-use tokio::runtime::{Builder, Runtime};
 
 /// The API server's own address.
 const SERVER: &str = "10.88.0.1:6443";
-/// How simulated Discords stand to all else that wants the processor.
-const JUDGES_NICENESS: i32 = -10;
 
 /// The API server and what fleets share.
 #[derive(Debug)]
 pub struct Ground {
     api: Api,
-    judge: Runtime,
     programs: PathBuf,
     folder: PathBuf,
     free: Mutex<Vec<Sandbox>>,
@@ -47,16 +43,9 @@ impl Ground {
             std::fs::read_to_string(&definition).with_context(|| format!("read {}", definition.display()))?;
         api.apply(&definition)?;
         api.cluster().enter_network()?;
-        let judge = Builder::new_multi_thread()
-            .worker_threads(4)
-            .thread_name("discord")
-            .on_thread_start(hurry)
-            .enable_all()
-            .build()?;
         let folder = api.cluster().folder().join("fleets");
         Ok(Self {
             api,
-            judge,
             programs,
             folder,
             free: Mutex::default(),
@@ -64,12 +53,6 @@ impl Ground {
             ports: AtomicU16::new(0),
             fleets: AtomicU32::new(0),
         })
-    }
-
-    /// Where simulated Discords run. Discord is never late because a machine of ours is busy: one that saw an IDENTIFY late would
-    /// take the next for too early.
-    pub(super) fn judge(&self) -> &Runtime {
-        &self.judge
     }
 
     /// The API server.
@@ -161,7 +144,6 @@ impl Ground {
     /// When something stays.
     pub fn down(self) -> Result<()> {
         drop(self.free);
-        self.judge.shutdown_background();
         Ok(self.api.down()?)
     }
 
@@ -182,10 +164,4 @@ impl Ground {
         }
         Ok(kept)
     }
-}
-
-/// Puts the calling thread before those of other programs.
-fn hurry() {
-    // Where it is not allowed, a busy machine is seen in the ledger.
-    let _ = rustix::process::setpriority_process(None, JUDGES_NICENESS);
 }

@@ -4,6 +4,7 @@
 //! what is right (`verdict.rs`).
 
 use super::ground::Ground;
+use super::judge::Judge;
 use super::schedule::{Fault, Kind, Schedule};
 use super::verdict::Run;
 use super::{Fleet, PATIENCE};
@@ -90,9 +91,9 @@ fn lasts(kind: Kind) -> bool {
 
 async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
     let Fault { kind, which, for_ms, .. } = *fault;
-    let discord = fleet.discord.control();
+    let discord = &fleet.discord;
     let shard = ShardOf { id: which % fleet.shape.shards, total: fleet.shape.shards };
-    let drop = |how| discord.drop_connection(DropConnections::of(shard, how)).map(|_| ());
+    let end = |how| discord.drop_connections(DropConnections::of(shard, how));
     match kind {
         Kind::ContainerKill | Kind::PodDelete | Kind::Partition => {
             let pods = fleet.kubelet.pods();
@@ -104,11 +105,11 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
                 _ => drop_result(fleet.kubelet.cut(pod, true)),
             }
         }
-        Kind::Drop => drop(How::Tcp)?,
-        Kind::DropAll => discord.drop_connection(DropConnections::all(How::Tcp)).map(|_| ())?,
-        Kind::Reconnect => drop(How::Reconnect)?,
-        Kind::InvalidResumable => drop(How::InvalidResumable)?,
-        Kind::Invalid => drop(How::Invalid)?,
+        Kind::Drop => end(How::Tcp)?,
+        Kind::DropAll => discord.drop_connections(DropConnections::all(How::Tcp))?,
+        Kind::Reconnect => end(How::Reconnect)?,
+        Kind::InvalidResumable => end(How::InvalidResumable)?,
+        Kind::Invalid => end(How::Invalid)?,
         Kind::Freeze => {
             let freeze = FreezeConnections {
                 shard: Some(shard.id),
@@ -117,18 +118,24 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
                 for_ms: 10_000 + for_ms,
                 ..FreezeConnections::default()
             };
-            discord.freeze_connections(freeze).map(|_| ())?;
+            discord.act(move |discord| discord.freeze_connections(freeze)).map(drop)?;
         }
         Kind::OperatorKill => fleet.replicas.kill(which as usize % fleet.replicas.count()),
         Kind::OperatorsKill => (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place)),
         Kind::GateAway => fleet.replicas.open(false),
         Kind::ApiAway => fleet.api.set(false),
         Kind::Outage => {
-            discord.begin_outage(Outage { for_ms, rest: true, gateway: true }).map(|_| ())?;
+            outage(discord, for_ms)?;
         }
-        _ => discord.add_fault(rest_fault(kind, for_ms)).map(|_| ())?,
+        _ => discord.act(move |discord| discord.add_fault(rest_fault(kind, for_ms))).map(drop)?,
     }
     Ok(())
+}
+
+/// Discord is gone for a while, or back.
+fn outage(discord: &Judge, for_ms: u64) -> Result<()> {
+    let outage = Outage { for_ms, rest: true, gateway: true };
+    Ok(discord.act(move |discord| discord.begin_outage(outage)).map(drop)?)
 }
 
 /// What is not there any more cannot be hit.
@@ -191,9 +198,9 @@ fn end(fleet: &Fleet, fault: &Fault) -> Result<()> {
 
 /// Ends every fault that may still be there.
 fn heal(fleet: &Fleet) -> Result<()> {
-    let discord = fleet.discord.control();
-    discord.remove_faults(FaultFilter::default())?;
-    discord.begin_outage(Outage { for_ms: 0, rest: true, gateway: true })?;
+    let discord = &fleet.discord;
+    discord.act(|discord| discord.remove_faults(FaultFilter::default()))?;
+    outage(discord, 0)?;
     fleet.replicas.open(true);
     fleet.api.set(true);
     fleet.kubelet.heal()?;

@@ -1,0 +1,140 @@
+//! A fleet's Discord, on threads of its own that nothing else keeps waiting.
+//!
+//! It stands for machines that are not ours: one that is late because ours are busy books an IDENTIFY later than it came, and
+//! takes the next for too early. So each fleet's Discord has its own runtime, before all other programs, and whatever takes
+//! Discord's lock is done there: a thread of a test that loses the processor meanwhile would keep frames waiting. How late the
+//! machine made it all the same is measured, for whoever has to tell its doing from ours. Deliberately absent: the rules, which are the simulator's.
+
+use anyhow::{Context, Result};
+use discord_sim::{
+    Discord, DropConnections, Ledger, LedgerQuery, Options, Reply, ReplyWait, Simulator, Snowflake,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep_until};
+
+/// How it stands to all else that wants the processor: before everything.
+const NICENESS: i32 = -20;
+/// Threads of one: one that waits for Discord's lock must not keep frames of other connections.
+const THREADS: usize = 4;
+/// How often its lateness is measured.
+const LOOKS: Duration = Duration::from_millis(20);
+
+/// A Discord, and where it runs.
+#[derive(Debug)]
+pub struct Judge {
+    simulator: Option<Simulator>,
+    /// Until the end.
+    runtime: Option<Runtime>,
+    late_ms: Arc<AtomicU64>,
+}
+
+impl Judge {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When there are no threads for it, or its address is taken.
+    pub(super) async fn start(options: Options) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("discord")
+            .on_thread_start(hurry)
+            .enable_all()
+            .build()?;
+        let mut judge = Self { simulator: None, runtime: Some(runtime), late_ms: Arc::default() };
+        judge.simulator = Some(judge.runtime().spawn(Simulator::start(options)).await??);
+        judge.runtime().spawn(measure(Arc::clone(&judge.late_ms)));
+        Ok(judge)
+    }
+
+    /// Where it listens.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.simulator().addr()
+    }
+
+    /// Does something with it; nobody's frames wait longer than it takes.
+    ///
+    /// # Panics
+    /// When `what` does.
+    pub fn act<T: Send + 'static>(&self, what: impl FnOnce(&Discord) -> T + Send + 'static) -> T {
+        let discord = Arc::clone(self.simulator().control());
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // Not where frames are read, and on a thread that is as much in a hurry. Who asked waits.
+        drop(self.runtime().spawn_blocking(move || tell.send(what(&discord))));
+        told.recv().expect("what was asked of Discord panicked")
+    }
+
+    /// Ends connections.
+    ///
+    /// # Errors
+    /// When there is no such shard or way.
+    pub fn drop_connections(&self, which: DropConnections) -> Result<()> {
+        Ok(self.act(move |discord| discord.drop_connection(which)).map(drop)?)
+    }
+
+    /// Its ledger, an event without an answer counting as lost at once, with some of its events or none.
+    #[must_use]
+    pub fn ledger(&self, mut query: LedgerQuery) -> Ledger {
+        query.lost_after_ms = Some(0);
+        self.act(move |discord| discord.ledger_of(&query))
+    }
+
+    /// What the bot replied to a message.
+    ///
+    /// # Errors
+    /// When there is no such message.
+    pub async fn replies(&self, message: Snowflake, wait: ReplyWait) -> Result<Vec<Reply>> {
+        let discord = Arc::clone(self.simulator().control());
+        let replies = self.runtime().spawn(async move { discord.replies(message, &wait).await });
+        Ok(replies.await.context("read replies")??)
+    }
+
+    /// How late it was at most to do what was due, in milliseconds. More than the gate allows for the travel of an IDENTIFY may
+    /// show as an IDENTIFY that came too early.
+    pub(super) fn late_ms(&self) -> u64 {
+        self.late_ms.load(Ordering::Relaxed)
+    }
+
+    /// Ends every connection.
+    pub(super) async fn stop(mut self) {
+        if let Some(simulator) = self.simulator.take() {
+            // It may be cut off with its runtime all the same.
+            let _ = self.runtime().spawn(simulator.stop()).await;
+        }
+    }
+
+    fn simulator(&self) -> &Simulator {
+        self.simulator.as_ref().expect("a Discord that was not stopped")
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("a runtime until the end")
+    }
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting is not allowed where this may happen.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn measure(late_ms: Arc<AtomicU64>) {
+    loop {
+        let due = Instant::now() + LOOKS;
+        sleep_until(due).await;
+        let late = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
+        late_ms.fetch_max(late, Ordering::Relaxed);
+    }
+}
+
+/// Puts the calling thread before those of other programs.
+fn hurry() {
+    // Where it is not allowed, a busy machine is seen in the ledger.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
