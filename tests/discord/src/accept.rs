@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::arrival::Stamped;
+
 /// How long a client may take to send a request's head; also how long a connection may wait for its next request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long to wait where no connection can be accepted, most likely for want of file descriptors.
@@ -52,10 +54,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
-    // REST counts invalid requests by the peer's address.
+    let stream = Stamped::new(stream);
+    let arrival = stream.arrival();
+    // REST counts invalid requests by the peer's address; the gateway goes by when an IDENTIFY came.
     let service =
         TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(arrival.clone());
             request
         }));
     let mut builder = http1::Builder::new();

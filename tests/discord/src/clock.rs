@@ -64,6 +64,12 @@ impl Clock {
         course.rules_at(self.now())
     }
 
+    /// Discord's time so long ago in real time, or at the last change of its course, if that was later.
+    pub fn rules_before(&self, lag: Duration) -> Duration {
+        let course = self.course();
+        course.rules_at(self.now().saturating_sub(lag))
+    }
+
     /// How long a span of Discord's time lasts in real time.
     pub fn real(&self, span: Duration) -> Duration {
         span.div_f64(self.factor())
@@ -116,6 +122,7 @@ mod tests {
         tokio::time::advance(ms(500)).await;
         assert_eq!((clock.now(), clock.rules()), (ms(500), ms(5000)));
         assert_eq!(clock.real(ms(5000)), ms(500));
+        assert_eq!(clock.rules_before(ms(20)), ms(4800));
         assert_eq!(Clock::new(f64::NAN).factor().to_string(), "1");
     }
 

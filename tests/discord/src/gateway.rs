@@ -20,6 +20,7 @@ use futures::StreamExt;
 use futures::stream::SplitStream;
 use serde::Deserialize;
 
+use crate::arrival::Arrival;
 use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
 use crate::session::wire::{Order, Wire};
@@ -64,8 +65,17 @@ pub fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_write_buffer_size(WRITE_BUFFER_LIMIT)
 }
 
-/// Serves one connection to its end. `host` is what the client called us.
-pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<Discord>) {
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it called us.
+    pub host: String,
+    /// When what it sent last came.
+    pub arrival: Arrival,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(socket: WebSocket, query: Query, client: Client, discord: Arc<Discord>) {
     let (wire, orders) = discord.connect();
     let wire = Arc::new(wire);
     let (sink, mut stream) = socket.split();
@@ -82,7 +92,7 @@ pub async fn serve(socket: WebSocket, query: Query, host: String, discord: Arc<D
         let interval = discord.options.heartbeat_interval;
         wire.order(Order::Frame(frames::hello(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))));
     }
-    let mut reader = reader::Reader::new(Arc::clone(&discord), Arc::clone(&wire), host);
+    let mut reader = reader::Reader::new(Arc::clone(&discord), Arc::clone(&wire), client);
     let writing = async {
         writer::write(sink, orders, transport, &discord, &wire).await;
         // Nothing can be written any more, but a close may lie unread: its code decides what becomes of the session.

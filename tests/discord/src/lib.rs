@@ -54,6 +54,7 @@
 
 mod accept;
 pub mod arguments;
+mod arrival;
 mod chat;
 mod client;
 pub mod clients;

@@ -19,10 +19,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept;
+use crate::arrival::Arrival;
 use crate::control::http as control_http;
 use crate::control::page;
 use crate::discord::{Discord, generate};
-use crate::gateway;
+use crate::gateway::{self, Client};
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::rest;
@@ -187,9 +188,11 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
         .unwrap_or("localhost")
         .to_owned();
     let (mut parts, _) = request.into_parts();
+    let arrival = parts.extensions.get::<Arrival>().cloned().unwrap_or_default();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => {
-            gateway::bounded(upgrade).on_upgrade(move |socket| gateway::serve(socket, query, host, discord))
+            let client = Client { host, arrival };
+            gateway::bounded(upgrade).on_upgrade(move |socket| gateway::serve(socket, query, client, discord))
         }
         Err(rejection) => rejection.into_response(),
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep_until};
 
-/// How it stands to all else that wants the processor: before everything.
-const NICENESS: i32 = -20;
+/// How it stands to all else that wants the processor: before what computes.
+const NICENESS: i32 = -10;
 /// Threads of one: one that waits for Discord's lock must not keep frames of other connections.
 const THREADS: usize = 4;
 /// How often its lateness is measured.

@@ -63,10 +63,11 @@ struct Refusal {
 pub(crate) const BAD_TOKEN: Entry = Entry::Close(4004, "Authentication failed.");
 
 impl Discord {
-    /// Makes a session for this connection, or says what to answer instead.
-    pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str) -> Entry {
-        // Before the lock, which somebody may hold for long: Discord goes by when it was reached.
-        let (now, came) = (self.now(), self.clock.rules());
+    /// Makes a session for this connection, or says what to answer instead. The request came so long ago as `lag`: Discord goes by
+    /// when it was reached.
+    pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str, lag: Duration) -> Entry {
+        // Before the lock, which somebody may hold for long.
+        let (now, came) = (self.now(), self.clock.rules_before(lag));
         let mut state = self.change();
         let Some(application) = state.application_of(&request.token) else {
             state.record.bad_tokens += 1;
@@ -97,7 +98,7 @@ impl Discord {
         let accepted = matches!(entry, Entry::Entered(_));
         let outcome = entry.outcome("ready");
         state.record.identify(Identify {
-            at_ms: ms(now),
+            at_ms: ms(now.saturating_sub(lag)),
             application_id: application,
             shard,
             total,

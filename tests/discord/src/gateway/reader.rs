@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::frames::{self, Incoming, Unreadable};
-use super::{farewell, lost};
+use super::{Client, farewell, lost};
 use crate::discord::entry::Entry;
 use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
@@ -29,7 +29,7 @@ pub const PINGS: usize = 1000;
 pub struct Reader {
     discord: Arc<Discord>,
     wire: Arc<Wire>,
-    host: String,
+    client: Client,
     session: Option<SessionId>,
     sends: SendLimit,
     pings: usize,
@@ -39,10 +39,10 @@ pub struct Reader {
 
 impl Reader {
     /// A reader that has heard nothing yet.
-    pub fn new(discord: Arc<Discord>, wire: Arc<Wire>, host: String) -> Self {
+    pub fn new(discord: Arc<Discord>, wire: Arc<Wire>, client: Client) -> Self {
         let sends = SendLimit::new(SEND_SPAN);
         let (pings, heard_at, frozen_before) = (0, Instant::now(), Duration::ZERO);
-        Self { discord, wire, host, session: None, sends, pings, heard_at, frozen_before }
+        Self { discord, wire, client, session: None, sends, pings, heard_at, frozen_before }
     }
 
     /// The session that this connection has; an op 9 may have taken it away.
@@ -105,7 +105,7 @@ impl Reader {
                 self.wire.order(Order::Frame(frames::HEARTBEAT_ACK.to_owned()));
             }
             (Ok(Incoming::Identify(request)), _) => {
-                let entry = self.discord.identify(&request, &self.wire, &self.host);
+                let entry = self.discord.identify(&request, &self.wire, &self.client.host, self.lag());
                 self.enter(&entry);
             }
             (Ok(Incoming::Resume(request)), None) => {
@@ -126,6 +126,11 @@ impl Reader {
             }
             (Ok(Incoming::Other), Some(_)) => {}
         }
+    }
+
+    /// How long ago what is acted on came. Of a connection that was frozen nothing comes before it is thawed.
+    fn lag(&self) -> Duration {
+        if self.wire.time_frozen() > Duration::ZERO { Duration::ZERO } else { self.client.arrival.age() }
     }
 
     fn enter(&mut self, entry: &Entry) {
