@@ -124,7 +124,7 @@ impl Fleet {
         let client = ground.long_client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
         let options = Options { listen, ..options(&shape) };
-        let discord = Judge::start(options).await?;
+        let discord = Judge::start(ground.discords(), options).await?;
         let made = json!({ "metadata": { "name": namespace } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &serde_json::from_value(made)?).await?;

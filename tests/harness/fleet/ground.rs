@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use test_cluster::{Api, Sandbox};
+use tokio::runtime::{Handle, Runtime};
 
 /// The API server's own address.
 const SERVER: &str = "10.88.0.1:6443";
@@ -22,6 +23,7 @@ const SERVER: &str = "10.88.0.1:6443";
 #[derive(Debug)]
 pub struct Ground {
     api: Api,
+    discords: Runtime,
     programs: PathBuf,
     folder: PathBuf,
     free: Mutex<Vec<Sandbox>>,
@@ -43,9 +45,11 @@ impl Ground {
             std::fs::read_to_string(&definition).with_context(|| format!("read {}", definition.display()))?;
         api.apply(&definition)?;
         api.cluster().enter_network()?;
+        let discords = super::judge::runtime()?;
         let folder = api.cluster().folder().join("fleets");
         Ok(Self {
             api,
+            discords,
             programs,
             folder,
             free: Mutex::default(),
@@ -53,6 +57,11 @@ impl Ground {
             ports: AtomicU16::new(0),
             fleets: AtomicU32::new(0),
         })
+    }
+
+    /// Where simulated Discords run.
+    pub(super) fn discords(&self) -> &Handle {
+        self.discords.handle()
     }
 
     /// The API server.
@@ -144,6 +153,7 @@ impl Ground {
     /// When something stays.
     pub fn down(self) -> Result<()> {
         drop(self.free);
+        self.discords.shutdown_background();
         Ok(self.api.down()?)
     }
 

@@ -1,9 +1,9 @@
-//! A fleet's Discord, on threads of its own that nothing else keeps waiting.
+//! A fleet's Discord, on threads that other programs do not keep waiting.
 //!
-//! It stands for machines that are not ours: one that is late because ours are busy books an IDENTIFY later than it came, and
-//! takes the next for too early. So each fleet's Discord has its own runtime, before all other programs, and whatever takes
-//! Discord's lock is done there: a thread of a test that loses the processor meanwhile would keep frames waiting. How late the
-//! machine made it all the same is measured, for whoever has to tell its doing from ours. Deliberately absent: the rules, which are the simulator's.
+//! It stands for machines that are not ours, and should not be late because ours are busy. So all Discords have threads of
+//! their own, before what else computes, and whatever takes a Discord's lock is done there: a thread of a test that loses the
+//! processor meanwhile would keep them waiting. How late the machine made one all the same is measured, for whoever has to tell
+//! its doing from ours. Deliberately absent: the rules, which are the simulator's.
 
 use anyhow::{Context, Result};
 use discord_sim::{
@@ -13,12 +13,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 /// How it stands to all else that wants the processor: before what computes.
 const NICENESS: i32 = -10;
-/// Threads of one: one that waits for Discord's lock must not keep frames of other connections.
+/// Threads for all of them: one that waits for a Discord's lock must not keep what others are sent.
 const THREADS: usize = 4;
 /// How often its lateness is measured.
 const LOOKS: Duration = Duration::from_millis(20);
@@ -26,33 +27,41 @@ const LOOKS: Duration = Duration::from_millis(20);
 /// A Discord, and where it runs.
 #[derive(Debug)]
 pub struct Judge {
-    simulator: Option<Simulator>,
-    /// Until the end.
-    runtime: Option<Runtime>,
+    simulator: Simulator,
+    runtime: Handle,
     late_ms: Arc<AtomicU64>,
+    /// Measures until the end.
+    measuring: JoinHandle<()>,
+}
+
+/// What all Discords of a ground run on.
+///
+/// # Errors
+/// When there are no threads for it.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("discord")
+        .on_thread_start(hurry)
+        .enable_all()
+        .build()
 }
 
 impl Judge {
     /// Starts one.
     ///
     /// # Errors
-    /// When there are no threads for it, or its address is taken.
-    pub(super) async fn start(options: Options) -> Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("discord")
-            .on_thread_start(hurry)
-            .enable_all()
-            .build()?;
-        let mut judge = Self { simulator: None, runtime: Some(runtime), late_ms: Arc::default() };
-        judge.simulator = Some(judge.runtime().spawn(Simulator::start(options)).await??);
-        judge.runtime().spawn(measure(Arc::clone(&judge.late_ms)));
-        Ok(judge)
+    /// When its address is taken.
+    pub(super) async fn start(runtime: &Handle, options: Options) -> Result<Self> {
+        let late_ms = Arc::default();
+        let simulator = runtime.spawn(Simulator::start(options)).await??;
+        let measuring = runtime.spawn(measure(Arc::clone(&late_ms)));
+        Ok(Self { simulator, runtime: runtime.clone(), late_ms, measuring })
     }
 
     /// Where it listens.
     pub(super) fn addr(&self) -> SocketAddr {
-        self.simulator().addr()
+        self.simulator.addr()
     }
 
     /// Does something with it; nobody's frames wait longer than it takes.
@@ -60,10 +69,10 @@ impl Judge {
     /// # Panics
     /// When `what` does.
     pub fn act<T: Send + 'static>(&self, what: impl FnOnce(&Discord) -> T + Send + 'static) -> T {
-        let discord = Arc::clone(self.simulator().control());
+        let discord = Arc::clone(self.simulator.control());
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        // Not where frames are read, and on a thread that is as much in a hurry. Who asked waits.
-        drop(self.runtime().spawn_blocking(move || tell.send(what(&discord))));
+        // Who asked waits, and may be gone.
+        drop(self.runtime.spawn(async move { tell.send(what(&discord)) }));
         told.recv().expect("what was asked of Discord panicked")
     }
 
@@ -87,8 +96,8 @@ impl Judge {
     /// # Errors
     /// When there is no such message.
     pub async fn replies(&self, message: Snowflake, wait: ReplyWait) -> Result<Vec<Reply>> {
-        let discord = Arc::clone(self.simulator().control());
-        let replies = self.runtime().spawn(async move { discord.replies(message, &wait).await });
+        let discord = Arc::clone(self.simulator.control());
+        let replies = self.runtime.spawn(async move { discord.replies(message, &wait).await });
         Ok(replies.await.context("read replies")??)
     }
 
@@ -99,28 +108,10 @@ impl Judge {
     }
 
     /// Ends every connection.
-    pub(super) async fn stop(mut self) {
-        if let Some(simulator) = self.simulator.take() {
-            // It may be cut off with its runtime all the same.
-            let _ = self.runtime().spawn(simulator.stop()).await;
-        }
-    }
-
-    fn simulator(&self) -> &Simulator {
-        self.simulator.as_ref().expect("a Discord that was not stopped")
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("a runtime until the end")
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting is not allowed where this may happen.
-            runtime.shutdown_background();
-        }
+    pub(super) async fn stop(self) {
+        self.measuring.abort();
+        // It may be cut off with its runtime all the same.
+        let _ = self.runtime.spawn(self.simulator.stop()).await;
     }
 }
 
