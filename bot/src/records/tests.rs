@@ -334,7 +334,10 @@ async fn a_container_that_may_have_parked_waits_for_the_api_server_and_writes_fi
     assert!(restarted.waits(0).await);
     scene.server().away = false;
     restarted.claim(0).await;
-    assert_eq!((scene.server().record(0).rev, restarted.resumes(0)), (4, Some(("s".into(), 0))));
+    // Above what may still land; the claim that was given up may have been on its way as well.
+    let rev = scene.server().record(0).rev;
+    assert!(rev > 3, "{rev}");
+    assert_eq!(restarted.resumes(0), Some(("s".into(), 0)));
 }
 
 #[tokio::test]
