@@ -101,8 +101,8 @@ impl Judge {
         Ok(replies.await.context("read replies")??)
     }
 
-    /// How late it was at most to do what was due, in milliseconds. More than the gate allows for the travel of an IDENTIFY may
-    /// show as an IDENTIFY that came too early.
+    /// How late it was at most to do what was due, in milliseconds. IDENTIFYs are booked by the kernel's stamp and not touched by
+    /// this; its answers and events were late by as much.
     pub(super) fn late_ms(&self) -> u64 {
         self.late_ms.load(Ordering::Relaxed)
     }
