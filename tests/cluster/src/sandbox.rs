@@ -56,12 +56,16 @@ impl Sandbox {
         let sandbox = Self { place: place.clone(), number, address };
         sandbox.remove()?;
         let (name, link) = (sandbox.network(), sandbox.link());
+        // One that takes over an address of IP has its address of Ethernet as well: nobody remembers a wrong one.
+        let [high, low] = number.to_be_bytes();
+        let ether = format!("02:00:00:01:{high:02x}:{low:02x}");
         run(Command::new("ip").args(["netns", "add", &name]))?;
         network::ip(
             place,
             MachineName::ControlPlane,
             &format!(
-                "link add {link} type veth peer name eth0 netns {name}\nlink set {link} master br0 up\n"
+                "link add {link} type veth peer name eth0 address {ether} netns {name}\n\
+                 link set {link} master br0 up\n"
             ),
         )?;
         let inside = format!(
