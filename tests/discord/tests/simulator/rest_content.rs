@@ -54,12 +54,14 @@ async fn a_bots_direct_channel_is_never_anothers_however_near_the_peoples_ids_ar
 
 #[tokio::test]
 async fn an_ephemeral_message_cannot_be_answered_by_another_bot() {
-    let simulator = with_commands(two_bots()).await;
+    // An interaction is to be answered within 3 s of Discord's time.
+    let simulator = with_commands(Options { time_factor: 1.0, ..two_bots() }).await;
     let mut client = Client::ready_with(&simulator, 0, 1, 0).await;
     let event = used(&simulator, &mut client, ping()).await;
     let secret = json!({ "type": 4, "data": { "content": "psst", "flags": 64 } });
     let path = format!("{}?with_response=true", callback(&event));
-    let (_, made) = open_call(&simulator, "POST", &path, Some(secret)).await;
+    let (status, made) = open_call(&simulator, "POST", &path, Some(secret)).await;
+    assert_eq!(status, 200, "{made}");
     let id = &made["interaction"]["response_message_id"];
     let channel = format!("/channels/{}/messages", event["channel_id"].as_str().unwrap());
     let reply = |must| {
