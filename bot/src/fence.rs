@@ -122,8 +122,8 @@ impl Fence {
         let mut meets_at = now + spread(MEET_FIRST);
         loop {
             looks.tick().await;
-            self.gather(&mut evidence).await;
-            self.decide(&evidence, Instant::now());
+            let api_answers = self.gather(&mut evidence).await;
+            self.decide(&evidence, api_answers, Instant::now());
             if evidence.peers == PeersSeen::NotAsked && Instant::now() >= meets_at {
                 meets_at = Instant::now() + spread(MEET_EVERY);
                 let census = self.peers.ask().await;
@@ -132,8 +132,8 @@ impl Fence {
         }
     }
 
-    /// Asks whom there is reason to ask.
-    async fn gather(&self, evidence: &mut Evidence) {
+    /// Asks whom there is reason to ask; whether the API server answered now.
+    async fn gather(&self, evidence: &mut Evidence) -> bool {
         let now = Instant::now();
         evidence.gate = self.operator.answers().any;
         let silent = |since: Instant, span| now.saturating_duration_since(since) >= span;
@@ -141,20 +141,22 @@ impl Fence {
             // As long as the gate answers, nobody knows or needs to know since when the others are silent.
             evidence.api = evidence.api.max(evidence.gate);
             evidence.peers = PeersSeen::NotAsked;
-            return;
+            return false;
         }
-        if is_answer(&within(self.api.get_opt(&self.config_map)).await) {
+        let api_answers = is_answer(&within(self.api.get_opt(&self.config_map)).await);
+        if api_answers {
             evidence.api = Instant::now();
             evidence.peers = PeersSeen::NotAsked;
         } else if silent(evidence.api, ASK_PEERS_AFTER) && !self.is_fenced() {
             let census = self.peers.ask().await;
             evidence.peers = evidence.peers.after(census, Instant::now());
         }
+        api_answers
     }
 
-    fn decide(&self, evidence: &Evidence, now: Instant) {
-        let answered = now.saturating_duration_since(evidence.api) < LOOK_EVERY;
-        let fenced = if self.is_fenced() { !answered } else { cut_off(evidence, now) };
+    /// Only an answer that came in this look frees a fenced pod: when it began is no evidence of what it can reach.
+    fn decide(&self, evidence: &Evidence, api_answers: bool, now: Instant) {
+        let fenced = if self.is_fenced() { !api_answers } else { cut_off(evidence, now) };
         if !self.fenced.send_if_modified(|known| std::mem::replace(known, fenced) != fenced) {
             return;
         }

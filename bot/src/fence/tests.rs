@@ -95,8 +95,8 @@ async fn scene(marker: PathBuf, away: Arc<AtomicBool>, silent_since: Instant) ->
 
 impl Fence {
     async fn look(&self, evidence: &mut Evidence) -> bool {
-        self.gather(evidence).await;
-        self.decide(evidence, Instant::now());
+        let api_answers = self.gather(evidence).await;
+        self.decide(evidence, api_answers, Instant::now());
         self.is_fenced()
     }
 }
@@ -118,8 +118,13 @@ async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers
     assert!(marker.exists() && fence.status.fenced());
 
     let restarted = scene(marker.clone(), Arc::clone(&away), Instant::now()).await;
-    let mut evidence = Evidence { api: long_ago, gate: Instant::now(), peers: PeersSeen::NotAsked };
-    assert!(restarted.look(&mut evidence).await, "a gate that answers does not free it");
+    // As it begins: nothing has been heard yet.
+    let now = Instant::now();
+    let mut evidence = Evidence { api: now, gate: now, peers: PeersSeen::NotAsked };
+    assert!(
+        restarted.look(&mut evidence).await,
+        "neither a gate that answers nor its own beginning frees it"
+    );
     away.store(false, Ordering::Relaxed);
     assert!(!restarted.look(&mut evidence).await);
     assert!(!marker.exists(), "it goes on, and so does its next container");
