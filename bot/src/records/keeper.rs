@@ -187,7 +187,8 @@ impl Keeper {
             Err(error) => {
                 self.unread = true;
                 self.trouble.failed(&error);
-                self.rows.values_mut().for_each(|row| row.not_read(&self.me));
+                let by_file = !error.denies_this_pod();
+                self.rows.values_mut().for_each(|row| row.not_read(&self.me, by_file));
                 self.later();
                 false
             }
@@ -197,9 +198,10 @@ impl Keeper {
     async fn plan(&mut self) -> Vec<Planned> {
         let mut layouts = self.layouts.borrow().clone();
         let mut planned = self.strays();
+        let mut waiting = None;
         for fresh in [false, true] {
             let mut look = false;
-            let mut waiting = None;
+            waiting = None;
             for (shard, row) in &mut self.rows {
                 match row.next(*shard, &self.me, &layouts, fresh) {
                     Next::Nothing => {}
@@ -212,7 +214,6 @@ impl Keeper {
                     Next::Wait(because) => waiting = Some(because),
                 }
             }
-            self.say_waiting(waiting);
             if !look {
                 break;
             }
@@ -225,6 +226,8 @@ impl Keeper {
                 }
             }
         }
+        // Only now: it forgets what is known of rows that the second pass still asks.
+        self.say_waiting(waiting);
         planned
     }
 

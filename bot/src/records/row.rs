@@ -168,13 +168,13 @@ impl Row {
         self.known = Some(known);
     }
 
-    /// The API server did not answer: who was its owner goes by its file.
-    pub(super) fn not_read(&mut self, me: &Me) {
+    /// The API server said nothing of the record: who was its owner goes by its file, if that may be.
+    pub(super) fn not_read(&mut self, me: &Me, by_file: bool) {
         for reply in self.confirming.drain(..) {
             _ = reply.send(None);
         }
         let file = self.progress.header();
-        let sure = self.by_file && file.writing.is_none_or(|writing| !writing.firm);
+        let sure = by_file && self.by_file && file.writing.is_none_or(|writing| !writing.firm);
         let session = file.session.is_some_and(|session| session.intents == me.intents);
         if self.claiming.is_some() && sure && session {
             tracing::info!("the API server does not answer; going on by the progress file");

@@ -34,6 +34,14 @@ pub(super) enum ReadError {
     Late,
 }
 
+impl ReadError {
+    /// Whether the API server takes this pod's token for nobody's, as it does once the pod was deleted, whatever still runs of it.
+    pub(super) fn denies_this_pod(&self) -> bool {
+        let Self::Get { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if status.code == 401)
+    }
+}
+
 /// A write that was not made, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {

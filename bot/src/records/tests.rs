@@ -36,7 +36,8 @@ enum Fault {
 struct Server {
     secret: Option<Value>,
     version: u64,
-    away: bool,
+    /// What it answers while it is away.
+    away: Option<StatusCode>,
     faults: VecDeque<Fault>,
     patches: usize,
     document: Layouts,
@@ -51,10 +52,10 @@ fn status(code: StatusCode) -> Response {
 
 async fn read(State(server): State<Shared>) -> Response {
     let server = server.lock().unwrap();
-    match &server.secret {
-        _ if server.away => status(StatusCode::SERVICE_UNAVAILABLE),
-        Some(secret) => Json(secret.clone()).into_response(),
-        None => status(StatusCode::NOT_FOUND),
+    match (server.away, &server.secret) {
+        (Some(code), _) => status(code),
+        (None, Some(secret)) => Json(secret.clone()).into_response(),
+        (None, None) => status(StatusCode::NOT_FOUND),
     }
 }
 
@@ -66,8 +67,8 @@ async fn read_document(State(server): State<Shared>) -> Response {
 
 async fn patch(State(server): State<Shared>, body: Bytes) -> Response {
     let mut server = server.lock().unwrap();
-    if server.away {
-        return status(StatusCode::SERVICE_UNAVAILABLE);
+    if let Some(code) = server.away {
+        return status(code);
     }
     let Some(mut secret) = server.secret.clone() else { return status(StatusCode::NOT_FOUND) };
     server.patches += 1;
@@ -309,15 +310,43 @@ async fn without_the_api_server_a_restarted_container_goes_by_its_file_and_a_new
     pod.ready(0, "s");
     scene.until(|server| server.record(0).session.is_some()).await;
     drop(pod);
-    scene.server().away = true;
+    scene.server().away = Some(StatusCode::SERVICE_UNAVAILABLE);
     let restarted = scene.pod(1, "me", 2);
     restarted.claim(0).await;
     assert_eq!(restarted.resumes(0), Some(("s".into(), 0)));
     assert!(restarted.waits(1).await, "it has no file");
     assert_eq!(restarted.records.names_me(0).await, None);
-    scene.server().away = false;
+    scene.server().away = None;
     let claimed = restarted.claim(1).await;
     assert_eq!((claimed.live, restarted.records.names_me(0).await), (false, Some(true)));
+}
+
+#[tokio::test]
+async fn a_container_whose_pod_the_api_server_no_longer_knows_does_not_go_by_its_file() {
+    let scene = scene(1).await;
+    let pod = scene.pod(1, "me", 1);
+    pod.claim(0).await;
+    pod.ready(0, "s");
+    scene.until(|server| server.record(0).session.is_some()).await;
+    drop(pod);
+    scene.server().away = Some(StatusCode::UNAUTHORIZED);
+    let restarted = scene.pod(1, "me", 1);
+    assert!(restarted.waits(0).await, "its token is that of a pod which was deleted");
+    scene.server().away = None;
+    restarted.claim(0).await;
+    assert_eq!(restarted.resumes(0), Some(("s".into(), 0)));
+}
+
+#[tokio::test]
+async fn a_shard_that_waits_for_its_record_does_not_hold_up_one_that_needs_the_document() {
+    let scene = scene(1).await;
+    scene.server().set(0, &held_by(9, "gone", 5));
+    let pod = scene.pod(1, "me", 2);
+    tokio::select! {
+        _ = pod.records.claim(1, true) => panic!("it has no record"),
+        claimed = pod.claim(0) => assert_eq!(claimed, Claimed { live: true }),
+    }
+    assert_eq!(scene.server().record(0).owner.unwrap().pod_uid, "me");
 }
 
 #[tokio::test]
@@ -329,10 +358,10 @@ async fn a_container_that_may_have_parked_waits_for_the_api_server_and_writes_fi
     scene.until(|server| server.record(0).session.is_some()).await;
     pod.progress[&0].writing(3, true);
     drop(pod);
-    scene.server().away = true;
+    scene.server().away = Some(StatusCode::SERVICE_UNAVAILABLE);
     let restarted = scene.pod(1, "me", 1);
     assert!(restarted.waits(0).await);
-    scene.server().away = false;
+    scene.server().away = None;
     restarted.claim(0).await;
     // Above what may still land; the claim that was given up may have been on its way as well.
     let rev = scene.server().record(0).rev;
