@@ -22,9 +22,9 @@ use crate::{
     status::{ShardStatus, Status},
 };
 
-/// Connections at a time: far more than the kubelet, Prometheus and the other pods need, so that a stranger who keeps many does
-/// not lock them out, and few enough for a small pod's memory.
-const CONNECTIONS: usize = 4_096;
+/// Connections at a time: the kubelet and Prometheus need one each, and the other pods, of which each asks at most 64 at a time
+/// drawn by lot, some 64; few enough for a small pod's memory.
+const CONNECTIONS: usize = 256;
 
 /// What the pages are made of.
 pub(crate) struct Health {

@@ -305,7 +305,7 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(shard_serve::serve(listener, gate_router(doors), 1_024, CancellationToken::new()));
+        tokio::spawn(shard_serve::serve(listener, gate_router(doors), 2_048, CancellationToken::new()));
         (address, sender)
     }
 

@@ -1,28 +1,32 @@
 //! Accepting: TCP connections in, each served as HTTP/1.1 until it ends.
 //!
 //! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
-//! dropped, and beyond so many connections the rest wait to be accepted; a server never has more of them than its share of the
+//! dropped, and so is who does not read the answers; beyond so many connections the rest wait to be accepted, and no address has
+//! more than half of them ([`places`]); a server never has more of them than its share of the
 //! files that the process may have open ([`raise_file_limit`]), so that what the process itself must open is never kept from it.
-//! `axum::serve` has neither limit. Calls under way are
+//! `axum::serve` has none of these limits. Calls under way are
 //! not waited for at the end: their callers ask again, and the gate's next leader answers. Both the operator's servers and a pod's
 //! health pages are served by this. Deliberately absent: TLS and HTTP/2, and what is answered.
 
 mod files;
+mod places;
 
 use axum::Router;
 pub use files::raise_file_limit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use places::Places;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long a request's head may take; also how long a connection may wait for its next request: two report times.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long an answer may wait for the caller to read.
+const READ_TIME: Duration = Duration::from_secs(10);
 /// The longest head, and what is read ahead of a body: a token has some 1 to 2 KiB.
 const HEAD_LIMIT: usize = 16 * 1_024;
 /// How long to wait where no connection can be accepted, most likely for want of file descriptors.
@@ -34,21 +38,25 @@ pub async fn serve(listener: TcpListener, router: Router, most: usize, stop: Can
     if places < most {
         tracing::info!(places, most, "fewer connections than could be served, for want of open files");
     }
-    let places = Arc::new(Semaphore::new(places));
+    let places = Places::new(places);
     // Dropped at the end, and with it every connection.
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
+            let free = places.free().await;
+            (listener.accept().await, free)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, free) = tokio::select! {
             accepted = accepted => accepted,
             Some(_) = connections.join_next() => continue,
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, caller)) => {
+                let Some(place) = places.take(free, caller.ip()) else {
+                    tracing::debug!(%caller, "a connection was closed: its address has half of all");
+                    continue;
+                };
                 let router = router.clone();
                 connections.spawn(async move {
                     connection(stream, router).await;
@@ -71,7 +79,9 @@ async fn connection(stream: TcpStream, router: Router) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_LIMIT);
     let service = TowerToHyperService::new(router);
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(READ_TIME));
+    if let Err(error) = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).await {
         tracing::debug!(%error, "a connection ended");
     }
 }
@@ -88,7 +98,9 @@ mod tests {
     async fn begin(most: usize) -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let router = Router::new().route("/", get(async || "hello"));
+        let router = Router::new()
+            .route("/", get(async || "hello"))
+            .route("/long", get(async || vec![b'.'; 64 << 20]));
         tokio::spawn(serve(listener, router, most, stop.clone()));
         (address, stop)
     }
@@ -124,6 +136,31 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         assert!(second.await.unwrap().ends_with("hello"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_the_answer_is_dropped() {
+        let (address, _stop) = begin(1).await;
+        let mut silent = client(address, "GET /long HTTP/1.1\r\nHost: here\r\n\r\n").await;
+        let answered = heard(client(address, WHOLE).await).await;
+        assert!(answered.ends_with("hello"), "the only place is free again: {answered}");
+        let mut got = Vec::new();
+        _ = silent.read_to_end(&mut got).await;
+        assert!(got.len() < 64 << 20);
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_room_for_others() {
+        let (address, _stop) = begin(4).await;
+        let (_one, _two) = (client(address, "GET").await, client(address, "GET").await);
+        assert_eq!(heard(client(address, "").await).await, "", "a third of the same address is closed");
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(address).await.unwrap();
+        other.write_all(WHOLE.as_bytes()).await.unwrap();
+        let mut answer = [0; 15];
+        other.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
     }
 
     #[tokio::test]
