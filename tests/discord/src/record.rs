@@ -78,11 +78,20 @@ impl<T: Clone> Log<T> {
 
     /// Adds an entry.
     pub fn push(&mut self, entry: T) {
+        self.insert(self.kept.len(), entry);
+    }
+
+    /// Adds an entry before all whose time is later: what came first may be read last.
+    fn push_by_time(&mut self, entry: T, time: impl Fn(&T) -> u64) {
+        self.insert(self.kept.partition_point(|kept| time(kept) <= time(&entry)), entry);
+    }
+
+    fn insert(&mut self, at: usize, entry: T) {
         self.count += 1;
-        if self.kept.len() == self.capacity {
+        self.kept.insert(at, entry);
+        if self.kept.len() > self.capacity {
             self.kept.pop_front();
         }
-        self.kept.push_back(entry);
     }
 
     /// The last entries, oldest first.
@@ -126,7 +135,7 @@ impl Record {
             self.identifies_accepted += 1;
             self.last_ready_at_ms = Some(identify.at_ms);
         }
-        self.identifies.push(identify);
+        self.identifies.push_by_time(identify, |one| one.at_ms);
     }
 
     /// A RESUME and what became of it.
@@ -185,6 +194,15 @@ mod tests {
             log.push(entry);
         }
         assert_eq!((log.count, log.last()), (5, vec![4, 5]));
+    }
+
+    #[test]
+    fn what_came_first_and_is_read_last_stands_first() {
+        let mut log = Log::new(3);
+        for entry in [(1, 'a'), (4, 'b'), (4, 'c'), (2, 'd')] {
+            log.push_by_time(entry, |entry| entry.0);
+        }
+        assert_eq!((log.count, log.last()), (4, vec![(2, 'd'), (4, 'b'), (4, 'c')]));
     }
 
     #[test]
