@@ -70,6 +70,8 @@ pub(super) struct Keeper {
     trouble: Trouble,
     /// Whether the last read failed.
     unread: bool,
+    /// Whether a read was denied since one went well.
+    denied: bool,
     /// Writes in a row that were refused.
     refusals: u32,
     waiting: Option<&'static str>,
@@ -93,6 +95,7 @@ impl Keeper {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(4)),
             trouble: Trouble::new("keep the records of sessions"),
             unread: false,
+            denied: false,
             refusals: 0,
             waiting: None,
         }
@@ -176,6 +179,7 @@ impl Keeper {
         match self.store.read().await {
             Ok(contents) => {
                 self.unread = false;
+                self.denied = false;
                 self.trouble.over();
                 for (shard, row) in &mut self.rows {
                     let known = contents.records.get(&(self.family, *shard)).cloned().unwrap_or_default();
@@ -187,8 +191,8 @@ impl Keeper {
             Err(error) => {
                 self.unread = true;
                 self.trouble.failed(&error);
-                let by_file = !error.denies_this_pod();
-                self.rows.values_mut().for_each(|row| row.not_read(&self.me, by_file));
+                self.denied |= error.denies_this_pod();
+                self.rows.values_mut().for_each(|row| row.not_read(&self.me, !self.denied));
                 self.later();
                 false
             }

@@ -226,6 +226,8 @@ async fn a_container_whose_pod_the_api_server_no_longer_knows_does_not_go_by_its
     scene.server().away = Some(StatusCode::UNAUTHORIZED);
     let restarted = scene.pod(1, "me", 1);
     assert!(restarted.waits(0).await, "its token is that of a pod which was deleted");
+    scene.server().away = Some(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(restarted.waits(0).await, "and so it is when the API server says nothing any more");
     scene.server().away = None;
     restarted.claim(0).await;
     assert_eq!(restarted.resumes(0), Some(("s".into(), 0)));
