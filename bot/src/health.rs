@@ -13,6 +13,7 @@ use shard_contract::{
     env::{HEALTH_PORT, PEER_PATH, Peer},
     report::ShardState,
 };
+use shard_serve::Most;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +23,9 @@ use crate::{
     status::{ShardStatus, Status},
 };
 
-/// Connections at a time: the kubelet and Prometheus need one each, and the other pods, of which each asks at most 64 at a time
-/// drawn by lot, some 64; few enough for a small pod's memory.
-const CONNECTIONS: usize = 256;
+/// Connections at a time: the kubelet and Prometheus need one each, and the other pods, of which each asks at most 64 drawn by
+/// lot, some 64; few enough for a small pod's memory. It takes sixteen addresses to lock the kubelet out.
+const CONNECTIONS: Most = Most { in_all: 256, of_one_address: 16 };
 
 /// What the pages are made of.
 pub(crate) struct Health {

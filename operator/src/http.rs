@@ -3,8 +3,8 @@
 //! Gate (default port 8080): `POST /v1/identify`, `/v1/identified`, `/v1/report`; only pods of a layout may call, and prove it
 //! by their projected token. A replica that does not lead answers 421 and who does, before it looks at the token: the
 //! address is no secret. Only the body of who was let in is read, at most 64 KiB within 10 s ([`bodies`]). Who
-//! cannot be recognised since the API server fails gets 502, or 504 when it does not answer in time. Successful answers
-//! are named by the header of the contract. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who
+//! cannot be recognised since the API server fails gets 502, or 504 when it does not answer in time or when too many bodies are
+//! on their way. Successful answers are named by the header of the contract. Health (default port 8081): `GET /livez`, `/readyz`, `/metrics`; anyone who
 //! reaches the port, nothing secret. Deliberately absent: what the calls mean.
 
 pub mod bodies;
@@ -25,14 +25,16 @@ use shard_contract::identify::{
     ANSWER_HEADER, HEARD_HEADER, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal,
 };
 use shard_contract::report::{REPORT_PATH, Report};
+use shard_serve::Most;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Connections to the gate at a time: a few more than calls that may wait.
-pub const GATE_CONNECTIONS: usize = 60_000;
+/// Connections to the gate at a time: a few more than calls that may wait. The pods of a node may come by one address, and what
+/// is read ahead for it, 16 KiB each, is to stay far below the chart's 512 MiB.
+pub const GATE_CONNECTIONS: Most = Most { in_all: 60_000, of_one_address: 4_096 };
 /// Connections for health and metrics: far more than anybody needs, so that a stranger who keeps many does not lock the kubelet
 /// out.
-pub const HEALTH_CONNECTIONS: usize = 16_384;
+pub const HEALTH_CONNECTIONS: Most = Most { in_all: 16_384, of_one_address: 256 };
 /// The longest word of an answer, in characters.
 const WORD_LIMIT: usize = 64;
 
@@ -305,7 +307,10 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(shard_serve::serve(listener, gate_router(doors), 2_048, CancellationToken::new()));
+        // More callers than a shell's usual limit of open files has room for.
+        shard_serve::raise_file_limit();
+        let most = Most { in_all: 2_048, of_one_address: 1_024 };
+        tokio::spawn(shard_serve::serve(listener, gate_router(doors), most, CancellationToken::new()));
         (address, sender)
     }
 

@@ -1,7 +1,7 @@
-//! Who has how many of a server's connections: so many in all, and no address more than half of them.
+//! Who has how many of a server's connections: so many in all, and so many of one address.
 //!
-//! From a caller's address to a [`Place`], which lasts as long as its connection. Half, since the pods of a node may share an
-//! address, and one caller alone must not keep all others out. Deliberately absent: telling callers of one address apart.
+//! From a caller's address to a [`Place`], which lasts as long as its connection. One caller alone must not keep all others out.
+//! Deliberately absent: telling callers of one address apart.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -32,8 +32,9 @@ pub(crate) struct Place {
 pub(crate) type Free = Result<OwnedSemaphorePermit, AcquireError>;
 
 impl Places {
-    pub(crate) fn new(most: usize) -> Self {
-        let of_one = (most / 2).max(1);
+    /// So many in all; of one address so many, and never more than half.
+    pub(crate) fn new(most: usize, of_one: usize) -> Self {
+        let of_one = of_one.min(most / 2).max(1);
         Self { free: Arc::new(Semaphore::new(most)), held: Arc::default(), of_one }
     }
 
@@ -78,20 +79,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_has_half_of_the_places_and_nothing_is_kept_of_who_has_none() {
-        let places = Places::new(4);
+    async fn an_address_has_its_part_of_the_places_and_nothing_is_kept_of_who_has_none() {
+        let places = Places::new(6, 2);
         let [one, other]: [IpAddr; 2] =
             ["10.0.0.1", "::ffff:10.0.0.2"].map(|address| address.parse().unwrap());
         let first = places.take(places.free().await, one).unwrap();
         let second = places.take(places.free().await, one);
         assert!(second.is_some() && places.take(places.free().await, one).is_none());
         let third = places.take(places.free().await, other);
-        assert!(third.is_some() && places.free.available_permits() == 1);
+        assert!(third.is_some() && places.free.available_permits() == 3);
         drop(first);
         assert!(places.take(places.free().await, one).is_some());
         drop((second, third));
         assert!(places.held.lock().is_empty());
-        assert_eq!(places.free.available_permits(), 4);
-        assert!(Places::new(1).take(places.free().await, one).is_some(), "at least one");
+        assert_eq!(places.free.available_permits(), 6);
+        for (most, of_one, expected) in [(1, 1, 1), (1, 0, 1), (4, 4, 2), (60_000, 32, 32)] {
+            assert_eq!(Places::new(most, of_one).of_one, expected);
+        }
     }
 }
