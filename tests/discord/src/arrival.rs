@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// An older stamp than this is none: the wall clock was set meanwhile.
-const OLDEST: Duration = Duration::from_secs(10);
+const OLDEST: Duration = Duration::from_secs(2);
 
 /// When the last bytes came that were read.
 #[derive(Clone, Debug, Default)]

@@ -128,12 +128,13 @@ impl Record {
         }
     }
 
-    /// An IDENTIFY and what became of it.
-    pub fn identify(&mut self, identify: Identify) {
-        self.first_identify_at_ms.get_or_insert(identify.at_ms);
+    /// An IDENTIFY and what became of it, now.
+    pub fn identify(&mut self, identify: Identify, now_ms: u64) {
+        let first = self.first_identify_at_ms.get_or_insert(identify.at_ms);
+        *first = identify.at_ms.min(*first);
         if identify.accepted {
             self.identifies_accepted += 1;
-            self.last_ready_at_ms = Some(identify.at_ms);
+            self.last_ready_at_ms = Some(now_ms);
         }
         self.identifies.push_by_time(identify, |one| one.at_ms);
     }

@@ -97,15 +97,10 @@ impl Discord {
         };
         let accepted = matches!(entry, Entry::Entered(_));
         let outcome = entry.outcome("ready");
-        state.record.identify(Identify {
-            at_ms: ms(now.saturating_sub(lag)),
-            application_id: application,
-            shard,
-            total,
-            bucket,
-            accepted,
-            outcome,
-        });
+        let at_ms = ms(now.saturating_sub(lag));
+        let identify =
+            Identify { at_ms, application_id: application, shard, total, bucket, accepted, outcome };
+        state.record.identify(identify, ms(now));
         entry
     }
 
