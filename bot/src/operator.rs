@@ -9,7 +9,7 @@
 //! **What counts as an answer.** For the schedule of turns: any answer of a leader, that is a success or a [`Refusal`] that is
 //! none of 421, 502 and 504. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by turns;
 //! replicas that all say 421 and have no leader, as while the API server is away, are no gate, nor is a leader that cannot
-//! ask the API server who calls (502, 504), and the fleet must live on without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
+//! ask the API server who calls or has too many bodies to read (502, 504), and the fleet must live on without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
 //! fencing ([`crate::fence`]): any HTTP answer, since it proves that the pod is not cut off. Deliberately absent: trying
 //! again later, which each caller does its own way.
 
