@@ -61,6 +61,15 @@ impl Scene {
         Pod { records: Records::begin(&source, &progress), progress }
     }
 
+    /// A pod of which the first record says that it has a session.
+    async fn pod_with_session(&self, shards: u32) -> Pod {
+        let pod = self.pod(1, "me", shards);
+        pod.claim(0).await;
+        pod.ready(0, "s");
+        self.until(|server| server.record(0).session.is_some()).await;
+        pod
+    }
+
     fn server(&self) -> std::sync::MutexGuard<'_, Server> {
         self.server.lock().unwrap()
     }
@@ -199,11 +208,7 @@ async fn a_claim_that_fails_is_tried_again_also_on_what_a_lost_pod_left_held() {
 #[tokio::test]
 async fn without_the_api_server_a_restarted_container_goes_by_its_file_and_a_new_pod_waits() {
     let scene = scene(2).await;
-    let pod = scene.pod(1, "me", 2);
-    pod.claim(0).await;
-    pod.ready(0, "s");
-    scene.until(|server| server.record(0).session.is_some()).await;
-    drop(pod);
+    drop(scene.pod_with_session(2).await);
     scene.server().away = Some(StatusCode::SERVICE_UNAVAILABLE);
     let restarted = scene.pod(1, "me", 2);
     restarted.claim(0).await;
@@ -218,11 +223,7 @@ async fn without_the_api_server_a_restarted_container_goes_by_its_file_and_a_new
 #[tokio::test]
 async fn a_container_whose_pod_the_api_server_no_longer_knows_does_not_go_by_its_file() {
     let scene = scene(1).await;
-    let pod = scene.pod(1, "me", 1);
-    pod.claim(0).await;
-    pod.ready(0, "s");
-    scene.until(|server| server.record(0).session.is_some()).await;
-    drop(pod);
+    drop(scene.pod_with_session(1).await);
     scene.server().away = Some(StatusCode::UNAUTHORIZED);
     let restarted = scene.pod(1, "me", 1);
     assert!(restarted.waits(0).await, "its token is that of a pod which was deleted");
@@ -248,10 +249,7 @@ async fn a_shard_that_waits_for_its_record_does_not_hold_up_one_that_needs_the_d
 #[tokio::test]
 async fn a_container_that_may_have_parked_waits_for_the_api_server_and_writes_first() {
     let scene = scene(1).await;
-    let pod = scene.pod(1, "me", 1);
-    pod.claim(0).await;
-    pod.ready(0, "s");
-    scene.until(|server| server.record(0).session.is_some()).await;
+    let pod = scene.pod_with_session(1).await;
     pod.progress[&0].writing(3, true);
     drop(pod);
     scene.server().away = Some(StatusCode::SERVICE_UNAVAILABLE);
@@ -268,10 +266,7 @@ async fn a_container_that_may_have_parked_waits_for_the_api_server_and_writes_fi
 #[tokio::test]
 async fn a_record_that_is_removed_under_its_holder_is_written_again() {
     let scene = scene(1).await;
-    let pod = scene.pod(1, "me", 1);
-    pod.claim(0).await;
-    pod.ready(0, "s");
-    scene.until(|server| server.record(0).session.is_some()).await;
+    let pod = scene.pod_with_session(1).await;
     let empty = json!({ "metadata": { "name": "b-sessions-0", "namespace": "n" } });
     scene.server().put(empty);
     assert_eq!(pod.records.names_me(0).await, Some(true));
