@@ -130,7 +130,7 @@ fn a_child_never_imports_its_parent_in_the_operator() {
             let is_sibling = file.parent().unwrap().join(format!("{sibling}.rs")).exists();
             let shared = matches!(
                 (parent, what.trim_end_matches(';')),
-                ("objects", "sealed" | "{hash, sealed}") | ("crd", "ShardedBot")
+                ("objects", "with_hash" | "{hash, with_hash}") | ("crd", "ShardedBot")
             );
             assert!(is_sibling || shared, "{}: {line}", file.display());
         }

@@ -35,8 +35,8 @@ impl Bot {
             config: Config::from_env()?,
             intents: Intents::GUILDS,
             handlers: Handlers { registry: Registry::default(), prefix: "!".to_owned(), on_event: None },
-            most_queued_jobs: jobs::DEFAULT_QUEUED,
-            stop_within: stop::DEFAULT_WITHIN,
+            max_queued_jobs: jobs::DEFAULT_QUEUED,
+            shutdown_timeout: stop::DEFAULT_WITHIN,
         }))
     }
 
@@ -77,16 +77,16 @@ impl Bot {
 
     /// How many CPU jobs may wait before further ones are refused; 64 when nothing is said.
     #[must_use]
-    pub const fn most_queued_jobs(mut self, jobs: u32) -> Self {
-        self.0.most_queued_jobs = jobs;
+    pub const fn max_queued_jobs(mut self, jobs: u32) -> Self {
+        self.0.max_queued_jobs = jobs;
         self
     }
 
     /// How long handlers and jobs may go on after SIGTERM; 20 s when nothing is said. Must be less than the pod's
     /// `terminationGracePeriodSeconds`.
     #[must_use]
-    pub const fn stop_within(mut self, within: Duration) -> Self {
-        self.0.stop_within = within;
+    pub const fn shutdown_timeout(mut self, within: Duration) -> Self {
+        self.0.shutdown_timeout = within;
         self
     }
 

@@ -156,7 +156,7 @@ impl fmt::Debug for Reply {
 pub enum CommandError {
     /// The user should read exactly this.
     #[error("{0}")]
-    Say(String),
+    Message(String),
     /// A parameter was asked for that has no value.
     #[error("the parameter {0} has no value")]
     NoValue(&'static str),
@@ -180,7 +180,7 @@ impl CommandError {
     /// What the user is told.
     pub(crate) fn answer(&self) -> String {
         match self {
-            Self::Say(text) => text.clone(),
+            Self::Message(text) => text.clone(),
             Self::Job(JobError::Full { .. }) => {
                 "Too many jobs are waiting, try again in a moment.".to_owned()
             }
@@ -190,6 +190,6 @@ impl CommandError {
 
     /// Whether it is the bot's fault, and not the user's or a passing overload.
     pub(crate) const fn is_fault(&self) -> bool {
-        !matches!(self, Self::Say(_) | Self::Job(JobError::Full { .. }))
+        !matches!(self, Self::Message(_) | Self::Job(JobError::Full { .. }))
     }
 }

@@ -19,7 +19,7 @@ pub struct Context {
     pub(crate) discord: Arc<Discord>,
     pub(crate) status: Arc<Status>,
     pub(crate) shard: u32,
-    pub(crate) again: bool,
+    pub(crate) redelivered: bool,
 }
 
 impl Context {
@@ -48,8 +48,8 @@ impl Context {
     /// done, and nobody knows how far it came. Replies of commands are not said twice even then (Discord is asked to return
     /// the earlier one). Whatever else the handler does once more should be harmless, or looked up first: has that row been
     /// written, has that role been given? Where neither is possible, leaving it is for the author to choose.
-    pub const fn again(&self) -> bool {
-        self.again
+    pub const fn redelivered(&self) -> bool {
+        self.redelivered
     }
 
     /// The number Discord routes by, over all pods.

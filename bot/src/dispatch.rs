@@ -119,11 +119,11 @@ impl Dispatch {
         if !ticket.begin() {
             return;
         }
-        let (again, sequence) = (ticket.again(), ticket.sequence());
-        if again {
-            self.context.status.update(shard, |row| row.again += 1);
+        let (redelivered, sequence) = (ticket.redelivered(), ticket.sequence());
+        if redelivered {
+            self.context.status.update(shard, |row| row.redelivered += 1);
         }
-        let context = Context { shard, again, ..self.context.clone() };
+        let context = Context { shard, redelivered, ..self.context.clone() };
         let ticket = Arc::new(ticket);
         if let Some((message, asked)) = command {
             self.begin_command(message, asked, &context, Arc::clone(&ticket), tasks);

@@ -3,7 +3,7 @@
 //! One task owns all shards that wait and asks the operator for them together ([`waiting`] decides who is in the next
 //! call, [`crate::operator`] makes it). Flow: a shard's `ask` -> a call that the gate holds -> a grant with an end on
 //! our monotonic clock -> `sent` or dropped, which is told at once, since the bucket's next grant waits for that
-//! word -> what came of it. When no leader answers for long, grants come from [`crate::turns`] instead, until one does.
+//! word -> what came of it. When no leader answers for long, grants come from [`crate::fallback`] instead, until one does.
 //!
 //! Guarantees: a grant that cannot be used is given back; a grant is used at most once; the gate being away, refusing
 //! or slow never ends the wait, and is logged once per change. A local run has no operator: twilight's own queue
@@ -17,9 +17,9 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use shard_contract::identify::{
-    GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Why,
+    GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Priority,
 };
-use shard_contract::turns::APART_MS;
+use shard_contract::fallback::APART_MS;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{Id, JoinError, JoinSet},
@@ -36,7 +36,7 @@ use crate::{
     operator::{Answer, CallError, Operator},
     status::Status,
     trouble::Trouble,
-    turns::{Tries, Turn, Turns, choose},
+    fallback::{Tries, Allowance, FallbackSchedule, choose},
 };
 
 /// The gate answers within its hold; the rest is for the way.
@@ -57,7 +57,7 @@ pub(crate) enum Gate {
 #[derive(Debug)]
 pub(crate) struct Ask {
     shard: u32,
-    why: Why,
+    priority: Priority,
     reply: oneshot::Sender<Grant>,
 }
 
@@ -82,12 +82,12 @@ impl Gate {
     }
 
     /// Waits until this shard may send an IDENTIFY. Dropping the future ends the wait.
-    pub(crate) async fn ask(self, shard: u32, why: Why) -> Grant {
+    pub(crate) async fn ask(self, shard: u32, priority: Priority) -> Grant {
         let granted = match &self {
             Self::Operator(asks) => {
                 let (reply, granted) = oneshot::channel();
                 // Only fails when the process is ending; then nobody is granted anything any more.
-                _ = asks.send(Ask { shard, why, reply });
+                _ = asks.send(Ask { shard, priority, reply });
                 granted.await.ok()
             }
             Self::Local(queue) => queue.enqueue(shard).await.ok().map(|()| Grant::local()),
@@ -109,16 +109,16 @@ struct Asking {
     waiting: Waiting,
     calls: JoinSet<Called>,
     /// Number and kind of each call under way.
-    made: HashMap<Id, (u64, Why)>,
+    made: HashMap<Id, (u64, Priority)>,
     backoff: Backoff,
     not_before: Instant,
     trouble: Trouble,
     telling: Telling,
     /// Words about the gate's grants.
     told: Words,
-    turns: Turns,
+    schedule: FallbackSchedule,
     tries: Tries,
-    /// Words about grants by turns, which are numbered by their shard.
+    /// Words about grants by the fallback schedule, which are numbered by their shard.
     tried: Words,
     counters: Counters,
 }
@@ -144,7 +144,7 @@ impl Asking {
             trouble: Trouble::new("ask the gate for an IDENTIFY"),
             telling: Telling::new(operator.clone(), counters.clone()),
             told: mpsc::unbounded_channel(),
-            turns: Turns::new(operator, discord, status, layout, ordinal),
+            schedule: FallbackSchedule::new(operator, discord, status, layout, ordinal),
             tries: Tries::kept(&state),
             tried: mpsc::unbounded_channel(),
             counters,
@@ -161,7 +161,7 @@ impl Asking {
                 self.call(call);
             }
             let wake = self.waiting.next_wake().map(|at| at.max(self.not_before));
-            let (may_turn, look) = self.look(now);
+            let (may_leave_now, look) = self.look(now);
             tokio::select! {
                 ask = asks.recv() => match ask {
                     Some(ask) => self.waiting.add(ask, Instant::now()),
@@ -170,49 +170,49 @@ impl Asking {
                 Some(told) = self.told.1.recv() => self.telling.tell(told),
                 Some(tried) = self.tried.1.recv() => self.tried(&tried),
                 Some(ended) = self.calls.join_next_with_id(), if !self.calls.is_empty() => self.ended(ended),
-                turn = self.turns.next(), if may_turn => self.turn(turn),
-                _ = answers.changed(), if self.turns.is_on() => {}
+                allowance = self.schedule.next(), if may_leave_now => self.allowance(allowance),
+                _ = answers.changed(), if self.schedule.is_on() => {}
                 () = sleep_until(earliest(wake, look)) => {}
             }
         }
     }
 
-    /// Looks at the schedule of turns: whether a turn is waited for, and when to look again.
+    /// Looks at the fallback schedule: whether a slot is waited for, and when to look again.
     fn look(&mut self, now: Instant) -> (bool, Option<Instant>) {
         let pace = self.operator.pace();
         let again = |shard| self.tries.again_at(shard, pace).unwrap_or(now);
         let first = self.waiting.all().map(|waits| again(waits.shard)).min();
-        self.turns.look(first.is_some(), now);
-        let may_turn = self.turns.is_on() && first.is_some_and(|first| first <= now);
-        if !may_turn {
-            self.turns.rest();
+        self.schedule.look(first.is_some(), now);
+        let may_leave_now = self.schedule.is_on() && first.is_some_and(|first| first <= now);
+        if !may_leave_now {
+            self.schedule.rest();
         }
-        let again = if self.turns.is_on() { first } else { first.map(|_| self.turns.alone_at()) };
-        (may_turn, again.filter(|_| !may_turn))
+        let again = if self.schedule.is_on() { first } else { first.map(|_| self.schedule.alone_at()) };
+        (may_leave_now, again.filter(|_| !may_leave_now))
     }
 
-    /// It is the pod's turn: gives grants that end with it.
-    fn turn(&mut self, turn: Turn) {
+    /// It is the pod's allowance: gives grants that end with it.
+    fn allowance(&mut self, allowance: Allowance) {
         let now = Instant::now();
         // Before any grant: an answer of the gate may come at any moment.
-        self.operator.name_from(turn.until + self.operator.pace().real(Duration::from_millis(APART_MS)));
-        for shard in choose(self.waiting.all(), &self.tries, &turn, self.operator.pace(), now) {
+        self.operator.name_from(allowance.until + self.operator.pace().real(Duration::from_millis(APART_MS)));
+        for shard in choose(self.waiting.all(), &self.tries, &allowance, self.operator.pace(), now) {
             let Some(reply) = self.waiting.take_any(shard) else { continue };
-            tracing::info!(shard, "identifying by the schedule of turns");
+            tracing::info!(shard, "identifying by the fallback schedule");
             self.tries.note(shard, now);
             // Who left in between drops the grant, which is no try then.
-            drop(reply.send(Grant::new(turn.until, shard.into(), self.tried.0.clone())));
+            drop(reply.send(Grant::new(allowance.until, shard.into(), self.tried.0.clone())));
         }
     }
 
-    /// Takes what became of a grant by turns.
+    /// Takes what became of a grant by the fallback schedule.
     fn tried(&mut self, told: &Identified) {
         let Ok(shard) = u32::try_from(told.grant) else { return };
         match told.outcome {
-            Outcome::Sent => _ = self.counters.identifies_by_turns.inc(),
+            Outcome::Sent => _ = self.counters.identifies_by_fallback_schedule.inc(),
             Outcome::Unused => self.tries.forget(shard),
             Outcome::Invalid => {
-                tracing::warn!(shard, "Discord answered an IDENTIFY by the schedule of turns with op 9");
+                tracing::warn!(shard, "Discord answered an IDENTIFY by the fallback schedule with op 9");
             }
             Outcome::Ready | Outcome::Failed => {}
         }
@@ -221,7 +221,7 @@ impl Asking {
     /// Begins one call.
     fn call(&mut self, call: waiting::Call) {
         let operator = self.operator.clone();
-        let request = IdentifyRequest { layout: self.layout, shards: call.shards, why: call.why };
+        let request = IdentifyRequest { layout: self.layout, shards: call.shards, priority: call.priority };
         let made = self.calls.spawn(async move {
             match operator.post(IDENTIFY_PATH, &request, CALL_TIMEOUT).await {
                 Ok(Answer { response, sending }) => {
@@ -230,7 +230,7 @@ impl Asking {
                 Err(error) => Err(error),
             }
         });
-        self.made.insert(made.id(), (call.number, call.why));
+        self.made.insert(made.id(), (call.number, call.priority));
     }
 
     /// Takes the end of one call. One that panicked is over like one that failed, and its shards ask again.
@@ -239,22 +239,22 @@ impl Asking {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let Some((call, why)) = self.made.remove(&id) else { return };
+        let Some((call, priority)) = self.made.remove(&id) else { return };
         let called = ended.map_or_else(|error| Err(CallError::Broken(error)), |(_, called)| called);
-        self.called(call, why, called);
+        self.called(call, priority, called);
     }
 
     /// Takes one call's outcome.
-    fn called(&mut self, call: u64, why: Why, called: Called) {
+    fn called(&mut self, call: u64, priority: Priority, called: Called) {
         let now = Instant::now();
         match called {
             Ok((IdentifyAnswer::Granted { shard, grant, held_ms }, sending)) => {
                 self.works();
                 let life = self.operator.pace().real_ms(GRANT_VALID_MS);
                 let until = sending + Duration::from_millis(held_ms.saturating_add(life));
-                self.telling.given(grant, why);
+                self.telling.given(grant, priority);
                 let grant = Grant::new(until, grant, self.told.0.clone());
-                // Who left in between, or had its turn, drops the grant, which gives it back.
+                // Who left in between, or had its allowance, drops the grant, which gives it back.
                 if let Some(reply) = self.waiting.take(call, shard) {
                     drop(reply.send(grant));
                 } else {

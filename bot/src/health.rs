@@ -13,7 +13,7 @@ use shard_contract::{
     env::{HEALTH_PORT, PEER_PATH, Peer},
     report::ShardState,
 };
-use shard_serve::Most;
+use shard_serve::ConnectionLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ use crate::{
 
 /// Connections at a time: the kubelet and Prometheus need one each, and the other pods, of which each asks at most 64 drawn by
 /// lot, some 64; few enough for a small pod's memory. It takes sixteen addresses to lock the kubelet out.
-const CONNECTIONS: Most = Most { in_all: 256, of_one_address: 16 };
+const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 256, per_address: 16 };
 
 /// What the pages are made of.
 pub(crate) struct Health {

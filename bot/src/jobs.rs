@@ -30,7 +30,7 @@ const NICENESS: i32 = 10;
 #[derive(Clone, Debug)]
 pub struct Jobs {
     pool: Arc<ThreadPool>,
-    most_queued: u32,
+    max_queued: u32,
     counts: Arc<Counts>,
 }
 
@@ -59,8 +59,8 @@ pub enum JobError {
 }
 
 impl Jobs {
-    /// A pool of its own, before whose threads at most `most_queued` jobs wait.
-    pub(crate) fn new(most_queued: u32) -> Result<Self, ThreadPoolBuildError> {
+    /// A pool of its own, before whose threads at most `max_queued` jobs wait.
+    pub(crate) fn new(max_queued: u32) -> Result<Self, ThreadPoolBuildError> {
         let threads = available_parallelism().map_or(1, usize::from);
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -75,7 +75,7 @@ impl Jobs {
             done: AtomicU64::new(0),
             changed: watch::Sender::new(()),
         };
-        Ok(Self { pool: Arc::new(pool), most_queued, counts: Arc::new(counts) })
+        Ok(Self { pool: Arc::new(pool), max_queued, counts: Arc::new(counts) })
     }
 
     /// Runs `job` on the pool and waits for its result, without blocking the event loop.
@@ -85,7 +85,7 @@ impl Jobs {
         T: Send + 'static,
     {
         let counts = Arc::clone(&self.counts);
-        let room = |queued| (queued < self.most_queued).then_some(queued + 1);
+        let room = |queued| (queued < self.max_queued).then_some(queued + 1);
         if let Err(queued) = counts.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room) {
             counts.refused.fetch_add(1, Ordering::Relaxed);
             return Err(JobError::Full { queued });

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn document(generation: u64, role: Role) -> Layouts {
-        let layouts = vec![Layout { number: 2, total: 4, pods: 1, role, family: 0, turn: 2 }];
+        let layouts = vec![Layout { number: 2, total: 4, pods: 1, role, session_group: 0, fallback_slot: 2 }];
         Layouts { generation, layouts, ..Layouts::default() }
     }
 

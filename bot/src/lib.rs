@@ -48,8 +48,8 @@
 //!
 //! In a pod, sessions outlive the process. An orderly stop (SIGTERM, a drained node) begins nothing more, gives the sessions
 //! away at once, so that the next pod resumes them and gets what was received and not begun, and then lets handlers and
-//! jobs run until the deadline ([`Bot::stop_within`]). **What still runs at the deadline is not repeated.** After a crash the
-//! restarted container resumes: what was begun and did not end is handled again, and [`Context::again`] says so. When
+//! jobs run until the deadline ([`Bot::shutdown_timeout`]). **What still runs at the deadline is not repeated.** After a crash the
+//! restarted container resumes: what was begun and did not end is handled again, and [`Context::redelivered`] says so. When
 //! Discord ends a session, or the whole node is lost, what it had not delivered is lost. A local run keeps nothing.
 //!
 //! Deliberately absent so far: hand-overs between layouts, slash commands.
@@ -68,7 +68,7 @@ mod discord;
 mod gate;
 mod operator;
 mod shard;
-mod turns;
+mod fallback;
 
 // Sessions that outlive the process.
 mod progress;

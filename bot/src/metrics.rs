@@ -13,17 +13,17 @@
 //! | `shard_bot_shard_guilds` | gauge | `shard` | Guilds of the shard, the unavailable ones included |
 //! | `shard_bot_shard_unavailable_guilds` | gauge | `shard` | Guilds of the shard that Discord has not sent yet, or that are down |
 //! | `shard_bot_events_total` | counter | `shard` | Events received |
-//! | `shard_bot_events_again_total` | counter | `shard` | Events handled again after a crash, marked so |
+//! | `shard_bot_events_redelivered_total` | counter | `shard` | Events handled again after a crash, marked so |
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
 //! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
-//! | `shard_bot_events_without_duty_total` | counter | | Events that were not handled because the pod's layout has no duty |
+//! | `shard_bot_events_ignored_total` | counter | | Events that were not handled because the pod's layout has no duty |
 //! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
-//! | `shard_bot_identifies_granted_total` | counter | `why`: live, active, standby | IDENTIFYs sent with a grant of the gate, by why they were needed |
-//! | `shard_bot_identifies_by_turns_total` | counter | | IDENTIFYs sent by the schedule of turns |
+//! | `shard_bot_identifies_granted_total` | counter | `priority`: live, active, standby | IDENTIFYs sent with a grant of the gate, by priority |
+//! | `shard_bot_identifies_by_fallback_schedule_total` | counter | | IDENTIFYs sent by the fallback schedule |
 //! | `shard_bot_resumes_total` | counter | `shard` | RESUMEs that succeeded |
 //! | `shard_bot_record_writes_total` | counter | `outcome`: ok, stale, failed | Writes of session records by outcome |
 //! | `shard_bot_gate_answer_age_seconds` | gauge | | Time since a leader of the gate answered last; missing in a local run |
-//! | `shard_bot_on_turns` | gauge | | 1 while the pod identifies by the schedule of turns, else 0 |
+//! | `shard_bot_on_turns` | gauge | | 1 while the pod identifies by the fallback schedule, else 0 |
 //! | `shard_bot_fenced` | gauge | | 1 while the pod is cut off and has let its shards go, else 0 |
 //! | `shard_bot_commands_total` | counter | `command`, `outcome`: ok, wrong, busy, error, panic | Commands by name and outcome |
 //! | `shard_bot_handler_panics_total` | counter | | Handlers and commands that panicked |
@@ -43,7 +43,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use shard_contract::{identify::Why, report::ShardState};
+use shard_contract::{identify::Priority, report::ShardState};
 
 use crate::{
     jobs::Jobs,
@@ -58,7 +58,7 @@ pub(crate) struct Counters {
     pub(crate) handler_errors: Counter,
     pub(crate) without_duty: Counter,
     pub(crate) replies_failed: Counter,
-    pub(crate) identifies_by_turns: Counter,
+    pub(crate) identifies_by_fallback_schedule: Counter,
     granted: Family<[(&'static str, &'static str); 1], Counter>,
     record_writes: Family<[(&'static str, &'static str); 1], Counter>,
 }
@@ -70,13 +70,13 @@ impl Counters {
     }
 
     /// An IDENTIFY went out with a grant of the gate.
-    pub(crate) fn identified(&self, why: Why) {
-        let why = match why {
-            Why::Live => "live",
-            Why::Active => "active",
-            Why::Standby => "standby",
+    pub(crate) fn identified(&self, priority: Priority) {
+        let priority = match priority {
+            Priority::Live => "live",
+            Priority::Active => "active",
+            Priority::Standby => "standby",
         };
-        self.granted.get_or_create(&[("why", why)]).inc();
+        self.granted.get_or_create(&[("priority", priority)]).inc();
     }
 
     /// A write of session records ended: `ok`, `stale` (somebody else wrote first) or `failed`.
@@ -98,7 +98,7 @@ impl Metrics {
             handler_errors,
             without_duty,
             replies_failed,
-            identifies_by_turns,
+            identifies_by_fallback_schedule,
             granted,
             record_writes,
         } = counters.clone();
@@ -106,19 +106,19 @@ impl Metrics {
         registry.register("handler_panics", "Handlers and commands that panicked", handler_panics);
         registry.register("handler_errors", "Event handlers that returned an error", handler_errors);
         registry.register(
-            "events_without_duty",
+            "events_ignored",
             "Events that were not handled because the pod's layout has no duty",
             without_duty,
         );
         registry.register("replies_failed", "Replies that could not be sent", replies_failed);
         registry.register(
-            "identifies_by_turns",
-            "IDENTIFYs sent by the schedule of turns",
-            identifies_by_turns,
+            "identifies_by_fallback_schedule",
+            "IDENTIFYs sent by the fallback schedule",
+            identifies_by_fallback_schedule,
         );
         registry.register(
             "identifies_granted",
-            "IDENTIFYs sent with a grant of the gate, by why they were needed",
+            "IDENTIFYs sent with a grant of the gate, by priority",
             granted,
         );
         registry.register("record_writes", "Writes of session records by outcome", record_writes);
@@ -160,8 +160,8 @@ impl Collector for Rows {
                 None,
                 |shard| Some(Figure::Gauge(f64::from(shard.unavailable_guilds))),
             ),
-            ("events_again", "Events handled again after a crash, marked so", None, |shard| {
-                Some(Figure::Counter(shard.again))
+            ("events_redelivered", "Events handled again after a crash, marked so", None, |shard| {
+                Some(Figure::Counter(shard.redelivered))
             }),
             (
                 "events_unfinished",
@@ -195,9 +195,9 @@ impl Rows {
         let jobs = self.jobs.report();
         let mut single = |name, help, figure| single(encoder, name, help, None, figure);
         single(
-            "on_turns",
-            "1 while the pod identifies by the schedule of turns, else 0",
-            flag(self.status.on_turns()),
+            "on_fallback_schedule",
+            "1 while the pod identifies by the fallback schedule, else 0",
+            flag(self.status.on_fallback_schedule()),
         )?;
         single(
             "fenced",
@@ -312,7 +312,7 @@ mod tests {
         // A family without a row yet is not in the text.
         let counters = Counters::default();
         counters.command("ping", "ok");
-        counters.identified(Why::Active);
+        counters.identified(Priority::Active);
         counters.record_write("ok");
         let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
         let words = |mark: &'static str| {
@@ -330,11 +330,11 @@ mod tests {
     #[test]
     fn what_was_identified_and_written_is_counted_by_its_kind() {
         let counters = Counters::default();
-        counters.identified(Why::Live);
+        counters.identified(Priority::Live);
         counters.record_write("stale");
         let status = Arc::new(Status::new(0..1, 1));
         let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
-        assert!(text.contains("shard_bot_identifies_granted_total{why=\"live\"} 1"), "{text}");
+        assert!(text.contains("shard_bot_identifies_granted_total{priority=\"live\"} 1"), "{text}");
         assert!(text.contains("shard_bot_record_writes_total{outcome=\"stale\"} 1"), "{text}");
         assert!(text.contains("shard_bot_shards{state=\"waiting\"} 1"), "{text}");
     }

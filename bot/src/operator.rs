@@ -6,8 +6,8 @@
 //! it fails or says 421 itself. The document's address spreads over replicas, so after each failure there the next try
 //! makes a connection of its own instead of going back to the replica that failed.
 //!
-//! **What counts as an answer.** For the schedule of turns: any answer of a leader, that is a success or a [`Refusal`] that is
-//! none of 421, 502 and 504. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by turns;
+//! **What counts as an answer.** For the fallback schedule: any answer of a leader, that is a success or a [`Refusal`] that is
+//! none of 421, 502 and 504. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by the fallback schedule;
 //! replicas that all say 421 and have no leader, as while the API server is away, are no gate, nor is a leader that cannot
 //! ask the API server who calls or has too many bodies to read (502, 504), and the fleet must live on without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
 //! fencing ([`crate::fence`]): any HTTP answer, since it proves that the pod is not cut off. Deliberately absent: trying
@@ -152,7 +152,7 @@ impl Operator {
         self.0.heard.watch()
     }
 
-    /// No call that is made before then names an answer, so that the gate still keeps clear of this pod's last turn.
+    /// No call that is made before then names an answer, so that the gate still keeps clear of this pod's last slot.
     pub(crate) fn name_from(&self, at: Instant) {
         self.0.heard.name_from(at);
     }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     const fn layout(number: u32, pods: u32) -> Layout {
-        Layout { number, total: 64, pods, role: Role::Active, family: 0, turn: 0 }
+        Layout { number, total: 64, pods, role: Role::Active, session_group: 0, fallback_slot: 0 }
     }
 
     async fn pod(uid: &str, node: &str) -> String {

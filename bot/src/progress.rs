@@ -3,7 +3,7 @@
 //! From the shard's task (a session, what is received), dispatch (what is begun, what ended) and the records (which `rev`)
 //! to a file in the pod's memory and back. Flow: [`Progress::receive`] -> [`Ticket`] -> [`Ticket::begin`] right before the
 //! handler -> dropped when all its handlers ended. Guarantees: what was begun and not done when the process died comes
-//! again and says so; after [`Progress::close`] nothing that was received before begins, so what [`Progress::parting`]
+//! again and says so; after [`Progress::close`] nothing that was received before begins, so what [`Progress::checkpoint`]
 //! says stays true. A file that cannot be written is taken away. Costs a microsecond or two for each write. Deliberately
 //! absent: who owns the shard ([`crate::records`]).
 
@@ -53,14 +53,14 @@ struct State {
 
 /// What a record says of a session whose owner goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parting {
+pub(crate) struct Checkpoint {
     pub(crate) session: Option<Session>,
     /// All up to it was begun.
     pub(crate) after: u64,
     /// What above it was begun.
     pub(crate) skip: Vec<u64>,
     /// What above it was begun by a process that is gone, and not since.
-    pub(crate) again: Vec<u64>,
+    pub(crate) redelivered: Vec<u64>,
 }
 
 impl Progress {
@@ -70,8 +70,8 @@ impl Progress {
     }
 
     /// Kept in a file of this folder, and read from it if this pod's earlier process left one.
-    pub(crate) fn kept(folder: &Path, family: u32, shard: u32, pod_uid: &str) -> Arc<Self> {
-        let path = folder.join(record_key(family, shard));
+    pub(crate) fn kept(folder: &Path, session_group: u32, shard: u32, pod_uid: &str) -> Arc<Self> {
+        let path = folder.join(record_key(session_group, shard));
         let mut state = State::default();
         match ProgressFile::read(&path) {
             Ok(Some((file, header, window))) if header.pod_uid == pod_uid => {
@@ -107,8 +107,8 @@ impl Progress {
     }
 
     /// Another owner's session is taken over where it left off.
-    pub(crate) fn take_over(&self, Parting { session, after, skip, again }: &Parting) {
-        self.renew(session.clone(), Window::new(*after, skip, again));
+    pub(crate) fn take_over(&self, Checkpoint { session, after, skip, redelivered }: &Checkpoint) {
+        self.renew(session.clone(), Window::new(*after, skip, redelivered));
     }
 
     /// There is no session any more that could be resumed.
@@ -152,14 +152,14 @@ impl Progress {
                 "a handler does not end; after a crash its event will not be handled again"
             );
         }
-        let again = match received {
+        let redelivered = match received {
             Received::Skip => return None,
-            Received::Again => true,
+            Received::Redelivered => true,
             Received::Fresh => false,
         };
         let (session, closings) = (state.session, state.closings);
         drop(state);
-        Some(Ticket { progress: Arc::clone(self), sequence, again, session, closings, begun: false })
+        Some(Ticket { progress: Arc::clone(self), sequence, redelivered, session, closings, begun: false })
     }
 
     /// How many events were received since the last one below which all is done.
@@ -184,13 +184,13 @@ impl Progress {
     }
 
     /// What the next owner needs to know. True for good only after [`Self::close`].
-    pub(crate) fn parting(&self) -> Parting {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
         let state = self.state();
-        let (mut skip, mut again) = (state.window.skip(), state.window.again());
+        let (mut skip, mut redelivered) = (state.window.skip(), state.window.redelivered());
         // Dispatch begins in order, so this is not reached; if it were, the rest would be handled twice, unmarked.
         skip.truncate(MOST_SKIPPED);
-        again.truncate(MOST_SKIPPED);
-        Parting { session: state.header.session.clone(), after: state.window.resume_at(), skip, again }
+        redelivered.truncate(MOST_SKIPPED);
+        Checkpoint { session: state.header.session.clone(), after: state.window.resume_at(), skip, redelivered }
     }
 
     fn renew(&self, session: Option<Session>, window: Window) {
@@ -258,7 +258,7 @@ impl Progress {
 pub(crate) struct Ticket {
     progress: Arc<Progress>,
     sequence: u64,
-    again: bool,
+    redelivered: bool,
     session: u64,
     closings: u64,
     begun: bool,
@@ -271,8 +271,8 @@ impl Ticket {
     }
 
     /// Whether it was begun before a crash.
-    pub(crate) const fn again(&self) -> bool {
-        self.again
+    pub(crate) const fn redelivered(&self) -> bool {
+        self.redelivered
     }
 
     /// To be called right before its handlers; `false`: it must not be begun any more.

@@ -37,7 +37,7 @@ pub(crate) struct Source {
     pub(crate) client: kube::Client,
     pub(crate) namespace: String,
     pub(crate) bot: String,
-    pub(crate) family: u32,
+    pub(crate) session_group: u32,
     pub(crate) me: Me,
     pub(crate) layouts: watch::Receiver<Layouts>,
     pub(crate) counters: Counters,
@@ -72,7 +72,7 @@ impl Records {
                 }
             }
             let store =
-                Store::new(source.client.clone(), &source.namespace, &source.bot, name, source.family);
+                Store::new(source.client.clone(), &source.namespace, &source.bot, name, source.session_group);
             let keeping = Keeper::new(store, source, rows);
             tokio::spawn(keeping.run(asks));
         }

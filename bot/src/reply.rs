@@ -96,11 +96,11 @@ pub(crate) async fn send(
     reply: Reply,
 ) -> Result<Result<(), CommandError>, ReplyError> {
     let (first, then) = match reply {
-        Reply::Text(text) => return create(context, brake, to, &text, context.again()).await.map(|_| Ok(())),
+        Reply::Text(text) => return create(context, brake, to, &text, context.redelivered()).await.map(|_| Ok(())),
         Reply::Later { first, then } => (first, then),
     };
     // The work does not wait for the first text's way to Discord and back.
-    let (sent, outcome) = futures::join!(create(context, brake, to, &first, context.again()), then);
+    let (sent, outcome) = futures::join!(create(context, brake, to, &first, context.redelivered()), then);
     let ours = match sent?.model().await {
         Ok(ours) => ours,
         // Cut off or garbled on the way: the nonce brings the same message back.
@@ -119,14 +119,14 @@ async fn create(
     brake: &Brake,
     To { channel, message }: To,
     text: &str,
-    again: bool,
+    redelivered: bool,
 ) -> Result<Response<Message>, ReplyError> {
     let text = cut(text);
     let once = said_once(message, text);
     held(context, brake, |tried| {
         let http = context.http();
         let reply = http.create_message(channel);
-        if again || tried {
+        if redelivered || tried {
             // twilight's own fields are left out with it, and it knows no `enforce_nonce`.
             return reply.payload_json(&once).into_future();
         }

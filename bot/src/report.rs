@@ -3,7 +3,7 @@
 //! From [`crate::status`] and [`crate::jobs`] to `POST /v1/report`. Changes within a moment go into one report, so
 //! that a start with a thousand guilds is a handful of reports. A report that fails is not repeated, since the next
 //! one says it all; failures are logged once per change. Its answers are also how the pod knows that the gate is there
-//! ([`crate::turns`], [`crate::fence`]), and so it comes more often where Discord's time is fast. Deliberately absent:
+//! ([`crate::fallback`], [`crate::fence`]), and so it comes more often where Discord's time is fast. Deliberately absent:
 //! anything the operator would have to remember.
 
 use std::{sync::Arc, time::Duration};
@@ -67,7 +67,7 @@ impl Reporter {
             shards: self.status.report(),
             jobs: self.jobs.report(),
             intents: self.intents,
-            on_turns: self.status.on_turns(),
+            on_fallback_schedule: self.status.on_fallback_schedule(),
             fenced: self.status.fenced(),
         }
     }

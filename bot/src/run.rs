@@ -66,8 +66,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) intents: Intents,
     pub(crate) handlers: Handlers,
-    pub(crate) most_queued_jobs: u32,
-    pub(crate) stop_within: Duration,
+    pub(crate) max_queued_jobs: u32,
+    pub(crate) shutdown_timeout: Duration,
 }
 
 /// Runs the bot until SIGTERM or Ctrl-C, and then stops in an orderly way.
@@ -83,7 +83,7 @@ pub(crate) async fn run(bot: Setup) -> Result<(), Error> {
             return Ok(());
         }
     };
-    let within = bot.stop_within;
+    let within = bot.shutdown_timeout;
     let mut running = connected.begin(bot, &parts);
     let refused = tokio::select! {
         refused = running.refused.recv() => refused,
@@ -107,7 +107,7 @@ struct Parts {
 
 impl Parts {
     fn new(bot: &Setup) -> Result<Self, Error> {
-        let jobs = Jobs::new(bot.most_queued_jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
+        let jobs = Jobs::new(bot.max_queued_jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
         let status = Arc::new(Status::new(bot.config.shards.clone(), bot.config.total));
         tracing::info!(
             total = bot.config.total,
@@ -240,7 +240,7 @@ impl Connected {
                 discord: Arc::clone(&self.discord),
                 status: Arc::clone(&parts.status),
                 shard: bot.config.shards.start,
-                again: false,
+                redelivered: false,
             },
             role: self.role.clone(),
             counters: parts.counters.clone(),
@@ -280,8 +280,8 @@ impl Connected {
 /// How far each shard is, as an earlier process of this pod left it.
 fn progress(config: &Config, records: Option<&Source>) -> BTreeMap<u32, Arc<Progress>> {
     let of = |shard| match records {
-        Some(Source { family, me, .. }) => {
-            Progress::kept(env::STATE_DIR.as_ref(), *family, shard, &me.owner.pod_uid)
+        Some(Source { session_group, me, .. }) => {
+            Progress::kept(env::STATE_DIR.as_ref(), *session_group, shard, &me.owner.pod_uid)
         }
         None => Progress::unkept(shard),
     };

@@ -28,7 +28,7 @@ pub(crate) mod inbox;
 
 use std::{mem::Discriminant, sync::Arc, time::Duration};
 
-use shard_contract::{identify::Why, layouts::Role, report::ShardState};
+use shard_contract::{identify::Priority, layouts::Role, report::ShardState};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
@@ -192,12 +192,12 @@ impl ShardTask {
         let (id, live) = (self.id.number(), self.live);
         Box::new(move || {
             let was_online = live || status.of(id).is_some_and(|shard| shard.was_online);
-            let why = match *role.borrow() {
-                _ if was_online => Why::Live,
-                Some(Role::Active) => Why::Active,
-                _ => Why::Standby,
+            let priority = match *role.borrow() {
+                _ if was_online => Priority::Live,
+                Some(Role::Active) => Priority::Active,
+                _ => Priority::Standby,
             };
-            Box::pin(gate.clone().ask(id, why))
+            Box::pin(gate.clone().ask(id, priority))
         })
     }
 

@@ -1,4 +1,4 @@
-//! What is known of this pod: one row a shard, written by the shards' tasks, and whether it is on turns or fenced.
+//! What is known of this pod: one row a shard, written by the shards' tasks, and whether it is on the fallback schedule or fenced.
 //!
 //! From what each connection does to the report, `/readyz`, `/metrics` and `ctx.shards()`. A reader that wants to act
 //! on a change waits for [`Status::changes`]; counters and latency change too often to count as one. Deliberately
@@ -45,7 +45,7 @@ pub struct ShardStatus {
     /// Events received and thrown away because the pod could not keep up; see [`crate::shard`].
     pub dropped: u64,
     /// Events handled again after a crash since the process started, marked so.
-    pub again: u64,
+    pub redelivered: u64,
     /// Events that were begun and are not done, and those received and not begun.
     pub unfinished: u64,
     /// When the last event came; none before the first.
@@ -72,7 +72,7 @@ impl ShardStatus {
             resumes: 0,
             events: 0,
             dropped: 0,
-            again: 0,
+            redelivered: 0,
             unfinished: 0,
             last_event: None,
             fatal_close: None,
@@ -120,7 +120,7 @@ impl ShardStatus {
             identifies: self.identifies,
             resumes: self.resumes,
             events: self.events,
-            again: self.again,
+            redelivered: self.redelivered,
             idle_ms: self.last_event.map(|last| millis(last.elapsed())),
             fatal_close: self.fatal_close,
         }
@@ -133,7 +133,7 @@ pub(crate) struct Status {
     first: u32,
     total: u32,
     shards: Vec<Mutex<ShardStatus>>,
-    on_turns: AtomicBool,
+    on_fallback_schedule: AtomicBool,
     fenced: AtomicBool,
     gate: OnceLock<watch::Receiver<Answers>>,
     changed: watch::Sender<()>,
@@ -147,7 +147,7 @@ impl Status {
             first,
             total,
             shards,
-            on_turns: AtomicBool::new(false),
+            on_fallback_schedule: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
             gate: OnceLock::new(),
             changed: watch::Sender::new(()),
@@ -177,13 +177,13 @@ impl Status {
         }
     }
 
-    /// Whether the pod identifies by the schedule of turns.
-    pub(crate) fn on_turns(&self) -> bool {
-        self.on_turns.load(Ordering::Relaxed)
+    /// Whether the pod identifies by the fallback schedule.
+    pub(crate) fn on_fallback_schedule(&self) -> bool {
+        self.on_fallback_schedule.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_on_turns(&self, on_turns: bool) {
-        if self.on_turns.swap(on_turns, Ordering::Relaxed) != on_turns {
+    pub(crate) fn set_on_fallback_schedule(&self, on_fallback_schedule: bool) {
+        if self.on_fallback_schedule.swap(on_fallback_schedule, Ordering::Relaxed) != on_fallback_schedule {
             self.changed.send_replace(());
         }
     }
@@ -290,12 +290,12 @@ mod tests {
         assert_eq!(status.report()[0].idle_ms, None);
         status.update(0, |shard| {
             shard.events += 1;
-            shard.again += 1;
+            shard.redelivered += 1;
         });
         tokio::time::advance(Duration::from_millis(350)).await;
         status.update(0, |shard| shard.guilds = 3);
         let report = &status.report()[0];
-        assert_eq!((report.idle_ms, report.again), (Some(350), 1));
+        assert_eq!((report.idle_ms, report.redelivered), (Some(350), 1));
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
         assert!(status.fenced() && changes.has_changed().unwrap());
         changes.mark_unchanged();
         status.set_fenced(true);
-        status.set_on_turns(false);
+        status.set_on_fallback_schedule(false);
         assert!(!changes.has_changed().unwrap());
     }
 

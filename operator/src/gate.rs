@@ -87,7 +87,7 @@ pub struct Gate {
     inner: Arc<Mutex<Inner>>,
 }
 
-/// Total, pods and turn of each layout that may identify.
+/// Total, pods and fallback slot of each layout that may identify.
 type Layouts = BTreeMap<u32, GateLayout>;
 
 #[derive(Debug, Default)]
@@ -170,12 +170,12 @@ impl Gate {
         let commands = self.check(caller, &request)?;
         let _held = self.hold(caller)?;
         let (reply, answer) = oneshot::channel();
-        let IdentifyRequest { layout, shards, why } = request.clone();
+        let IdentifyRequest { layout, shards, priority } = request.clone();
         let mut seen = BTreeSet::new();
         let shards = shards.into_iter().filter(|shard| seen.insert(*shard)).collect();
         let ask = Command::Ask {
             pod: caller.uid.clone(),
-            request: Request { layout, shards, why },
+            request: Request { layout, shards, priority },
             arrived: Instant::now(),
             reply,
         };
@@ -305,7 +305,7 @@ impl Gate {
                 request.layout, caller.pod, caller.layout
             )));
         }
-        let &GateLayout { total, pods, turn: _ } = layouts.get(&caller.layout).ok_or_else(|| {
+        let &GateLayout { total, pods, fallback_slot: _ } = layouts.get(&caller.layout).ok_or_else(|| {
             Refused::Closed(format!("layout {} is not among those that may identify now", caller.layout))
         })?;
         let own = shards_of(caller.ordinal, pods, total);
@@ -419,7 +419,7 @@ mod tests {
     use super::*;
     use crate::model::GatePod;
     use k8s_openapi::jiff::SignedDuration;
-    use shard_contract::identify::{HOLD_MS, Why};
+    use shard_contract::identify::{HOLD_MS, Priority};
 
     fn pod(ordinal: u32) -> Caller {
         Caller {
@@ -433,7 +433,7 @@ mod tests {
     }
 
     fn asks(ordinal: u32) -> IdentifyRequest {
-        IdentifyRequest { layout: 1, shards: vec![ordinal], why: Why::Live }
+        IdentifyRequest { layout: 1, shards: vec![ordinal], priority: Priority::Live }
     }
 
     /// Sixteen pods of one shard each, one bucket.
@@ -454,7 +454,7 @@ mod tests {
                 max_concurrency: 1,
                 asked_at: now,
             },
-            layouts: BTreeMap::from([(1, GateLayout { total: 16, pods: 16, turn: 1 })]),
+            layouts: BTreeMap::from([(1, GateLayout { total: 16, pods: 16, fallback_slot: 1 })]),
             pods,
         };
         gate.set("bots", "mybot", setting).await;

@@ -25,22 +25,22 @@ use shard_contract::identify::{
     ANSWER_HEADER, HEARD_HEADER, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal,
 };
 use shard_contract::report::{REPORT_PATH, Report};
-use shard_serve::Most;
+use shard_serve::ConnectionLimits;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Connections to the gate at a time: a few more than calls that may wait. The pods of a node may come by one address, and what
 /// is read ahead for it, 16 KiB each, is to stay far below the chart's 512 MiB.
-pub const GATE_CONNECTIONS: Most = Most { in_all: 60_000, of_one_address: 4_096 };
+pub const GATE_CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 60_000, per_address: 4_096 };
 /// Connections for health and metrics: far more than anybody needs, so that a stranger who keeps many does not lock the kubelet
 /// out.
-pub const HEALTH_CONNECTIONS: Most = Most { in_all: 16_384, of_one_address: 256 };
+pub const HEALTH_CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 16_384, per_address: 256 };
 /// The longest word of an answer, in characters.
 const WORD_LIMIT: usize = 64;
 
 /// What the servers hand on to.
 #[derive(Clone)]
-pub struct Doors {
+pub struct AppState {
     /// Recognises pods.
     pub callers: Arc<Callers>,
     /// Reads bodies.
@@ -58,48 +58,48 @@ pub struct Doors {
 }
 
 /// The gate's routes.
-pub fn gate_router(doors: Doors) -> Router {
+pub fn gate_router(state: AppState) -> Router {
     Router::new()
         .route(IDENTIFY_PATH, post(identify))
         .route(IDENTIFIED_PATH, post(identified))
         .route(REPORT_PATH, post(report))
-        .with_state(doors)
+        .with_state(state)
 }
 
 /// Health and metrics.
-pub fn health_router(doors: Doors) -> Router {
+pub fn health_router(state: AppState) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(doors)
+        .with_state(state)
 }
 
-async fn identify(State(doors): State<Doors>, call: Request) -> Response {
+async fn identify(State(state): State<AppState>, call: Request) -> Response {
     let answer = async {
-        let (caller, request): (_, IdentifyRequest) = asked(&doors, call).await?;
-        doors
+        let (caller, request): (_, IdentifyRequest) = asked(&state, call).await?;
+        state
             .gate
             .identify(&caller, request)
             .await
             .map(|answer| Json(answer).into_response())
             .map_err(|error| refused(&error))
     };
-    counted(&doors, IDENTIFY_PATH, answer.await)
+    counted(&state, IDENTIFY_PATH, answer.await)
 }
 
-async fn identified(State(doors): State<Doors>, call: Request) -> Response {
+async fn identified(State(state): State<AppState>, call: Request) -> Response {
     let answer = async {
-        let (caller, Identified { grant, outcome }) = asked(&doors, call).await?;
-        doors.gate.identified(&caller, grant, outcome).await.map_err(|error| refused(&error))?;
+        let (caller, Identified { grant, outcome }) = asked(&state, call).await?;
+        state.gate.identified(&caller, grant, outcome).await.map_err(|error| refused(&error))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    counted(&doors, IDENTIFIED_PATH, answer.await)
+    counted(&state, IDENTIFIED_PATH, answer.await)
 }
 
-async fn report(State(doors): State<Doors>, call: Request) -> Response {
+async fn report(State(state): State<AppState>, call: Request) -> Response {
     let answer = async {
-        let (caller, report): (_, Report) = asked(&doors, call).await?;
+        let (caller, report): (_, Report) = asked(&state, call).await?;
         if report.layout != caller.layout {
             let error = format!(
                 "layout: found {}; pod {} belongs to layout {}",
@@ -111,22 +111,22 @@ async fn report(State(doors): State<Doors>, call: Request) -> Response {
             let error = format!("shards: found {}; a pod has at most 256", report.shards.len());
             return Err(TurnedAway::new(StatusCode::BAD_REQUEST, error));
         }
-        doors.reports.keep(&caller, report);
+        state.reports.keep(&caller, report);
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    counted(&doors, REPORT_PATH, answer.await)
+    counted(&state, REPORT_PATH, answer.await)
 }
 
-async fn readyz(State(doors): State<Doors>) -> Response {
-    if (doors.ready)() {
+async fn readyz(State(state): State<AppState>) -> Response {
+    if (state.ready)() {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the watches have not been filled yet\n").into_response()
     }
 }
 
-async fn metrics(State(doors): State<Doors>) -> Response {
-    match doors.metrics.text(doors.gate.leads(), &doors.gate.totals(), doors.gate.counted()) {
+async fn metrics(State(state): State<AppState>) -> Response {
+    match state.metrics.text(state.gate.leads(), &state.gate.totals(), state.gate.counted()) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -152,16 +152,16 @@ impl IntoResponse for TurnedAway {
 }
 
 /// Who calls, and what he says.
-async fn asked<T: DeserializeOwned>(doors: &Doors, call: Request) -> Result<(Caller, T), TurnedAway> {
+async fn asked<T: DeserializeOwned>(state: &AppState, call: Request) -> Result<(Caller, T), TurnedAway> {
     let (head, body) = call.into_parts();
-    let caller = match admit(doors, &head.headers).await {
+    let caller = match admit(state, &head.headers).await {
         Ok(caller) => caller,
         Err(turned_away) => {
             bodies::let_go(body).await;
             return Err(turned_away);
         }
     };
-    let body = doors.bodies.whole(&caller.uid, body).await.map_err(|error| {
+    let body = state.bodies.whole(&caller.uid, body).await.map_err(|error| {
         let status = match error {
             bodies::Error::TooMany => StatusCode::TOO_MANY_REQUESTS,
             // As when the API server does not answer: this leader can grant nothing, and pods must be able to tell.
@@ -172,16 +172,16 @@ async fn asked<T: DeserializeOwned>(doors: &Doors, call: Request) -> Result<(Cal
         TurnedAway::new(status, error.to_string())
     })?;
     // The body may have taken its time.
-    leads(&doors.leadership.borrow())?;
+    leads(&state.leadership.borrow())?;
     Ok((caller, parse(&body)?))
 }
 
-async fn admit(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
-    leads(&doors.leadership.borrow())?;
-    let caller = recognised(doors, headers).await?;
+async fn admit(state: &AppState, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+    leads(&state.leadership.borrow())?;
+    let caller = recognised(state, headers).await?;
     let word = headers.get(HEARD_HEADER).and_then(|value| value.to_str().ok());
     if let Some(word) = word.filter(|word| word.len() <= WORD_LIMIT) {
-        doors.gate.heard(&caller, word);
+        state.gate.heard(&caller, word);
     }
     Ok(caller)
 }
@@ -199,10 +199,10 @@ fn leads(leadership: &Leadership) -> Result<(), TurnedAway> {
     Err(TurnedAway(StatusCode::MISDIRECTED_REQUEST, Refusal { error, leader }))
 }
 
-async fn recognised(doors: &Doors, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+async fn recognised(state: &AppState, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    doors.callers.recognise(token).await.map_err(|error| {
+    state.callers.recognise(token).await.map_err(|error| {
         if let callers::Error::Review(cause) = &error {
             tracing::warn!(%cause, "a caller's token could not be reviewed");
         }
@@ -239,15 +239,15 @@ fn refused(refused: &Refused) -> TurnedAway {
     TurnedAway::new(status, refused.to_string())
 }
 
-fn counted(doors: &Doors, path: &'static str, answer: Result<Response, TurnedAway>) -> Response {
+fn counted(state: &AppState, path: &'static str, answer: Result<Response, TurnedAway>) -> Response {
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     // Named last: the word says when the answer was given, not when it was asked for.
     if response.status().is_success()
-        && let Ok(word) = HeaderValue::try_from(doors.gate.word())
+        && let Ok(word) = HeaderValue::try_from(state.gate.word())
     {
         response.headers_mut().insert(ANSWER_HEADER, word);
     }
-    doors.metrics.call(path, response.status().as_u16());
+    state.metrics.call(path, response.status().as_u16());
     response
 }
 
@@ -296,7 +296,7 @@ mod tests {
         let (sender, leadership) = watch::channel(leadership);
         let (pods, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod()));
-        let doors = Doors {
+        let state = AppState {
             callers: Arc::new(Callers::new(api(), vec![pods])),
             bodies: Arc::default(),
             gate: Gate::new(Pace::REAL, leadership.clone()),
@@ -309,8 +309,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // More callers than a shell's usual limit of open files has room for.
         shard_serve::raise_file_limit();
-        let most = Most { in_all: 2_048, of_one_address: 1_024 };
-        tokio::spawn(shard_serve::serve(listener, gate_router(doors), most, CancellationToken::new()));
+        let most = ConnectionLimits { total: 2_048, per_address: 1_024 };
+        tokio::spawn(shard_serve::serve(listener, gate_router(state), most, CancellationToken::new()));
         (address, sender)
     }
 

@@ -42,7 +42,7 @@ use controller::Scope;
 use discord::{Dated, Discord};
 use futures::{Stream, StreamExt, future};
 use gate::Gate;
-use http::Doors;
+use http::AppState;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use leader::Leader;
@@ -87,7 +87,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let gate = Gate::new(config.addresses.time_factor, leadership.clone());
     let metrics = Arc::new(Metrics::default());
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
-    let doors = Doors {
+    let state = AppState {
         callers: Arc::new(Callers::new(client.clone(), pods)),
         bodies: Arc::default(),
         gate: gate.clone(),
@@ -98,9 +98,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
     };
     tracing::info!(?config, "started");
     let ended = stop.child_token();
-    let gate_router = http::gate_router(doors.clone());
+    let gate_router = http::gate_router(state.clone());
     let serve_gate = serve(gate_listener, gate_router, http::GATE_CONNECTIONS, ended.clone());
-    let health_router = http::health_router(doors);
+    let health_router = http::health_router(state);
     let serve_health = serve(health_listener, health_router, http::HEALTH_CONNECTIONS, ended.clone());
     let lead = async {
         let handles = Handles { client, gate, reports, metrics };

@@ -8,15 +8,15 @@
 //! | `shard_operator_reconcile_seconds` | histogram, seconds | time of a round |
 //! | `shard_operator_leader` | gauge, 0 or 1 | whether this replica leads |
 //! | `shard_operator_gate_calls_total{path,code}` | counter | calls of pods, reports among them |
-//! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted, by `why`: live, active, standby |
+//! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted, by `priority`: live, active, standby |
 //! | `shard_operator_gate_failures_total` | counter | granted IDENTIFYs that did not reach READY |
 //! | `shard_operator_gate_waiting_calls` | gauge | calls that wait for a grant |
 //! | `shard_operator_gate_waiting_shards` | gauge | shards that wait for a grant |
 //! | `shard_operator_budget_remaining{namespace,bot}` | gauge | IDENTIFYs left today |
-//! | `shard_operator_budget_total{namespace,bot}` | gauge | IDENTIFYs per day |
+//! | `shard_operator_budget_limit{namespace,bot}` | gauge | IDENTIFYs per day |
 //! | `shard_operator_breaker_open{namespace,bot}` | gauge, 0 or 1 | whether IDENTIFYs were burned without READY |
-//! | `shard_operator_token_strange_identifies{namespace,bot}` | gauge | IDENTIFYs of today that nobody here was granted |
-//! | `shard_operator_pods_on_turns{namespace,bot}` | gauge | pods that may identify without the gate |
+//! | `shard_operator_unattributed_identifies{namespace,bot}` | gauge | IDENTIFYs of today that nobody here was granted |
+//! | `shard_operator_pods_on_fallback_schedule{namespace,bot}` | gauge | pods that may identify without the gate |
 //!
 //! Deliberately absent: figures of single shards, which their pods offer.
 
@@ -45,7 +45,7 @@ pub struct Metrics {
 
 #[derive(Debug, Default)]
 struct OfGate {
-    grants: Family<Why, Counter>,
+    grants: Family<Priority, Counter>,
     failures: Counter,
     waiting_calls: Gauge,
     waiting_shards: Gauge,
@@ -56,8 +56,8 @@ struct OfBots {
     remaining: Family<Bot, Gauge>,
     total: Family<Bot, Gauge>,
     breaker: Family<Bot, Gauge>,
-    strange: Family<Bot, Gauge>,
-    on_turns: Family<Bot, Gauge>,
+    unattributed: Family<Bot, Gauge>,
+    on_fallback_schedule: Family<Bot, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,8 +80,8 @@ enum Result {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
-    why: &'static str,
+struct Priority {
+    priority: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,7 +109,7 @@ impl Default for Metrics {
 impl OfGate {
     fn registered(registry: &mut Registry) -> Self {
         let gate = Self::default();
-        registry.register("gate_grants", "IDENTIFYs granted, by why", gate.grants.clone());
+        registry.register("gate_grants", "IDENTIFYs granted, by priority", gate.grants.clone());
         registry.register(
             "gate_failures",
             "Granted IDENTIFYs that did not reach READY",
@@ -125,8 +125,8 @@ impl OfGate {
             counter.inc_by(to.saturating_sub(counter.get()));
         };
         let Grants { live, active, standby } = totals.grants;
-        for (why, granted) in [("live", live), ("active", active), ("standby", standby)] {
-            raise(&self.grants.get_or_create(&Why { why }), granted);
+        for (priority, granted) in [("live", live), ("active", active), ("standby", standby)] {
+            raise(&self.grants.get_or_create(&Priority { priority }), granted);
         }
         raise(&self.failures, totals.failures);
         self.waiting_calls.set(totals.calls.try_into().unwrap_or(i64::MAX));
@@ -138,24 +138,24 @@ impl OfBots {
     fn registered(registry: &mut Registry) -> Self {
         let bots = Self::default();
         registry.register("budget_remaining", "IDENTIFYs left today", bots.remaining.clone());
-        registry.register("budget_total", "IDENTIFYs per day", bots.total.clone());
+        registry.register("budget_limit", "IDENTIFYs per day", bots.total.clone());
         registry.register(
             "breaker_open",
             "Whether IDENTIFYs were burned without READY",
             bots.breaker.clone(),
         );
         registry.register(
-            "token_strange_identifies",
+            "unattributed_identifies",
             "IDENTIFYs of today that nobody here was granted",
-            bots.strange.clone(),
+            bots.unattributed.clone(),
         );
-        registry.register("pods_on_turns", "Pods that may identify without the gate", bots.on_turns.clone());
+        registry.register("pods_on_fallback_schedule", "Pods that may identify without the gate", bots.on_fallback_schedule.clone());
         bots
     }
 
     fn set(&self, counted: Vec<(String, String, Counted)>) {
-        let Self { remaining, total, breaker, strange, on_turns } = self;
-        for family in [remaining, total, breaker, strange, on_turns] {
+        let Self { remaining, total, breaker, unattributed, on_fallback_schedule } = self;
+        for family in [remaining, total, breaker, unattributed, on_fallback_schedule] {
             // Of bots that are gone nothing stays.
             family.clear();
         }
@@ -167,8 +167,8 @@ impl OfBots {
                 (remaining, figures.remaining),
                 (total, daily_total),
                 (breaker, u32::from(figures.breaker.is_some())),
-                (strange, figures.strange),
-                (on_turns, figures.on_turns),
+                (unattributed, figures.unattributed),
+                (on_fallback_schedule, figures.on_fallback_schedule),
             ] {
                 family.get_or_create(&bot).set(value.into());
             }
@@ -223,9 +223,9 @@ mod tests {
             remaining: 900,
             waiting: 2,
             breaker: Some(Tripped { failures: 10, next_probe_seconds: 30 }),
-            strange: 7,
+            unattributed: 7,
             judged: true,
-            on_turns: 4,
+            on_fallback_schedule: 4,
             backing_off: None,
         };
         let counted = Counted { figures: Some(figures), daily_total: 1_000, ..Counted::default() };
@@ -241,15 +241,15 @@ mod tests {
             "# UNIT shard_operator_reconcile_seconds seconds",
             "shard_operator_leader 1",
             "shard_operator_gate_calls_total{path=\"/v1/identify\",code=\"200\"} 1",
-            "shard_operator_gate_grants_total{why=\"live\"} 3",
+            "shard_operator_gate_grants_total{priority=\"live\"} 3",
             "shard_operator_gate_failures_total 1",
             "shard_operator_gate_waiting_calls 1",
             "shard_operator_gate_waiting_shards 2",
             "shard_operator_budget_remaining{namespace=\"bots\",bot=\"mybot\"} 900",
-            "shard_operator_budget_total{namespace=\"bots\",bot=\"mybot\"} 1000",
+            "shard_operator_budget_limit{namespace=\"bots\",bot=\"mybot\"} 1000",
             "shard_operator_breaker_open{namespace=\"bots\",bot=\"mybot\"} 1",
-            "shard_operator_token_strange_identifies{namespace=\"bots\",bot=\"mybot\"} 7",
-            "shard_operator_pods_on_turns{namespace=\"bots\",bot=\"mybot\"} 4",
+            "shard_operator_unattributed_identifies{namespace=\"bots\",bot=\"mybot\"} 7",
+            "shard_operator_pods_on_fallback_schedule{namespace=\"bots\",bot=\"mybot\"} 4",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

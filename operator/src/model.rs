@@ -261,11 +261,11 @@ pub struct GateFigures {
     /// Why the breaker is open, if it is: IDENTIFYs were burned without READY, and one probe at a time is let through.
     pub breaker: Option<Tripped>,
     /// IDENTIFYs of this token that nobody here was granted, since Discord's answers show them: somebody else uses it too.
-    pub strange: u32,
+    pub unattributed: u32,
     /// Whether this leader has compared Discord's count with its grants at least once; before that, none are known.
     pub judged: bool,
-    /// Pods that may be identifying by their turns, as far as the gate can know.
-    pub on_turns: u32,
+    /// Pods that may be identifying by the fallback schedule, as far as the gate can know.
+    pub on_fallback_schedule: u32,
     /// Shards that have to wait after IDENTIFYs that failed or sessions that ended soon.
     pub backing_off: Option<BackingOff>,
 }
@@ -356,9 +356,9 @@ pub enum GateSetting {
         reserve_percent: u32,
         /// What Discord said last.
         gateway: GatewaySeen,
-        /// Each layout that may identify, to check what a pod asks for, and to keep clear of its turns.
+        /// Each layout that may identify, to check what a pod asks for, and to keep clear of its slots.
         layouts: BTreeMap<u32, GateLayout>,
-        /// The pods that run, over all layouts: each may be on turns until it was heard.
+        /// The pods that run, over all layouts: each may be on the fallback schedule until it was heard.
         pods: Vec<GatePod>,
     },
 }
@@ -370,8 +370,8 @@ pub struct GateLayout {
     pub total: u32,
     /// How many pods share it.
     pub pods: u32,
-    /// Its turn.
-    pub turn: u32,
+    /// Its slot in the fallback schedule.
+    pub fallback_slot: u32,
 }
 
 /// What the gate must know of a pod that runs.

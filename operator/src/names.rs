@@ -20,9 +20,9 @@ pub const TOTAL_LABEL: &str = "shard-operator.dev/total";
 /// Label of a StatefulSet: its layout's pods.
 pub const PODS_LABEL: &str = "shard-operator.dev/pods";
 /// Label of a StatefulSet: whose records its layout's shards have. Since revision 2.
-pub const FAMILY_LABEL: &str = "shard-operator.dev/family";
-/// Label of a StatefulSet: its layout's turn. Since revision 2.
-pub const TURN_LABEL: &str = "shard-operator.dev/turn";
+pub const SESSION_GROUP_LABEL: &str = "shard-operator.dev/session-group";
+/// Label of a StatefulSet: its layout's slot in the fallback schedule. Since revision 2.
+pub const FALLBACK_SLOT_LABEL: &str = "shard-operator.dev/fallback-slot";
 
 /// The bot whose objects are named.
 #[derive(Clone, Debug, PartialEq, Eq)]

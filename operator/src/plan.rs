@@ -111,8 +111,8 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
         total: set.total,
         pods: set.pods,
         role,
-        family: set.family,
-        turn: set.turn,
+        session_group: set.session_group,
+        fallback_slot: set.fallback_slot,
     };
     let known = observed.document.iter().flat_map(|document| &document.layouts);
     // With no set left the document still says which numbers were used, and which total a change came from.
@@ -159,14 +159,14 @@ fn needs(sets: &[SetSeen], change: &Change, observed: &Observed) -> Needs {
     // A set goes before its pods do: until they are gone, the document says what they were.
     let told = observed.document.iter().flat_map(|document| &document.layouts);
     let told = told.filter(|layout| layout.total > 0).map(|told| {
-        let Layout { number, total, pods, role: _, family, turn } = *told;
-        Arrangement { number, total, pods, revision: REVISION, family, turn }
+        let Layout { number, total, pods, role: _, session_group, fallback_slot } = *told;
+        Arrangement { number, total, pods, revision: REVISION, session_group, fallback_slot }
     });
     let alive: BTreeMap<u32, _> =
         told.chain(there).chain(next).map(|layout| (layout.number, layout)).collect();
     let known = observed.pods.iter().all(|pod| alive.contains_key(&pod.layout));
-    let families = known.then(|| alive.values().map(|layout| layout.family).collect());
-    Needs { wanted, alive: alive.into_values().collect(), families }
+    let session_groups = known.then(|| alive.values().map(|layout| layout.session_group).collect());
+    Needs { wanted, alive: alive.into_values().collect(), session_groups }
 }
 
 /// Turns the change into steps, and says what is under way.
@@ -282,7 +282,7 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
         return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
     };
     let granted =
-        |set: &SetSeen| (set.number, GateLayout { total: set.total, pods: set.pods, turn: set.turn });
+        |set: &SetSeen| (set.number, GateLayout { total: set.total, pods: set.pods, fallback_slot: set.fallback_slot });
     let layouts: BTreeMap<_, _> = match change {
         Change::Keep { current, .. } => current.iter().map(granted).collect(),
         Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),

@@ -54,9 +54,9 @@ pub async fn report(
     let outcome = status::outcome(observed, plan, applied);
     let status = status::status(bot, observed, plan, &outcome, &before);
     tell(ctx, bot, &outcome, &before, plan, applied).await;
-    for turn in conditions::turns(&before.conditions, &status.conditions) {
-        let type_ = if turn.worse { EventType::Warning } else { EventType::Normal };
-        publish(ctx, bot, &turn.reason, &turn.message, type_).await;
+    for transition in conditions::transitions(&before.conditions, &status.conditions) {
+        let type_ = if transition.worse { EventType::Warning } else { EventType::Normal };
+        publish(ctx, bot, &transition.reason, &transition.message, type_).await;
     }
     if let Some(sent) = &sent {
         if sent.status == status {
@@ -110,7 +110,7 @@ async fn tell(
                     | Reason::BreakerOpen
                     | Reason::BudgetSpent
                     | Reason::BudgetLow
-                    | Reason::Fenced
+                    | Reason::PodsIsolated
             );
         let type_ = if warning { EventType::Warning } else { EventType::Normal };
         publish(ctx, bot, note.reason.as_str(), &note.message, type_).await;
@@ -124,7 +124,7 @@ async fn tell(
     }
     if plan.verdict == Verdict::Settled && !objects.is_empty() {
         let message = format!("put back or brought up to date: {}", objects.join(", "));
-        publish(ctx, bot, Reason::PutBack.as_str(), &message, EventType::Normal).await;
+        publish(ctx, bot, Reason::DriftCorrected.as_str(), &message, EventType::Normal).await;
     }
 }
 

@@ -96,7 +96,7 @@ fn shown(report: &Report) -> (bool, bool, Vec<Shown>) {
         let complete = (shard.unavailable_guilds == 0).then_some(shard.guilds);
         (shard.id, shard.state, complete, shard.fatal_close)
     };
-    (report.on_turns, report.fenced, report.shards.iter().map(of).collect())
+    (report.on_fallback_schedule, report.fenced, report.shards.iter().map(of).collect())
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct Told {
     pub reshard: (u32, u32, Duration),
     /// From the end of a pod's process until its shards had resumed.
     pub recovery: Duration,
-    /// IDENTIFYs by why they were granted, as the gate counted them.
+    /// IDENTIFYs by priority, as the gate counted them.
     pub reasons: BTreeMap<String, u64>,
     /// The ledger at the end.
     pub ledger: Ledger,

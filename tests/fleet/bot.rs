@@ -7,7 +7,7 @@ use shard_bot::{Bot, Command, CommandError, Context, Input, Intents, Reply};
 use std::time::Duration;
 
 /// Less than Discord keeps a session of the tests' fleets.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 struct Forever;
 
@@ -56,7 +56,7 @@ async fn main() -> Result<(), shard_bot::Error> {
         .intents(Intents::GUILD_MESSAGES | Intents::MESSAGE_CONTENT)
         .command(Forever)
         .command(Ping)
-        .stop_within(STOP_WITHIN)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT)
         .run()
         .await
 }

@@ -248,7 +248,7 @@ pub fn reserve(stage: &Stage) -> Result<()> {
 pub fn token_shared(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("token-shared", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(5.0)?;
-        // Until then nobody knows: pods may have been on turns, and what is missing might be theirs.
+        // Until then nobody knows: pods may have been on the fallback schedule, and what is missing might be theirs.
         is(fleet, "TokenExclusive", "True").await?;
         let discord = &fleet.discord;
         remaining(discord, 900)?;

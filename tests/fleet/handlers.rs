@@ -37,7 +37,7 @@ pub fn panic(stage: &Stage) -> Result<()> {
             let replies = fleet.discord.replies(message.message_id, ReplyWait::default()).await?;
             ensure!(replies.len() == 1, "{replies:?}");
         }
-        let again = fleet.ledger().events.doubled_marked;
+        let redelivered = fleet.ledger().events.doubled_marked;
         ensure!(again == 0, "{again} messages were handled again");
         no_more_identifies(fleet, 4)
     })

@@ -35,7 +35,7 @@ pub fn ten_minutes(stage: &Stage) -> Result<()> {
         fleet.discord.drop_connections(DropConnections::of(lost, How::Invalid))?;
         fleet.kubelet.kill(&fleet.kubelet.pods()[3]);
         // The shard without a session can come back by its pod's turn alone.
-        fleet.online().await.context("come online by turns")?;
+        fleet.online().await.context("come online by the fallback schedule")?;
         answers(fleet, 20).await?;
         let rest = Duration::from_secs(600) / TIME_FACTOR;
         tokio::time::sleep_until(away + rest).await;

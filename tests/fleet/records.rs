@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// What the API server says to a patch whose `test` fails.
 const REFUSED: u16 = 422;
 
-/// A pod's parting words are under way until it is dead and another pod has its shards.
+/// A pod's checkpoint words are under way until it is dead and another pod has its shards.
 pub fn park_late(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("park-late", &SMALL, Way::PodsProxy, async |fleet| {
         fleet.talk(20.0)?;

@@ -33,7 +33,7 @@ use proxy::Proxy;
 use replicas::{Asked, Replicas};
 use schedule::Shape;
 use serde_json::json;
-use shard_contract::identify::{IDENTIFY_PATH, IdentifyRequest, Why};
+use shard_contract::identify::{IDENTIFY_PATH, IdentifyRequest, Priority};
 use shard_contract::names::parse_pod;
 use shard_operator::crd::ShardedBot;
 use std::collections::BTreeMap;
@@ -317,7 +317,7 @@ impl Fleet {
     pub async fn doors(&self) -> Result<Vec<GateSays>> {
         let (pod, token) = self.kubelet.gate_token()?;
         let (_, layout, _) = parse_pod(&pod).context("a pod that is none of ours")?;
-        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], why: Why::Live };
+        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], why: Priority::Live };
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
         let mut all = Vec::new();
         for gate in (0..self.replicas.count()).filter_map(|place| self.replicas.gate(place)) {

@@ -28,7 +28,7 @@ pub fn what_is_edited_is_put_back(ground: &Ground) -> Result<()> {
     ground.ready("mybot")?;
     let told =
         ground.kube.run(&["get", "events", "--namespace", BOTS, "--output=jsonpath={.items[*].reason}"])?;
-    ensure!(told.contains("PutBack"), "no event says so: {told}");
+    ensure!(told.contains("DriftCorrected"), "no event says so: {told}");
     ground.rules_were_kept()
 }
 

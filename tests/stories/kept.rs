@@ -82,29 +82,29 @@ impl Secrets {
 
     /// Writes a record as a pod does; with no owner it is torn.
     pub fn write(&mut self, bot: &str, key: &str, owner: Option<&str>) {
-        let (family, shard) = parse_record_key(key).unwrap();
+        let (session_group, shard) = parse_record_key(key).unwrap();
         let found = self.0.get_mut(&sessions_secret(bot, shard)).unwrap();
         let held = owner.map(|owner| RecordSeen { state: State::Held, owner: Some(owner.to_owned()) });
-        found.records.insert((family, shard), held);
+        found.records.insert((session_group, shard), held);
         found.bare = false;
     }
 
     /// Removes a record by hand.
     pub fn forget(&mut self, bot: &str, key: &str) {
-        let (family, shard) = parse_record_key(key).unwrap();
-        self.0.get_mut(&sessions_secret(bot, shard)).unwrap().records.remove(&(family, shard));
+        let (session_group, shard) = parse_record_key(key).unwrap();
+        self.0.get_mut(&sessions_secret(bot, shard)).unwrap().records.remove(&(session_group, shard));
     }
 
-    /// How many records of each family are free, held and torn, for the transcript.
+    /// How many records of each session group are free, held and torn, for the transcript.
     pub fn told(&self) -> String {
-        let mut families: BTreeMap<u32, [usize; 3]> = BTreeMap::new();
-        for ((family, _), record) in self.0.values().flat_map(|secret| &secret.records) {
+        let mut session_groups: BTreeMap<u32, [usize; 3]> = BTreeMap::new();
+        for ((session_group, _), record) in self.0.values().flat_map(|secret| &secret.records) {
             let column = record.as_ref().map_or(2, |record| usize::from(record.state != State::Free));
-            families.entry(*family).or_default()[column] += 1;
+            session_groups.entry(*session_group).or_default()[column] += 1;
         }
-        let said = families.iter().map(|(family, [free, held, torn])| {
+        let said = session_groups.iter().map(|(session_group, [free, held, torn])| {
             let torn = if *torn > 0 { format!(", {torn} torn") } else { String::new() };
-            format!("family {family}: {free} free, {held} held{torn}")
+            format!("session_group {session_group}: {free} free, {held} held{torn}")
         });
         said.collect::<Vec<_>>().join("; ")
     }

@@ -23,9 +23,9 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
         .layouts
         .iter()
         .map(|one| {
-            let (family, turn) = (one.family, one.turn);
+            let (session_group, turn) = (one.session_group, one.turn);
             format!(
-                "{}: {} shards on {} pods, {:?}, family {family}, turn {turn}",
+                "{}: {} shards on {} pods, {:?}, session_group {session_group}, turn {turn}",
                 one.number, one.total, one.pods, one.role
             )
             .to_lowercase()

@@ -92,11 +92,11 @@ impl World {
             "leader" => {
                 self.fresh = rest == "fresh";
                 // What the one before counted is not known to it.
-                (self.gate.judged, self.gate.strange) = (!self.fresh, 0);
+                (self.gate.judged, self.gate.unattributed) = (!self.fresh, 0);
             }
             "breaker" => self.set_breaker(rest),
             "back-off" => self.set_back_off(rest),
-            "strangers" => self.gate.strange = rest.parse().unwrap(),
+            "unattributed" => self.gate.unattributed = rest.parse().unwrap(),
             "records" => self.change_records(rest),
             "wait" => self.wait(rest.parse().unwrap()),
             "delete" => {
@@ -284,7 +284,7 @@ impl World {
                 identifies: 0,
                 resumes: 0,
                 events: 0,
-                again: 0,
+                redelivered: 0,
                 idle_ms: None,
                 fatal_close: code,
             });

@@ -5,12 +5,12 @@
 //! the calling pod's ordinal and layout are granted. Errors are an HTTP status and a [`Refusal`]: 400 a body that makes no
 //! sense, 401 an unknown caller, 403 shards that are not the caller's, 421 this replica is not the leader and
 //! [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed: ask again. 502
-//! and 504 say that the leader could not ask the API server who calls, and so can grant nothing: for [`crate::turns`] that
+//! and 504 say that the leader could not ask the API server who calls, and so can grant nothing: for [`crate::fallback`] that
 //! is no leader's answer, as little as 421 is.
 //!
 //! **Which answer was heard.** Every successful answer of the three calls carries the header [`ANSWER_HEADER`] with a word
 //! that its leader chose; the pod's next calls repeat the newest one in [`HEARD_HEADER`]. So the gate knows, by its own
-//! clock alone, how long ago a pod has surely heard from it, and whether the pod may be on turns ([`crate::turns`]).
+//! clock alone, how long ago a pod has surely heard from it, and whether the pod may be on the fallback schedule ([`crate::fallback`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub const GRANT_VALID_MS: u64 = 3_000;
 /// Header of an answer: names it. At most 64 printable characters, chosen by the leader, never repeated by another one.
 pub const ANSWER_HEADER: &str = "shard-answer";
 /// Header of a call: the newest [`ANSWER_HEADER`] that the pod has received; absent before the first, and until its last
-/// IDENTIFY by the schedule of turns is [`crate::turns::APART_MS`] ago.
+/// IDENTIFY by the fallback schedule is [`crate::fallback::APART_MS`] ago.
 pub const HEARD_HEADER: &str = "shard-heard";
 
 /// The longest that the gate holds a request before it answers "not yet", in milliseconds.
@@ -40,14 +40,14 @@ pub struct IdentifyRequest {
     pub layout: u32,
     /// Shards that wait, most urgent first; 1 to 256 of the caller's own.
     pub shards: Vec<u32>,
-    /// Why they wait; the gate serves live before active before standby.
-    pub why: Why,
+    /// How urgent they are; the gate serves live before active before standby.
+    pub priority: Priority,
 }
 
-/// Why shards wait for an IDENTIFY.
+/// How urgent an IDENTIFY is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Why {
+pub enum Priority {
     /// It was online and lost its session: users are waiting.
     Live,
     /// It comes online for the first time, in a layout that has duty.
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_wire_reads_as_documented() {
-        let request = IdentifyRequest { layout: 1, shards: vec![3, 4], why: Why::Active };
-        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"layout":1,"shards":[3,4],"why":"active"}"#);
+        let request = IdentifyRequest { layout: 1, shards: vec![3, 4], priority: Priority::Active };
+        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"layout":1,"shards":[3,4],"priority":"active"}"#);
         let granted = IdentifyAnswer::Granted { shard: 3, grant: 9, held_ms: 12 };
         assert_eq!(
             serde_json::to_string(&granted).unwrap(),
@@ -143,6 +143,6 @@ mod tests {
 
     #[test]
     fn live_comes_before_active_before_standby() {
-        assert!(Why::Live < Why::Active && Why::Active < Why::Standby);
+        assert!(Priority::Live < Priority::Active && Priority::Active < Priority::Standby);
     }
 }

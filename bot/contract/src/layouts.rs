@@ -32,12 +32,12 @@ pub struct Layout {
     pub pods: u32,
     /// What it does now.
     pub role: Role,
-    /// Whose records its shards have: layouts with the same total and intents hand sessions over within a family.
+    /// Whose records its shards have: layouts with the same total and intents hand sessions over within a session group.
     #[serde(default)]
-    pub family: u32,
-    /// Its turn in the schedule of [`crate::turns`], 0 to 3; no two layouts that have pods share one.
+    pub session_group: u32,
+    /// Its slot in the fallback schedule of [`crate::fallback`], 0 to 3; no two layouts that have pods share one.
     #[serde(default)]
-    pub turn: u32,
+    pub fallback_slot: u32,
 }
 
 /// What a layout does.
@@ -80,11 +80,11 @@ mod tests {
     fn the_document_reads_as_documented() {
         let document = Layouts {
             generation: 3,
-            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active, family: 0, turn: 2 }],
+            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active, session_group: 0, fallback_slot: 2 }],
             gate: GateAddress { url: "http://gate:8080".into() },
             discord: DiscordAddress::default(),
         };
-        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","family":0,"turn":2}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
+        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), json);
         assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
     }

@@ -12,7 +12,7 @@ pub mod names;
 pub mod pace;
 pub mod record;
 pub mod report;
-pub mod turns;
+pub mod fallback;
 
 /// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
 /// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.

@@ -33,15 +33,15 @@ pub fn sessions_secret(bot: &str, shard: u32) -> String {
 
 /// Key of a shard's record in its Secret.
 #[must_use]
-pub fn record_key(family: u32, shard: u32) -> String {
-    format!("{family}.{shard}")
+pub fn record_key(session_group: u32, shard: u32) -> String {
+    format!("{session_group}.{shard}")
 }
 
 /// Family and shard of a record's key; `None` when it is none of ours.
 #[must_use]
 pub fn parse_record_key(key: &str) -> Option<(u32, u32)> {
-    let (family, shard) = key.split_once('.')?;
-    Some((family.parse().ok()?, shard.parse().ok()?))
+    let (session_group, shard) = key.split_once('.')?;
+    Some((session_group.parse().ok()?, shard.parse().ok()?))
 }
 
 /// Takes `<bot>-<layout>-<ordinal>` apart; `None` when this is not a pod name of ours.

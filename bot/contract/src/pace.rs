@@ -1,6 +1,6 @@
 //! How fast Discord's time passes: 1 for Discord itself, more for a simulated one, so that tests of whole days are short.
 //!
-//! Only what follows Discord's clock is made shorter: the identify window, a grant's life, turns, the day of the budget and
+//! Only what follows Discord's clock is made shorter: the identify window, a grant's life, the fallback schedule, the day of the budget and
 //! the waits that follow from them. Times on the way between machines are real and stay as they are. Deliberately absent:
 //! Kubernetes' times, and the life of sessions.
 

@@ -1,7 +1,7 @@
 //! Records of sessions: who owns a shard, and where its session can be resumed.
 //!
-//! One record per shard and family, in the Secrets `<bot>-sessions-<k>`, [`PER_SECRET`] shards each, under the key
-//! `<family>.<shard>` as JSON. The operator makes a record as [`State::Free`], once; after that only pods write it, by JSON
+//! One record per shard and session group, in the Secrets `<bot>-sessions-<k>`, [`PER_SECRET`] shards each, under the key
+//! `<session group>.<shard>` as JSON. The operator makes a record as [`State::Free`], once; after that only pods write it, by JSON
 //! Patch with a `test` on the value they read, so that a write on an old value fails instead of winning. `rev` rises with
 //! each write. Deliberately absent: how it is read and written, and any value that changes with each event.
 
@@ -38,7 +38,7 @@ pub struct Record {
     /// While parked: sequences above `after` that the owner did not begin, though a process of it that crashed had; rising, at
     /// most [`MOST_SKIPPED`]. They are handled and marked so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub again: Vec<u64>,
+    pub redelivered: Vec<u64>,
 }
 
 /// What is done with a shard.
@@ -116,9 +116,9 @@ mod tests {
             }),
             after: Some(99),
             skip: vec![101, 103],
-            again: vec![102],
+            redelivered: vec![102],
         };
-        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40},"after":99,"skip":[101,103],"again":[102]}"#;
+        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40},"after":99,"skip":[101,103],"redelivered":[102]}"#;
         assert_eq!(serde_json::to_string(&parked).unwrap(), json);
         assert_eq!(serde_json::from_str::<Record>(json).unwrap(), parked);
         assert!(!format!("{parked:?}").contains("abc"));

@@ -22,9 +22,9 @@ pub struct Report {
     pub jobs: JobsReport,
     /// The intents that its shards identify with.
     pub intents: u64,
-    /// Whether the pod has not reached the gate for so long that it identifies by [`crate::turns`].
+    /// Whether the pod has not reached the gate for so long that it identifies by [`crate::fallback`].
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub on_turns: bool,
+    pub on_fallback_schedule: bool,
     /// Whether the pod found itself cut off and has let its shards go, until it reads its records again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fenced: bool,
@@ -53,7 +53,7 @@ pub struct ShardReport {
     pub events: u64,
     /// Events handled again after a crash since the pod started, marked so.
     #[serde(default)]
-    pub again: u64,
+    pub redelivered: u64,
     /// How long ago the last event came, in milliseconds; none before the first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub idle_ms: Option<u64>,
@@ -107,16 +107,16 @@ mod tests {
                 identifies: 1,
                 resumes: 0,
                 events: 99,
-                again: 0,
+                redelivered: 0,
                 idle_ms: Some(350),
                 fatal_close: None,
             }],
             jobs: JobsReport { running: 1, queued: 2, refused: 0 },
             intents: 513,
-            on_turns: false,
+            on_fallback_schedule: false,
             fenced: false,
         };
-        let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99,"again":0,"idleMs":350}],"jobs":{"running":1,"queued":2,"refused":0},"intents":513}"#;
+        let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99,"redelivered":0,"idleMs":350}],"jobs":{"running":1,"queued":2,"refused":0},"intents":513}"#;
         assert_eq!(serde_json::to_string(&report).unwrap(), json);
         assert_eq!(serde_json::from_str::<Report>(json).unwrap(), report);
     }

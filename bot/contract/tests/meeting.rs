@@ -1,16 +1,16 @@
-//! Gate and schedule of turns meeting each other: never two IDENTIFYs of a bucket within Discord's five seconds.
+//! Gate and fallback schedule meeting each other: never two IDENTIFYs of a bucket within Discord's five seconds.
 //!
 //! From many fleets whose pods lose the gate and find it again, and a leader that goes and is followed by a fresh one, to the
-//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::turns`] with clocks that are wrong within
+//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::fallback`] with clocks that are wrong within
 //! the allowed bound; the gate's side is a small model of what it promises (`protocols.md` section 2): its opening wait, one
-//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on turns.
+//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on the fallback schedule.
 //! Everything wants to IDENTIFY at every moment. Deliberately absent: budget, back-off and ten minutes a shard, each of
 //! which only makes IDENTIFYs rarer.
 
 use proptest::prelude::*;
 use shard_contract::{
     identify::GRANT_VALID_MS,
-    turns::{ALONE_MS, APART_MS, DOUBTFUL_MS, FROM_MS, Place, SLOT_MS, TURNS, UNTIL_MS, may_leave},
+    fallback::{ALONE_MS, APART_MS, DOUBTFUL_MS, FROM_MS, Place, SLOT_MS, LAYOUT_SLOTS, UNTIL_MS, may_leave},
 };
 
 /// Discord's window (<https://docs.discord.com/developers/events/gateway#rate-limiting>).
@@ -75,7 +75,7 @@ struct Leader {
     free_at: Vec<u64>,
 }
 
-/// Arrivals at Discord by bucket, and how many of them came by turns and by grants.
+/// Arrivals at Discord by bucket, and how many of them came by the fallback schedule and by grants.
 #[derive(Debug, Default)]
 struct Seen {
     arrivals: Vec<Vec<u64>>,
@@ -84,7 +84,7 @@ struct Seen {
 }
 
 impl Story {
-    /// Runs it. `named_after_ms`: for how long after a turn a pod names no answer.
+    /// Runs it. `named_after_ms`: for how long after a slot a pod names no answer.
     fn run(&self, named_after_ms: u64) -> Seen {
         let mut seen = Seen { arrivals: vec![Vec::new(); self.buckets], ..Seen::default() };
         let mut dice = self.dice.iter().copied().cycle();
@@ -166,7 +166,7 @@ impl Leader {
 }
 
 impl Pod {
-    /// Whether it identifies now, by its turn: as soon as it leaves once in each of its slots.
+    /// Whether it identifies now, by the fallback schedule: as soon as it leaves once in each of its slots.
     fn leaves(&self, knows: &mut Knows, now: u64) -> bool {
         let shows = now + self.skew_ms - SKEW_MS;
         let Some(slot) = self.place.slot_at(shows) else { return false };
@@ -208,11 +208,11 @@ fn pod(place: Place) -> impl Strategy<Value = Pod> {
         })
 }
 
-/// One to three layouts, each with a turn of its own.
+/// One to three layouts, each with a slot of its own.
 fn fleet() -> impl Strategy<Value = Vec<Pod>> {
-    (prop::collection::vec(1..4_u32, 1..4), 0..TURNS).prop_flat_map(|(layouts, first)| {
-        let places = (first..).zip(layouts).flat_map(|(turn, pods)| {
-            (0..pods).map(move |ordinal| Place { turn: turn % TURNS, ordinal, pods })
+    (prop::collection::vec(1..4_u32, 1..4), 0..LAYOUT_SLOTS).prop_flat_map(|(layouts, first)| {
+        let places = (first..).zip(layouts).flat_map(|(slot, pods)| {
+            (0..pods).map(move |ordinal| Place { fallback_slot: slot % LAYOUT_SLOTS, ordinal, pods })
         });
         places.map(pod).collect::<Vec<_>>()
     })
@@ -244,9 +244,9 @@ proptest! {
     }
 }
 
-/// A pod of one that was on turns and hears the leader right after its turn.
+/// A pod of one that was on the fallback schedule and hears the leader right after its slot.
 fn back_right_after_its_turn() -> Story {
-    let place = Place { turn: 0, ordinal: 0, pods: 1 };
+    let place = Place { fallback_slot: 0, ordinal: 0, pods: 1 };
     let begins_ms = place.next_slot(1_700_000_000_000) - 60_000;
     let pod = Pod {
         place,

@@ -2,7 +2,7 @@
 //!
 //! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
 //! dropped, and so is who does not read the answers; beyond so many connections the rest wait to be accepted, and no address has
-//! more than its part of them ([`Most`]); a server never has more of them than its share of the
+//! more than its part of them ([`ConnectionLimits`]); a server never has more of them than its share of the
 //! files that the process may have open ([`raise_file_limit`]), so that what the process itself must open is never kept from it.
 //! `axum::serve` has none of these limits. Calls under way are
 //! not waited for at the end: their callers ask again, and the gate's next leader answers. Both the operator's servers and a pod's
@@ -34,25 +34,25 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How many connections there may be at a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Most {
+pub struct ConnectionLimits {
     /// From everybody.
-    pub in_all: usize,
+    pub total: usize,
     /// From one address, which many callers may share: the pods of a node, or what stands before the server. Never more than
     /// half of what there is.
-    pub of_one_address: usize,
+    pub per_address: usize,
 }
 
 /// Serves at most so many connections at a time, and at most its share of open files, until it is told to stop.
-pub async fn serve(listener: TcpListener, router: Router, most: Most, stop: CancellationToken) {
-    let places = most.in_all.min(files::share());
-    if places < most.in_all {
+pub async fn serve(listener: TcpListener, router: Router, most: ConnectionLimits, stop: CancellationToken) {
+    let places = most.total.min(files::share());
+    if places < most.total {
         tracing::info!(
             places,
-            most = most.in_all,
+            most = most.total,
             "fewer connections than could be served, for want of open files"
         );
     }
-    let places = Places::new(places, most.of_one_address);
+    let places = Places::new(places, most.per_address);
     // Dropped at the end, and with it every connection.
     let mut connections = JoinSet::new();
     loop {
@@ -115,7 +115,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/long", get(async || vec![b'.'; 64 << 20]));
-        let most = Most { in_all: most, of_one_address: most };
+        let most = ConnectionLimits { total: most, per_address: most };
         tokio::spawn(serve(listener, router, most, stop.clone()));
         (address, stop)
     }

@@ -2,14 +2,14 @@
 //!
 //! `Date` has whole seconds, cut off, and was written somewhere between the sending of the request and the arrival of the
 //! answer. So at the answer Discord's clock showed at least `date`, and at the sending less than `date + 1 s`; from there our
-//! monotonic clock goes on. For [`crate::turns`], which stays inside a slot by what is sure; pure. Deliberately absent: our own wall
+//! monotonic clock goes on. For [`crate::fallback`], which stays inside a slot by what is sure; pure. Deliberately absent: our own wall
 //! clock, which may be anything.
 
 use std::time::Duration;
 
 use shard_contract::{
     pace::Pace,
-    turns::{FROM_MS, UNTIL_MS},
+    fallback::{FROM_MS, UNTIL_MS},
 };
 use tokio::time::Instant;
 

@@ -31,7 +31,7 @@ where
         discord: Arc::new(Discord::new(token, layouts).unwrap()),
         status: Arc::new(Status::new(0..1, 1)),
         shard: 0,
-        again: false,
+        redelivered: false,
     };
     let on_event: Handler = Arc::new(move |event, _| handler(event).map(Ok).boxed());
     let handlers = Handlers { registry: Registry::default(), prefix: "!".into(), on_event: Some(on_event) };
@@ -149,7 +149,7 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
     dispatch.handlers.on_event = Some({
         let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
         Arc::new(move |_, context: Context| {
-            seen.lock().unwrap().push(context.again());
+            seen.lock().unwrap().push(context.redelivered());
             let ended = Arc::clone(&ended);
             async move {
                 ended.acquire().await.unwrap().forget();
@@ -166,11 +166,11 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
     }
     drop(to);
     let mut running = dispatch.run(events, CancellationToken::new()).await;
-    let begun = progress.parting();
+    let begun = progress.checkpoint();
     assert_eq!((begun.after, kept().resume().unwrap().1), (2, 0), "begun and not done");
     ended.add_permits(2);
     running.finish().await;
     assert_eq!(kept().resume().unwrap().1, 2, "done");
     assert_eq!(*seen.lock().unwrap(), [true, false]);
-    assert_eq!(status.of(0).unwrap().again, 1);
+    assert_eq!(status.of(0).unwrap().redelivered, 1);
 }

@@ -1,6 +1,6 @@
 //! A grant: permission for one shard to send one IDENTIFY, and the words that are told about it.
 //!
-//! Made by [`super`] from the gate's answer or from a turn, held by the shard's connection until READY came or it ended.
+//! Made by [`super`] from the gate's answer or from the fallback schedule, held by the shard's connection until READY came or it ended.
 //! Guarantees: exactly one of `sent` and `unused` is told, and after `sent` exactly one of `ready`, `invalid` and
 //! `failed`, also when it is dropped. Deliberately absent: how it is told.
 

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use shard_contract::{
-    identify::{GRANT_VALID_MS, IDENTIFIED_PATH, Identified, Outcome, Why},
+    identify::{GRANT_VALID_MS, IDENTIFIED_PATH, Identified, Outcome, Priority},
     pace::Pace,
 };
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ pub(super) struct Telling {
     operator: Operator,
     counters: Counters,
     /// Grants that have not ended: why they were asked for, and the first word's telling.
-    open: HashMap<u64, (Why, Option<JoinHandle<()>>)>,
+    open: HashMap<u64, (Priority, Option<JoinHandle<()>>)>,
 }
 
 impl Telling {
@@ -33,18 +33,18 @@ impl Telling {
     }
 
     /// A grant was given.
-    pub(super) fn given(&mut self, grant: u64, why: Why) {
-        self.open.insert(grant, (why, None));
+    pub(super) fn given(&mut self, grant: u64, priority: Priority) {
+        self.open.insert(grant, (priority, None));
     }
 
     /// Tells one word, in a task of its own.
     pub(super) fn tell(&mut self, told: Identified) {
-        let (why, first) = self.open.remove(&told.grant).unzip();
+        let (priority, first) = self.open.remove(&told.grant).unzip();
         let Identified { grant, outcome } = told;
         let telling = tokio::spawn(tell(self.operator.clone(), told, first.flatten()));
-        if let (Outcome::Sent, Some(why)) = (outcome, why) {
-            self.counters.identified(why);
-            self.open.insert(grant, (why, Some(telling)));
+        if let (Outcome::Sent, Some(priority)) = (outcome, priority) {
+            self.counters.identified(priority);
+            self.open.insert(grant, (priority, Some(telling)));
         }
     }
 }

@@ -105,8 +105,8 @@ fn discord(layouts: watch::Receiver<Layouts>) -> Arc<Discord> {
     Arc::new(Discord::new(TokenSource::Given(Token::new("t")), layouts).unwrap())
 }
 
-fn asked(bearer: &str, shards: &[u32], why: Why) -> Said {
-    let request = IdentifyRequest { layout: 7, shards: shards.to_vec(), why };
+fn asked(bearer: &str, shards: &[u32], priority: Priority) -> Said {
+    let request = IdentifyRequest { layout: 7, shards: shards.to_vec(), priority };
     Said::Identify(format!("Bearer {bearer}"), request)
 }
 
@@ -118,9 +118,9 @@ const fn not_yet(ask_again_after_ms: u64) -> (StatusCode, IdentifyAnswer) {
 #[tokio::test]
 async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     let mut scene = scene([]).await;
-    let first = tokio::spawn(scene.gate.clone().ask(1, Why::Active));
-    let second = tokio::spawn(scene.gate.clone().ask(2, Why::Active));
-    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[1, 2], Why::Active));
+    let first = tokio::spawn(scene.gate.clone().ask(1, Priority::Active));
+    let second = tokio::spawn(scene.gate.clone().ask(2, Priority::Active));
+    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[1, 2], Priority::Active));
     let mut granted = first.await.unwrap();
     assert!(granted.is_valid());
     granted.sent();
@@ -129,7 +129,7 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     let mut said = vec![scene.said.recv().await.unwrap(), scene.said.recv().await.unwrap()];
     assert!(said.contains(&Said::Identified(Identified { grant: 101, outcome: Outcome::Sent })), "{said:?}");
     said.retain(|said| matches!(said, Said::Identify(..)));
-    assert_eq!(said, [asked("first", &[2], Why::Active)]);
+    assert_eq!(said, [asked("first", &[2], Priority::Active)]);
     drop(other);
     let given_back = Said::Identified(Identified { grant: 102, outcome: Outcome::Unused });
     assert_eq!(scene.said.recv().await.unwrap(), given_back);
@@ -137,7 +137,7 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     let ready = Said::Identified(Identified { grant: 101, outcome: Outcome::Ready });
     assert_eq!(scene.said.recv().await.unwrap(), ready);
     let metrics = Metrics::new(Arc::new(Status::new(0..1, 1)), Jobs::new(1).unwrap(), &scene.counters);
-    assert!(metrics.text().unwrap().contains("identifies_granted_total{why=\"active\"} 1"));
+    assert!(metrics.text().unwrap().contains("identifies_granted_total{priority=\"active\"} 1"));
 }
 
 #[tokio::test]
@@ -171,11 +171,11 @@ async fn after_sent_exactly_one_other_word_is_told() {
 #[tokio::test]
 async fn a_grant_for_a_shard_that_left_is_given_back() {
     let mut scene = scene([not_yet(50)]).await;
-    let asking = tokio::spawn(scene.gate.clone().ask(3, Why::Live));
-    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[3], Why::Live));
+    let asking = tokio::spawn(scene.gate.clone().ask(3, Priority::Live));
+    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[3], Priority::Live));
     let second = scene.said.recv().await.unwrap();
     asking.abort();
-    assert_eq!(second, asked("first", &[3], Why::Live), "it asked again after not yet");
+    assert_eq!(second, asked("first", &[3], Priority::Live), "it asked again after not yet");
     // Whether the grant arrived before or after the abort, it was not used.
     let given_back = Said::Identified(Identified { grant: 103, outcome: Outcome::Unused });
     assert_eq!(scene.said.recv().await.unwrap(), given_back);
@@ -185,10 +185,10 @@ async fn a_grant_for_a_shard_that_left_is_given_back() {
 async fn a_refusal_is_waited_out_and_the_bearer_is_read_anew() {
     let closed = (StatusCode::SERVICE_UNAVAILABLE, not_yet(0).1);
     let mut scene = scene([closed]).await;
-    let asking = tokio::spawn(scene.gate.clone().ask(4, Why::Standby));
-    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[4], Why::Standby));
+    let asking = tokio::spawn(scene.gate.clone().ask(4, Priority::Standby));
+    assert_eq!(scene.said.recv().await.unwrap(), asked("first", &[4], Priority::Standby));
     std::fs::write(scene.bearer.path(), "second").unwrap();
-    assert_eq!(scene.said.recv().await.unwrap(), asked("second", &[4], Why::Standby));
+    assert_eq!(scene.said.recv().await.unwrap(), asked("second", &[4], Priority::Standby));
     assert!(asking.await.unwrap().is_valid());
 }
 
@@ -198,11 +198,11 @@ async fn a_call_that_panics_is_over_and_its_shards_ask_again() {
     let (asker, _layouts) = asker("http://127.0.0.1:9".to_owned(), &bearer);
     let mut asking = Asking::new(asker);
     let (reply, _granted) = oneshot::channel();
-    asking.waiting.add(Ask { shard: 3, why: Why::Live, reply }, Instant::now() - Duration::from_secs(1));
+    asking.waiting.add(Ask { shard: 3, priority: Priority::Live, reply }, Instant::now() - Duration::from_secs(1));
     let call = asking.waiting.next_call(Instant::now()).unwrap();
     assert_eq!(asking.waiting.next_wake(), None, "the call names it");
     let made = asking.calls.spawn(async { panic!("a defect") });
-    asking.made.insert(made.id(), (call.number, call.why));
+    asking.made.insert(made.id(), (call.number, call.priority));
     let ended = asking.calls.join_next_with_id().await.unwrap();
     asking.ended(ended);
     assert!(asking.waiting.next_wake().is_some() && asking.made.is_empty());
@@ -217,7 +217,7 @@ async fn a_grant_ends_three_seconds_after_the_call_was_sent_plus_the_hold() {
 
     let scene = scene([]).await;
     let before = Instant::now();
-    let grant = scene.gate.clone().ask(1, Why::Active).await;
+    let grant = scene.gate.clone().ask(1, Priority::Active).await;
     let until = grant.end_of().unwrap();
     let valid = Duration::from_millis(GRANT_VALID_MS);
     assert!(until >= before + valid && until <= Instant::now() + valid);
@@ -226,7 +226,7 @@ async fn a_grant_ends_three_seconds_after_the_call_was_sent_plus_the_hold() {
 #[tokio::test]
 async fn a_local_run_is_paced_by_twilights_queue() {
     let queue = InMemoryQueue::new(1, 1, Duration::from_hours(1), 1);
-    let mut grant = Gate::Local(Arc::new(queue)).ask(0, Why::Active).await;
+    let mut grant = Gate::Local(Arc::new(queue)).ask(0, Priority::Active).await;
     assert!(grant.is_valid());
     grant.sent();
 }
@@ -261,10 +261,10 @@ async fn fast_discord(slot_ms: u64, asked: mpsc::UnboundedSender<u64>) -> String
 
 #[tokio::test]
 async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot() {
-    let place = shard_contract::turns::Place { turn: 1, ordinal: 2, pods: 3 };
+    let place = shard_contract::fallback::Place { fallback_slot: 1, ordinal: 2, pods: 3 };
     let (say, mut questions) = mpsc::unbounded_channel();
     let api = fast_discord(place.next_slot(1_700_000_000_000), say).await;
-    let layout = Layout { number: 7, total: 8, pods: 3, role: Role::Active, family: 0, turn: 1 };
+    let layout = Layout { number: 7, total: 8, pods: 3, role: Role::Active, session_group: 0, fallback_slot: 1 };
     let document = Layouts {
         layouts: vec![layout],
         gate: GateAddress { url: "http://127.0.0.1:1".into() },
@@ -286,11 +286,11 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
         state: "/nowhere".into(),
     };
     let gate = Gate::of(asker);
-    let [even, odd, other] = [0, 1, 3].map(|shard| tokio::spawn(gate.clone().ask(shard, Why::Live)));
+    let [even, odd, other] = [0, 1, 3].map(|shard| tokio::spawn(gate.clone().ask(shard, Priority::Live)));
     let (mut even, odd) = (even.await.unwrap(), odd.await.unwrap());
-    assert_eq!(even.end_of(), odd.end_of(), "both by one turn");
-    assert!(status.on_turns());
-    let apart = Duration::from_millis(shard_contract::turns::APART_MS / 5);
+    assert_eq!(even.end_of(), odd.end_of(), "both in one slot");
+    assert!(status.on_fallback_schedule());
+    let apart = Duration::from_millis(shard_contract::fallback::APART_MS / 5);
     assert_eq!(
         operator.names_from(),
         even.end_of().map(|end| end + apart),
@@ -301,10 +301,10 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
         assert!(place.slot_at(at_ms).is_some(), "only asked in its own slot: {at_ms}");
     }
     even.sent();
-    // The gate is back: no more turns.
+    // The gate is back: the fallback schedule ends.
     let _back = operator.heard_last(Instant::now());
     let mut changes = status.changes();
-    while status.on_turns() {
+    while status.on_fallback_schedule() {
         changes.changed().await.unwrap();
     }
 }

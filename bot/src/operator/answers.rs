@@ -1,8 +1,8 @@
 //! What was heard from the operator: when, and the newest word by which a leader named its answer.
 //!
-//! From each answer's headers and the monotonic clock to the header of the next calls, to the schedule of turns and to
-//! fencing. A word that the contract does not allow counts as none, and for a while after a turn none is named
-//! ([`shard_contract::turns::APART_MS`]). Deliberately absent: any decision.
+//! From each answer's headers and the monotonic clock to the header of the next calls, to the fallback schedule and to
+//! fencing. A word that the contract does not allow counts as none, and for a while after a slot none is named
+//! ([`shard_contract::fallback::APART_MS`]). Deliberately absent: any decision.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -96,7 +96,7 @@ impl ProgressFile {
 
     /// Puts a new file in place.
     pub(super) fn create(path: &Path, header: &Header, window: &Window) -> io::Result<Self> {
-        // The shard's number looks like an extension: replaced, all shards of a family would share one new file.
+        // The shard's number looks like an extension: replaced, all shards of a session group would share one new file.
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);

@@ -26,7 +26,7 @@ fn a_killed_process_leaves_what_it_had_begun_to_be_handled_again() {
     let next = kept(folder.path());
     assert_eq!(next.header().rev, 4);
     assert_eq!(next.resume(), Some((session("a"), 1)));
-    let marks: Vec<_> = (2..=6).map(|sequence| next.receive(sequence).map(|ticket| ticket.again())).collect();
+    let marks: Vec<_> = (2..=6).map(|sequence| next.receive(sequence).map(|ticket| ticket.redelivered())).collect();
     assert_eq!(marks, [Some(true), None, Some(true), Some(false), Some(false)]);
 }
 
@@ -38,14 +38,14 @@ fn after_closing_nothing_begins_and_the_next_owner_gets_the_rest() {
     assert!(tickets[0].begin() && tickets[1].begin());
     progress.close();
     assert!(!tickets[2].begin());
-    let parting = progress.parting();
-    assert_eq!(parting, Parting { session: Some(session("a")), after: 2, skip: vec![], again: vec![] });
+    let checkpoint = progress.checkpoint();
+    assert_eq!(checkpoint, Checkpoint { session: Some(session("a")), after: 2, skip: vec![], again: vec![] });
     drop(tickets);
 
     let next = Progress::unkept(0);
-    next.take_over(&parting);
+    next.take_over(&checkpoint);
     assert_eq!(next.resume(), Some((session("a"), 2)));
-    assert!(!next.receive(3).unwrap().again());
+    assert!(!next.receive(3).unwrap().redelivered());
 }
 
 #[test]

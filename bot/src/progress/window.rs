@@ -42,7 +42,7 @@ pub(super) enum Received {
     /// To be handled.
     Fresh,
     /// To be handled, though it may have been handled before.
-    Again,
+    Redelivered,
     /// Not to be handled: somebody has begun it, or is done with it.
     Skip,
 }
@@ -57,12 +57,12 @@ pub(super) struct Window {
 
 impl Window {
     /// A session whose events up to `floor` need nobody any more, nor those to `skip` above it.
-    pub(super) fn new(floor: u64, skip: &[u64], again: &[u64]) -> Self {
+    pub(super) fn new(floor: u64, skip: &[u64], redelivered: &[u64]) -> Self {
         let mut window = Self { floor, marks: VecDeque::new(), received: floor };
         for sequence in skip {
             window.set(*sequence, Mark::Done);
         }
-        for sequence in again {
+        for sequence in redelivered {
             window.set(*sequence, Mark::Broken);
         }
         window.sink();
@@ -116,7 +116,7 @@ impl Window {
     }
 
     /// What a process that is gone had begun, and nobody has since.
-    pub(super) fn again(&self) -> Vec<u64> {
+    pub(super) fn redelivered(&self) -> Vec<u64> {
         self.marks().filter(|(_, mark)| *mark == Mark::Broken).map(|(at, _)| at).collect()
     }
 
@@ -140,7 +140,7 @@ impl Window {
         self.received = self.received.max(sequence);
         let received = match self.get(sequence) {
             Mark::None => Received::Fresh,
-            Mark::Broken => Received::Again,
+            Mark::Broken => Received::Redelivered,
             Mark::Begun | Mark::Done | Mark::Passed => Received::Skip,
         };
         (received, overrun)

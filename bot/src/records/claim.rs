@@ -10,7 +10,7 @@ use shard_contract::{
     record::{Owner, Record, Session, State},
 };
 
-use crate::progress::{Header, Parting};
+use crate::progress::{Header, Checkpoint};
 
 /// Who claims.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) enum Then {
     /// As the progress file says.
     File,
     /// With the session of a record that was parked.
-    TakeOver(Parting),
+    TakeOver(Checkpoint),
     /// With an IDENTIFY; whether users were served before.
     Identify { live: bool },
 }
@@ -145,9 +145,9 @@ fn take_over(me: &Me, record: &Record) -> Claim {
     let same = |session: &&Session| session.intents == me.intents;
     match (record.session.as_ref().filter(same), record.after) {
         (Some(session), Some(after)) => {
-            let (skip, again) = (record.skip.clone(), record.again.clone());
-            let parting = Parting { session: Some(session.clone()), after, skip, again };
-            Claim::Write(held(me, Some(session.clone()), rev), Then::TakeOver(parting))
+            let (skip, redelivered) = (record.skip.clone(), record.redelivered.clone());
+            let checkpoint = Checkpoint { session: Some(session.clone()), after, skip, redelivered };
+            Claim::Write(held(me, Some(session.clone()), rev), Then::TakeOver(checkpoint))
         }
         _ => Claim::Write(held(me, None, rev), Then::Identify { live: true }),
     }
@@ -168,7 +168,7 @@ pub(super) fn held(me: &Me, session: Option<Session>, rev: u64) -> Record {
 }
 
 /// A record as its holder leaves it.
-pub(super) fn parked(me: &Me, Parting { session, after, skip, again }: Parting, rev: u64) -> Record {
+pub(super) fn parked(me: &Me, Checkpoint { session, after, skip, redelivered }: Checkpoint, rev: u64) -> Record {
     let resumable = session.is_some();
     Record {
         rev,
@@ -177,7 +177,7 @@ pub(super) fn parked(me: &Me, Parting { session, after, skip, again }: Parting, 
         session,
         after: resumable.then_some(after),
         skip: if resumable { skip } else { Vec::new() },
-        again: if resumable { again } else { Vec::new() },
+        redelivered: if resumable { redelivered } else { Vec::new() },
         ..Record::default()
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn layouts(numbers: &[u32]) -> Layouts {
-        let layout = |number| Layout { number, total: 4, pods: 1, role: Role::Active, family: 0, turn: 0 };
+        let layout = |number| Layout { number, total: 4, pods: 1, role: Role::Active, session_group: 0, fallback_slot: 0 };
         Layouts { layouts: numbers.iter().copied().map(layout).collect(), ..Layouts::default() }
     }
 
@@ -244,7 +244,7 @@ mod tests {
                 let session = record.session.map_or("none".to_owned(), |session| session.id);
                 let then = match then {
                     Then::File => "resume by the file".to_owned(),
-                    Then::TakeOver(parting) => format!("resume at {} but {:?}", parting.after, parting.skip),
+                    Then::TakeOver(checkpoint) => format!("resume at {} but {:?}", checkpoint.after, checkpoint.skip),
                     Then::Identify { live: true } => "identify as live".to_owned(),
                     Then::Identify { live: false } => "identify".to_owned(),
                 };
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn nothing_is_resumed_by_a_parked_record_without_a_session() {
-        let parked = parked(&me(), Parting { after: 3, skip: vec![5], ..Parting::default() }, 4);
+        let parked = parked(&me(), Checkpoint { after: 3, skip: vec![5], ..Checkpoint::default() }, 4);
         assert_eq!((parked.after, parked.skip.len(), parked.session.is_none()), (None, 0, true));
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     backoff::{Backoff, spread},
     metrics::Counters,
-    progress::Parting,
+    progress::Checkpoint,
     trouble::Trouble,
 };
 
@@ -57,7 +57,7 @@ pub(super) enum Ask {
 pub(super) struct Keeper {
     store: Store,
     me: Me,
-    family: u32,
+    session_group: u32,
     layouts: watch::Receiver<Layouts>,
     counters: Counters,
     rows: BTreeMap<u32, Row>,
@@ -83,7 +83,7 @@ impl Keeper {
         Self {
             store,
             me: source.me.clone(),
-            family: source.family,
+            session_group: source.session_group,
             layouts: source.layouts.clone(),
             counters: source.counters.clone(),
             rows,
@@ -182,7 +182,7 @@ impl Keeper {
                 self.denied = false;
                 self.trouble.over();
                 for (shard, row) in &mut self.rows {
-                    let known = contents.records.get(&(self.family, *shard)).cloned().unwrap_or_default();
+                    let known = contents.records.get(&(self.session_group, *shard)).cloned().unwrap_or_default();
                     row.read(&self.me, known);
                 }
                 self.contents = contents;
@@ -249,16 +249,16 @@ impl Keeper {
 
     /// Records that name this pod though the shards are not its own: it cannot serve them.
     fn strays(&mut self) -> Vec<Planned> {
-        let (me, rows, own_family) = (&self.me.owner, &self.rows, self.family);
-        let named = self.contents.records.extract_if(.., |(family, shard), known| {
+        let (me, rows, own_family) = (&self.me.owner, &self.rows, self.session_group);
+        let named = self.contents.records.extract_if(.., |(session_group, shard), known| {
             let record = known.record.as_ref();
             let held = |record: &Record| record.state == State::Held && record.owner.as_ref() == Some(me);
-            *family == own_family && !rows.contains_key(shard) && record.is_some_and(held)
+            *session_group == own_family && !rows.contains_key(shard) && record.is_some_and(held)
         });
         named
             .filter_map(|((_, shard), known)| {
                 let rev = known.record.as_ref()?.rev + 1;
-                let new = claim::parked(&self.me, Parting::default(), rev);
+                let new = claim::parked(&self.me, Checkpoint::default(), rev);
                 Some(Planned { change: Change { shard, old: known, new }, goal: Goal::Park })
             })
             .collect()

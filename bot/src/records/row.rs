@@ -234,8 +234,8 @@ impl Row {
         self.progress.writing(new.rev, true);
         match then {
             Then::File => served,
-            Then::TakeOver(parting) => {
-                self.progress.take_over(parting);
+            Then::TakeOver(checkpoint) => {
+                self.progress.take_over(checkpoint);
                 true
             }
             Then::Identify { live } => {
@@ -290,7 +290,7 @@ impl Row {
         }
         let rev = known.record.as_ref().map_or(0, |record| record.rev).max(file.rev);
         let rev = rev.max(file.writing.map_or(0, |writing| writing.rev)) + 1;
-        let new = claim::parked(me, self.progress.parting(), rev);
+        let new = claim::parked(me, self.progress.checkpoint(), rev);
         self.progress.writing(rev, true);
         Some(Planned { change: Change { shard, old: known, new }, goal: Goal::Park })
     }

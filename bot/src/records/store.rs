@@ -100,21 +100,21 @@ pub(super) struct Store {
     documents: Api<ConfigMap>,
     name: String,
     document: String,
-    family: u32,
+    session_group: u32,
 }
 
 impl Store {
-    pub(super) fn new(client: Client, namespace: &str, bot: &str, name: String, family: u32) -> Self {
+    pub(super) fn new(client: Client, namespace: &str, bot: &str, name: String, session_group: u32) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
             documents: Api::namespaced(client, namespace),
             name,
             document: names::layouts_config_map(bot),
-            family,
+            session_group,
         }
     }
 
-    /// All records of the Secret, of every family.
+    /// All records of the Secret, of every session group.
     pub(super) async fn read(&self) -> Result<Contents, ReadError> {
         let found = timeout(WITHIN, self.secrets.get_opt(&self.name)).await.map_err(|_| ReadError::Late)?;
         let secret = found
@@ -153,7 +153,7 @@ impl Store {
             }
         }
         for Change { shard, old, new } in changes {
-            let path = format!("/data/{}", names::record_key(self.family, *shard));
+            let path = format!("/data/{}", names::record_key(self.session_group, *shard));
             if let Some(value) = &old.value {
                 operations.push(json!({ "op": "test", "path": path, "value": value }));
             }

@@ -1,6 +1,6 @@
 //! Where the pod's records are, found once at the start.
 //!
-//! From what the pod knows of itself and the layouts document, which names the family of its layout. Deliberately absent: what
+//! From what the pod knows of itself and the layouts document, which names the session group of its layout. Deliberately absent: what
 //! the records say ([`crate::records`]).
 
 use shard_contract::{env, layouts::Layouts, record::Owner};
@@ -29,17 +29,17 @@ pub(super) async fn find(
         return None;
     }
     let of = |document: &Layouts| {
-        document.layouts.iter().find(|layout| layout.number == pod.layout).map(|layout| layout.family)
+        document.layouts.iter().find(|layout| layout.number == pod.layout).map(|layout| layout.session_group)
     };
     if of(&layouts.borrow_and_update()).is_none() {
         tracing::info!(layout = pod.layout, "waiting until the layouts document names this layout");
     }
-    let family = of(&*layouts.wait_for(|document| of(document).is_some()).await.ok()?)?;
+    let session_group = of(&*layouts.wait_for(|document| of(document).is_some()).await.ok()?)?;
     Some(Source {
         client,
         namespace: pod.namespace.clone(),
         bot: pod.bot.clone(),
-        family,
+        session_group,
         me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
         layouts,
         counters,

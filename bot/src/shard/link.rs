@@ -59,7 +59,7 @@ const DISPATCH: u8 = 0;
 pub(super) type Asker = Box<dyn Fn() -> BoxFuture<'static, Grant> + Send + Sync>;
 
 /// How far the IDENTIFY is.
-enum Turn {
+enum GrantState {
     /// twilight has not asked for it.
     NotYet,
     /// The gate is asked. The sender stays alive until twilight drops its end: it would ask again in a hot loop.
@@ -94,7 +94,7 @@ pub(super) struct Link {
     slot: Slot,
     credentials: Credentials,
     asker: Asker,
-    turn: Turn,
+    grant_state: GrantState,
     url: Option<String>,
     resuming: bool,
     progress: Progress,
@@ -121,7 +121,7 @@ impl Link {
             slot,
             credentials,
             asker,
-            turn: Turn::NotYet,
+            grant_state: GrantState::NotYet,
             resuming: kept.is_some(),
             url: kept.and_then(|kept| kept.url),
             progress: Progress::default(),
@@ -216,9 +216,9 @@ impl Link {
 
     /// Moves the IDENTIFY on as far as it can be. An end: the connection must not be polled again.
     fn take_turn(&mut self, context: &mut Context<'_>) -> Option<Ended> {
-        while let Turn::Asking(go, asking) = &mut self.turn {
+        while let GrantState::Asking(go, asking) = &mut self.grant_state {
             if go.is_closed() {
-                self.turn = Turn::NotYet;
+                self.grant_state = GrantState::NotYet;
                 break;
             }
             let Poll::Ready(grant) = asking.as_mut().poll(context) else { return None };
@@ -232,19 +232,19 @@ impl Link {
                 *asking = (self.asker)();
                 continue;
             }
-            if let Turn::Asking(go, _) = std::mem::replace(&mut self.turn, Turn::Go(grant))
+            if let GrantState::Asking(go, _) = std::mem::replace(&mut self.grant_state, GrantState::Go(grant))
                 && go.send(()).is_err()
             {
-                self.turn = Turn::NotYet;
+                self.grant_state = GrantState::NotYet;
             }
         }
-        matches!(&self.turn, Turn::Go(grant) if !grant.is_valid()).then_some(Ended::TooLate)
+        matches!(&self.grant_state, GrantState::Go(grant) if !grant.is_valid()).then_some(Ended::TooLate)
     }
 
     /// Takes up a new wish to IDENTIFY; whether there was one.
     fn wish_is_new(&mut self) -> bool {
         let Some(go) = self.slot.take() else { return false };
-        self.turn = Turn::Asking(go, (self.asker)());
+        self.grant_state = GrantState::Asking(go, (self.asker)());
         true
     }
 
@@ -254,10 +254,10 @@ impl Link {
             Some(limiter) => limiter.available() < limiter.max(),
             None => true,
         };
-        if out && matches!(self.turn, Turn::Go(_)) {
-            if let Turn::Go(mut grant) = std::mem::replace(&mut self.turn, Turn::Over) {
+        if out && matches!(self.grant_state, GrantState::Go(_)) {
+            if let GrantState::Go(mut grant) = std::mem::replace(&mut self.grant_state, GrantState::Over) {
                 grant.sent();
-                self.turn = Turn::Sent(grant);
+                self.grant_state = GrantState::Sent(grant);
                 self.answer = Some(Wait::new(Patience::identify(Instant::now())));
             }
             self.seen.push_back(Seen::Identified);
@@ -283,10 +283,10 @@ impl Link {
 
     /// The grant of the IDENTIFY that went out, to tell what came of it.
     fn sent_grant(&mut self) -> Option<Grant> {
-        match std::mem::replace(&mut self.turn, Turn::Over) {
-            Turn::Sent(grant) => Some(grant),
+        match std::mem::replace(&mut self.grant_state, GrantState::Over) {
+            GrantState::Sent(grant) => Some(grant),
             other => {
-                self.turn = other;
+                self.grant_state = other;
                 None
             }
         }
@@ -319,7 +319,7 @@ impl Link {
     /// Looks what a frame says to the RESUME or IDENTIFY that went out. `false`: it is a READY that cannot be read.
     fn heeds(&mut self, text: &str) -> bool {
         if self.is_online() {
-            if matches!(self.turn, Turn::Sent(_)) {
+            if matches!(self.grant_state, GrantState::Sent(_)) {
                 // The frame that brought it online is READY.
                 match twilight_gateway::parse(text.to_owned(), EventTypeFlags::READY) {
                     Ok(_) => self.sent_grant().map_or((), Grant::ready),
@@ -359,7 +359,7 @@ impl Link {
             self.seen.push_back(Seen::Ended(Ended::NotConnected));
         } else if self.progress.disconnected {
             self.end(None);
-        } else if matches!(self.turn, Turn::Sent(_)) && may_be_dispatch(error) {
+        } else if matches!(self.grant_state, GrantState::Sent(_)) && may_be_dispatch(error) {
             // After an IDENTIFY the first event is READY.
             self.unreadable(error);
         } else {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome, Why};
+use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome, Priority};
 use shard_operator::gate::Gate;
 use tokio::time::Instant;
 
@@ -86,7 +86,7 @@ fn row(what: String, measured: f64, unit: &'static str, target: Option<Target>, 
 async fn call(gate: Gate, ordinal: u32, turns: Arc<Mutex<Turns>>) -> anyhow::Result<()> {
     let pod = stage::pod(ordinal);
     loop {
-        let request = IdentifyRequest { layout: 1, shards: vec![ordinal], why: Why::Active };
+        let request = IdentifyRequest { layout: 1, shards: vec![ordinal], priority: Priority::Active };
         let IdentifyAnswer::Granted { shard, grant, .. } = gate.identify(&pod, request).await? else {
             continue;
         };

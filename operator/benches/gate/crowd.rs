@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use shard_contract::identify::{
-    IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Why,
+    IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Priority,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -74,7 +74,7 @@ async fn pod(crowd: Arc<Crowd>, ordinal: u32) -> anyhow::Result<()> {
         BufReader::new(TcpStream::connect(crowd.address).await?)
     };
     crowd.connected.wait().await;
-    let request = IdentifyRequest { layout: 1, shards: vec![ordinal], why: Why::Active };
+    let request = IdentifyRequest { layout: 1, shards: vec![ordinal], priority: Priority::Active };
     let request = serde_json::to_string(&request)?;
     loop {
         let answer = call(&mut line, ordinal, IDENTIFY_PATH, &request).await?;

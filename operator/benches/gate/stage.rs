@@ -31,7 +31,7 @@ pub async fn open(total: u32, pods: u32, max_concurrency: u32) -> (Gate, watch::
             max_concurrency,
             asked_at: now,
         },
-        layouts: BTreeMap::from([(1, GateLayout { total, pods, turn: 0 })]),
+        layouts: BTreeMap::from([(1, GateLayout { total, pods, fallback_slot: 0 })]),
         pods: Vec::new(),
     };
     gate.set("bots", "bench", setting).await;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
-use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome, Why};
+use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome, Priority};
 use shard_contract::layout::{pods_for, shards_of};
 use shard_operator::gate::Gate;
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ async fn pod(gate: Gate, ordinal: u32, pods: u32, total: u32) -> anyhow::Result<
     let mut last = Instant::now();
     while !waiting.is_empty() {
         let request =
-            IdentifyRequest { layout: 1, shards: waiting.iter().copied().collect(), why: Why::Active };
+            IdentifyRequest { layout: 1, shards: waiting.iter().copied().collect(), priority: Priority::Active };
         let IdentifyAnswer::Granted { shard, grant, .. } = gate.identify(&caller, request).await? else {
             continue;
         };

@@ -20,7 +20,7 @@ use shard_bench::{Scale, process};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL};
 use shard_operator::callers::Callers;
 use shard_operator::gate::Gate;
-use shard_operator::http::{Doors, gate_router};
+use shard_operator::http::{AppState, gate_router};
 use shard_operator::metrics::Metrics;
 use shard_operator::reports::Reports;
 use tokio::net::TcpListener;
@@ -41,7 +41,7 @@ pub async fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let server =
-        tokio::spawn(axum::serve(listener, gate_router(doors(&gate, &leadership, pods)?)).into_future());
+        tokio::spawn(axum::serve(listener, gate_router(state(&gate, &leadership, pods)?)).into_future());
     let before = process::memory(std::process::id())?;
     let seconds = scale.of(40).max(8);
     let crowd = tokio::process::Command::new(std::env::current_exe()?)
@@ -77,11 +77,11 @@ pub async fn measure(scale: Scale) -> anyhow::Result<Vec<Row>> {
 }
 
 /// All that the server hands on to.
-fn doors(
+fn state(
     gate: &Gate,
     leadership: &tokio::sync::watch::Sender<shard_operator::lease::Leadership>,
     pods: u32,
-) -> anyhow::Result<Doors> {
+) -> anyhow::Result<AppState> {
     let (store, mut watched) = reflector::store::<Pod>();
     watched.apply_watcher_event(&watcher::Event::Init);
     for ordinal in 0..pods {
@@ -93,7 +93,7 @@ fn doors(
         let answer = review(&serde_json::from_slice(&body)?);
         Ok::<_, anyhow::Error>(Response::new(Body::from(answer.to_string().into_bytes())))
     });
-    Ok(Doors {
+    Ok(AppState {
         callers: Arc::new(Callers::new(kube::Client::new(reviewer, "bots"), vec![store])),
         bodies: Arc::default(),
         gate: gate.clone(),

@@ -7,7 +7,7 @@
 use super::rules::{Decision, DiscordTime, Limits, Millis, Next, Queue, Request, State};
 use crate::lease::Leadership;
 use crate::model::{BackingOff, GateFigures, GateLayout, GatePod, Tripped};
-use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome, Why};
+use shard_contract::identify::{HOLD_MS, IdentifyAnswer, Outcome, Priority};
 use shard_contract::pace::Pace;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub struct Counted {
     pub calls: usize,
 }
 
-/// Grants by why they were asked for.
+/// Grants by priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     /// For shards that had been online.
@@ -100,11 +100,11 @@ pub struct Grants {
 
 impl Grants {
     /// Counts one.
-    fn count(&mut self, why: Why) {
-        *match why {
-            Why::Live => &mut self.live,
-            Why::Active => &mut self.active,
-            Why::Standby => &mut self.standby,
+    fn count(&mut self, priority: Priority) {
+        *match priority {
+            Priority::Live => &mut self.live,
+            Priority::Active => &mut self.active,
+            Priority::Standby => &mut self.standby,
         } += 1;
     }
 }
@@ -146,7 +146,7 @@ struct Held {
 }
 
 /// What it knows.
-struct Desk {
+struct Actor {
     started: Instant,
     pace: Pace,
     leadership: watch::Receiver<Leadership>,
@@ -159,7 +159,7 @@ struct Desk {
     places: HashMap<(String, u32), (u64, Millis)>,
     /// Who may speak of a grant.
     owners: HashMap<u64, String>,
-    on_turns: u32,
+    on_fallback_schedule: u32,
     backing_off: Option<BackingOff>,
     granted: Grants,
     looks_around_at: Millis,
@@ -170,7 +170,7 @@ impl Keeper {
     pub async fn run(self) {
         let Self { started, numbered_from, pace, leadership, mut commands, counted } = self;
         let leads_since = leadership.borrow().since().map_or(Millis(0), |since| moment(started, since));
-        let mut desk = Desk {
+        let mut actor = Actor {
             started,
             pace,
             leadership,
@@ -180,15 +180,15 @@ impl Keeper {
             ends: BTreeSet::new(),
             places: HashMap::new(),
             owners: HashMap::new(),
-            on_turns: 0,
+            on_fallback_schedule: 0,
             backing_off: None,
             granted: Grants::default(),
             looks_around_at: Millis(0),
         };
         let mut batch = Vec::new();
         loop {
-            let wake = desk.work();
-            let seen = desk.counted();
+            let wake = actor.work();
+            let seen = actor.counted();
             counted.send_if_modified(|before| std::mem::replace(before, seen) != seen);
             tokio::select! {
                 taken = commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
@@ -199,13 +199,13 @@ impl Keeper {
                     // The callers' ends of their channels go with this task.
                     return;
                 }
-                desk.take(command);
+                actor.take(command);
             }
         }
     }
 }
 
-impl Desk {
+impl Actor {
     fn now(&self) -> Millis {
         moment(self.started, Instant::now())
     }
@@ -235,7 +235,7 @@ impl Desk {
 
     fn set(&mut self, now: Millis, setting: Setting) {
         let Setting { limits, layouts, pods } = setting;
-        let layouts = layouts.into_iter().map(|(number, layout)| (number, layout.turn, layout.pods));
+        let layouts = layouts.into_iter().map(|(number, layout)| (number, layout.fallback_slot, layout.pods));
         let pods = pods.into_iter().map(|pod| (pod.uid, pod.layout, pod.ordinal));
         self.state.set_pods(now, limits.pace, layouts, pods);
         self.state.set(now, limits);
@@ -273,7 +273,7 @@ impl Desk {
         let arrived = moment(self.started, arrived);
         let place = request.shards.first().and_then(|first| self.places.remove(&(pod.clone(), *first)));
         let call = place.map(|(call, _)| call);
-        let call = self.queue.push(call, arrived, request.layout, &request.shards, request.why);
+        let call = self.queue.push(call, arrived, request.layout, &request.shards, request.priority);
         let until = arrived.after(hold_of(call, self.hold_ms()));
         self.ends.insert((until, call));
         self.callers.insert(call, Held { pod, reply, until });
@@ -322,7 +322,7 @@ impl Desk {
             return;
         }
         let grant = self.state.grant(now, waited.layout, shard);
-        self.granted.count(waited.why);
+        self.granted.count(waited.priority);
         let answer = IdentifyAnswer::Granted { shard, grant, held_ms: now.since(waited.arrived) };
         if reply.send(answer).is_ok() {
             self.owners.insert(grant, pod);
@@ -339,7 +339,7 @@ impl Desk {
             }
             let shards = self.queue.shards(call);
             let (Some(held), Some(waited)) = (self.release(call), self.queue.remove(call)) else { continue };
-            let request = Request { layout: waited.layout, shards, why: waited.why };
+            let request = Request { layout: waited.layout, shards, priority: waited.priority };
             let answer = match self.state.decide(now, &request) {
                 Decision::WaitUntil { at, because } => later(at.since(now), self.hold_ms(), because),
                 Decision::Grant { .. } => {
@@ -364,7 +364,7 @@ impl Desk {
             self.queue.remove(call);
         }
         self.places.retain(|_, (_, until)| *until > now);
-        self.on_turns = self.state.on_turns(now);
+        self.on_fallback_schedule = self.state.on_fallback_schedule(now);
         let (shards, longest_ms) = self.state.backing_off(now);
         self.backing_off =
             (shards > 0).then(|| BackingOff { shards, longest_seconds: longest_ms.div_ceil(1_000) });
@@ -378,9 +378,9 @@ impl Desk {
                 remaining: self.state.remaining(),
                 waiting: self.queue.waiting().try_into().unwrap_or(u32::MAX),
                 breaker: self.state.tripped(self.now()).map(tripped),
-                strange: self.state.strange(),
+                unattributed: self.state.unattributed(),
                 judged: self.state.judged(),
-                on_turns: self.on_turns,
+                on_fallback_schedule: self.on_fallback_schedule,
                 backing_off: self.backing_off,
             }),
             daily_total: self.state.daily_total(),

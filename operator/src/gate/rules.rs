@@ -1,7 +1,7 @@
 //! The rules of the gate, pure: (state, now, request) -> grant or wait until.
 //!
 //! One IDENTIFY per bucket in 5 s over the whole token ([`buckets`]), never beyond the daily budget ([`budget`]), never near
-//! a pod that may be on turns ([`turns`]); a shard that keeps failing waits ([`backoff`]), and so does a fleet that burns
+//! a pod that may be on the fallback schedule ([`fallback`]); a shard that keeps failing waits ([`backoff`]), and so does a fleet that burns
 //! IDENTIFYs ([`breaker`]). A grant is good for 3 s; one whose outcome is never told counts as failed after a minute. Who is
 //! served first, [`queue`] says. All times but travel follow Discord's pace. Deliberately absent: a clock, channels, and what
 //! a pod may ask for, which is checked before.
@@ -13,7 +13,7 @@ pub mod budget;
 pub mod clock;
 pub mod queue;
 pub mod state;
-pub mod turns;
+pub mod fallback;
 
 pub use budget::Limits;
 pub use clock::{DiscordTime, Millis};

@@ -23,7 +23,7 @@ pub enum Reason {
     /// Discord does not answer.
     DiscordUnreachable,
     /// Other ShardedBots have not been looked at yet, or the fleet has not been heard yet.
-    LookingAround,
+    Initializing,
     /// Discord has not been asked yet.
     AskingDiscord,
     /// A field whose behaviour this version does not have.
@@ -59,7 +59,7 @@ pub enum Reason {
     /// The node of some pods does not answer.
     NodeLost,
     /// An object was missing or edited and was put back.
-    PutBack,
+    DriftCorrected,
     /// Nothing is under way.
     Idle,
     /// Enough IDENTIFYs are left.
@@ -76,10 +76,10 @@ pub enum Reason {
     TokenShared,
     /// Nobody else uses the token.
     TokenExclusive,
-    /// Pods identify by turns, without the gate.
-    OnTurns,
+    /// Pods identify by the fallback schedule, without the gate.
+    FallbackSchedule,
     /// Pods found themselves cut off and let their shards go.
-    Fenced,
+    PodsIsolated,
     /// The pods that report reach the gate.
     GateReached,
     /// Discord answered lately.

@@ -25,7 +25,7 @@ pub struct SecretFound {
     pub bare: bool,
     /// Its version; a change is made only to what was read.
     pub version: String,
-    /// Its records by family and shard; none where what stands there is no record.
+    /// Its records by session group and shard; none where what stands there is no record.
     pub records: BTreeMap<(u32, u32), Option<RecordSeen>>,
 }
 

@@ -11,14 +11,14 @@ use super::spec::Spec;
 use crate::model::budget::kept_for_live;
 use crate::model::{Child, Kind, Note, Observed, Reason};
 use crate::names::{
-    FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
+    SESSION_GROUP_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, FALLBACK_SLOT_LABEL,
 };
 use shard_contract::REVISION;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
 use shard_contract::names::LAYOUT_LABEL;
 use shard_contract::report::ShardState;
-use shard_contract::turns::TURNS;
+use shard_contract::fallback::LAYOUT_SLOTS;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub struct SetSeen {
     /// The contract's revision that its pods were made by.
     pub revision: u32,
     /// Whose records its layout's shards have.
-    pub family: u32,
-    /// Its layout's turn.
-    pub turn: u32,
+    pub session_group: u32,
+    /// Its layout's slot in the fallback schedule.
+    pub fallback_slot: u32,
     /// What its layout was made from.
     pub identity: String,
     /// Whether it is on its way out.
@@ -45,15 +45,15 @@ impl SetSeen {
     /// A set that is about to be made.
     #[must_use]
     pub fn of(next: Arrangement) -> Self {
-        let Arrangement { number, total, pods, revision, family, turn } = next;
-        Self { number, total, pods, revision, family, turn, identity: String::new(), deleting: false }
+        let Arrangement { number, total, pods, revision, session_group, fallback_slot } = next;
+        Self { number, total, pods, revision, session_group, fallback_slot, identity: String::new(), deleting: false }
     }
 
     /// Its arrangement.
     #[must_use]
     pub fn arrangement(&self) -> Arrangement {
-        let Self { number, total, pods, revision, family, turn, identity: _, deleting: _ } = *self;
-        Arrangement { number, total, pods, revision, family, turn }
+        let Self { number, total, pods, revision, session_group, fallback_slot, identity: _, deleting: _ } = *self;
+        Arrangement { number, total, pods, revision, session_group, fallback_slot }
     }
 
     /// Whether the spec still asks for what it was made from.
@@ -89,7 +89,7 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number. One made before revision 2 has family 0 and the turn that its number gives; of a
+/// The sets among the children, by number. One made before revision 2 has session group 0 and the slot that its number gives; of a
 /// later one that lost its labels the document still says both.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
@@ -106,11 +106,11 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
             let layout = number(child, LAYOUT_LABEL)?;
             let revision = child.annotation(REVISION_ANNOTATION)?.parse().ok()?;
             let told = told(layout).filter(|_| revision >= KEEPS_RECORDS);
-            let (family, turn) = (number(child, FAMILY_LABEL), number(child, TURN_LABEL));
+            let (session_group, fallback_slot) = (number(child, SESSION_GROUP_LABEL), number(child, FALLBACK_SLOT_LABEL));
             Some(SetSeen {
                 number: layout,
-                family: family.or(told.map(|told| told.family)).unwrap_or(0),
-                turn: turn.or(told.map(|told| told.turn)).unwrap_or(layout) % TURNS,
+                session_group: session_group.or(told.map(|told| told.session_group)).unwrap_or(0),
+                fallback_slot: fallback_slot.or(told.map(|told| told.fallback_slot)).unwrap_or(layout) % LAYOUT_SLOTS,
                 total: number(child, TOTAL_LABEL)?,
                 pods: number(child, PODS_LABEL)?,
                 revision,
@@ -219,7 +219,7 @@ fn reason_to_keep(
         let running = observed.pods.iter().filter(|pod| pod.runs);
         let heard = running.clone().filter(|pod| pod.report.is_some()).count();
         return Some(Note::new(
-            Reason::LookingAround,
+            Reason::Initializing,
             format!(
                 "this operator has just begun to lead and hears the fleet first, for 45 s at most: {heard} of {} pods have reported; then the change goes on",
                 running.count()
@@ -279,24 +279,24 @@ fn wait(spec: &Spec, total: u32, observed: &Observed) -> Option<Note> {
     })
 }
 
-/// The next layout. The first has family 0; later ones have the family of the one before when they have its total, else one
-/// of their own. The turn is the lowest that no layout has which may still have pods somewhere.
+/// The next layout. The first has session group 0; later ones have the session group of the one before when they have its total, else one
+/// of their own. The slot is the lowest that no layout has which may still have pods somewhere.
 fn next(sets: &[SetSeen], observed: &Observed, total: u32, pods: u32) -> Arrangement {
     let number = next_number(sets, observed);
     let told = observed.document.iter().flat_map(|document| &document.layouts);
     let told = told.filter(|layout| layout.role != Role::Standby && layout.number != number);
-    let told = told.map(|layout| (layout.number, layout.total, layout.family, layout.turn));
+    let told = told.map(|layout| (layout.number, layout.total, layout.session_group, layout.fallback_slot));
     let known: Vec<_> =
-        sets.iter().map(|set| (set.number, set.total, set.family, set.turn)).chain(told).collect();
+        sets.iter().map(|set| (set.number, set.total, set.session_group, set.fallback_slot)).chain(told).collect();
     let before = known.iter().max_by_key(|(number, ..)| number);
-    let family = match before {
+    let session_group = match before {
         None => 0,
-        Some((_, before, family, _)) if *before == total => *family,
+        Some((_, before, session_group, _)) if *before == total => *session_group,
         Some(_) => number,
     };
-    let taken = |turn: &u32| known.iter().any(|(_, total, _, of)| *total > 0 && of == turn);
-    let turn = (0..TURNS).find(|turn| !taken(turn)).unwrap_or(number % TURNS);
-    Arrangement { number, total, pods, revision: REVISION, family, turn }
+    let taken = |fallback_slot: &u32| known.iter().any(|(_, total, _, of)| *total > 0 && of == fallback_slot);
+    let fallback_slot = (0..LAYOUT_SLOTS).find(|fallback_slot| !taken(fallback_slot)).unwrap_or(number % LAYOUT_SLOTS);
+    Arrangement { number, total, pods, revision: REVISION, session_group, fallback_slot }
 }
 
 /// One above every number that any trace of an earlier layout names.
@@ -336,8 +336,8 @@ mod tests {
         }
     }
 
-    fn told(number: u32, role: Role, family: u32, turn: u32) -> Layout {
-        Layout { number, total: 16, pods: 2, role, family, turn }
+    fn told(number: u32, role: Role, session_group: u32, fallback_slot: u32) -> Layout {
+        Layout { number, total: 16, pods: 2, role, session_group, fallback_slot }
     }
 
     fn observed(children: Vec<Child>, layouts: Vec<Layout>) -> Observed {
@@ -350,15 +350,15 @@ mod tests {
 
     #[test]
     fn family_and_turn_stand_on_the_set_or_follow_from_its_revision() {
-        let labelled = set(5, &[(FAMILY_LABEL, "3"), (TURN_LABEL, "2")], 2);
+        let labelled = set(5, &[(SESSION_GROUP_LABEL, "3"), (FALLBACK_SLOT_LABEL, "2")], 2);
         let document = || vec![told(5, Role::Active, 4, 3)];
         let of = |child: Child, layouts| {
             let sets = sets(&observed(vec![child], layouts));
-            (sets[0].family, sets[0].turn)
+            (sets[0].session_group, sets[0].fallback_slot)
         };
         assert_eq!(of(labelled, document()), (3, 2));
         assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
-        assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before families");
+        assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before session groups");
     }
 
     #[test]
@@ -393,9 +393,9 @@ mod tests {
         let next = |children, layouts, total| {
             let observed = observed(children, layouts);
             let next = next(&sets(&observed), &observed, total, 2);
-            (next.number, next.family, next.turn)
+            (next.number, next.session_group, next.fallback_slot)
         };
-        let active = |number, family, turn| vec![told(number, Role::Active, family, turn)];
+        let active = |number, session_group, fallback_slot| vec![told(number, Role::Active, session_group, fallback_slot)];
         assert_eq!(next(vec![], vec![], 16), (1, 0, 0), "the first");
         assert_eq!(next(vec![set(1, &[], 1)], vec![], 16), (2, 0, 0), "after one of revision 1");
         assert_eq!(next(vec![], active(4, 2, 0), 16), (5, 2, 1), "the same total");
@@ -403,7 +403,7 @@ mod tests {
         let announced = vec![told(4, Role::Retiring, 2, 0), told(5, Role::Standby, 5, 1)];
         assert_eq!(next(vec![], announced, 16), (5, 2, 1), "what was only announced has made nothing");
         let three =
-            [("0", 1), ("1", 2), ("3", 3)].map(|(turn, number)| set(number, &[(TURN_LABEL, turn)], 2));
+            [("0", 1), ("1", 2), ("3", 3)].map(|(fallback_slot, number)| set(number, &[(FALLBACK_SLOT_LABEL, fallback_slot)], 2));
         assert_eq!(next(three.into(), vec![], 16).2, 2, "the one that is left");
     }
 }

@@ -71,7 +71,7 @@ fn others_unknown(_: &Spec, observed: &Observed) -> Option<Hold> {
     (observed.waits_for_others && !runs).then(|| Hold {
         stalled: false,
         note: Note::new(
-            Reason::LookingAround,
+            Reason::Initializing,
             "the operator has just started and looks at the other ShardedBots first: one of them may hold the same token",
         ),
     })

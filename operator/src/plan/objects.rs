@@ -19,7 +19,7 @@ use std::fmt::Write;
 
 /// Seals a body with its own hash.
 #[must_use]
-pub fn sealed(kind: Kind, name: String, mut body: Value) -> Object {
+pub fn with_hash(kind: Kind, name: String, mut body: Value) -> Object {
     let hash = hash(&body);
     body["metadata"]["annotations"][HASH_ANNOTATION] = hash.into();
     Object { kind, name, body }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_edit_by_hand_is_seen_and_a_default_of_the_api_server_is_not() {
-        let wanted = sealed(
+        let wanted = with_hash(
             Kind::Role,
             "r".into(),
             json!({ "metadata": {}, "rules": [{ "verbs": ["get", "watch"] }] }),

@@ -57,7 +57,7 @@ impl Budget {
     }
 }
 
-/// When the shards that wait now will have had their turn.
+/// When the shards that wait now will have had their transition.
 #[must_use]
 pub fn done_at(observed: &Observed) -> Option<String> {
     let waiting = observed.gate?.waiting;

@@ -54,13 +54,13 @@ pub fn conditions(
     let unjudged = unjudged(observed.gate).map(|note| ("Unknown", note));
     let token = unjudged.unwrap_or_else(|| {
         rest(
-            strangers(observed.gate),
+            unattributed(observed.gate),
             Reason::TokenExclusive,
             "no IDENTIFYs of others with this token are seen",
         )
     });
     let gate = rest(
-        fenced(said.fleet).or_else(|| on_turns(said.fleet, observed)),
+        fenced(said.fleet).or_else(|| on_fallback_schedule(said.fleet, observed)),
         Reason::GateReached,
         "the pods that report reach the gate",
     );
@@ -82,7 +82,7 @@ pub fn conditions(
 
 /// A change of a condition that the story tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct Transition {
     /// Whether it turned for the worse.
     pub worse: bool,
     /// The condition's reason.
@@ -94,7 +94,7 @@ pub struct Turn {
 /// What turned for the worse or for the better, `Ready` and what follows from it aside. Nothing is told twice: not while it
 /// lasts, and not what `Ready` says with the same reason.
 #[must_use]
-pub fn turns(before: &[Condition], after: &[Condition]) -> Vec<Turn> {
+pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Transition> {
     let of = |all: &[Condition], type_: &str| all.iter().find(|one| one.type_ == type_).cloned();
     let ready = of(after, "Ready").map(|one| one.reason);
     let told =
@@ -105,7 +105,7 @@ pub fn turns(before: &[Condition], after: &[Condition]) -> Vec<Turn> {
         let same = was.as_ref().is_some_and(|was| worse && was.reason == now.reason);
         let silent = if worse { same || ready.as_ref() == Some(&now.reason) } else { was.is_none() };
         let known = now.status != "Unknown";
-        (known && !silent).then(|| Turn { worse, reason: now.reason.clone(), message: now.message.clone() })
+        (known && !silent).then(|| Transition { worse, reason: now.reason.clone(), message: now.message.clone() })
     };
     after.iter().filter(told).filter_map(turned).collect()
 }
@@ -149,33 +149,33 @@ pub fn breaker(observed: &Observed) -> Option<Note> {
 
 /// Why it is not known whether the token is shared, once there is a gate.
 fn unjudged(gate: Option<GateFigures>) -> Option<Note> {
-    gate.filter(|gate| !gate.judged && gate.strange == 0).map(|_| {
+    gate.filter(|gate| !gate.judged && gate.unattributed == 0).map(|_| {
         Note::new(
             Reason::Unknown,
-            "Discord's count has not been compared with the grants of this operator yet: that takes two of its answers, a minute apart, while no pod can be identifying by turns",
+            "Discord's count has not been compared with the grants of this operator yet: that takes two of its answers, a minute apart, while no pod can be identifying by the fallback schedule",
         )
     })
 }
 
-fn strangers(gate: Option<GateFigures>) -> Option<Note> {
-    let strange = gate?.strange;
-    (strange > 0).then(|| {
+fn unattributed(gate: Option<GateFigures>) -> Option<Note> {
+    let unattributed = gate?.unattributed;
+    (unattributed > 0).then(|| {
         Note::new(
             Reason::TokenShared,
             format!(
-                "somebody else uses this token: Discord counted {strange} IDENTIFYs that no pod here was granted; find the other process (an old deployment, a developer's machine), or reset the token in Discord's developer portal and put the new one into the Secret"
+                "somebody else uses this token: Discord counted {unattributed} IDENTIFYs that no pod here was granted; find the other process (an old deployment, a developer's machine), or reset the token in Discord's developer portal and put the new one into the Secret"
             ),
         )
     })
 }
 
-fn on_turns(fleet: &Fleet, observed: &Observed) -> Option<Note> {
-    let pods = &fleet.on_turns;
+fn on_fallback_schedule(fleet: &Fleet, observed: &Observed) -> Option<Note> {
+    let pods = &fleet.on_fallback_schedule;
     (!pods.is_empty()).then(|| {
         Note::new(
-            Reason::OnTurns,
+            Reason::FallbackSchedule,
             format!(
-                "the gate has not heard {} pods for a minute, or they have not heard it: {}; what must IDENTIFY there does so by turns, slowly; check that pods reach {} (Service, network policies), their logs and the operator's log",
+                "the gate has not heard {} pods for a minute, or they have not heard it: {}; what must IDENTIFY there does so by the fallback schedule, slowly; check that pods reach {} (Service, network policies), their logs and the operator's log",
                 pods.len(),
                 first_of(pods, ", "),
                 observed.addresses.gate
@@ -190,7 +190,7 @@ pub fn fenced(fleet: &Fleet) -> Option<Note> {
     let pods = &fleet.fenced;
     (!pods.is_empty()).then(|| {
         Note::new(
-            Reason::Fenced,
+            Reason::PodsIsolated,
             format!(
                 "{} pods found themselves cut off from the API server, the gate and their peers, and let their shards go: {}; they go on by themselves when they have read their records; look at the network of their nodes",
                 pods.len(),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn told(before: &[Condition], after: &[Condition]) -> Vec<(bool, String)> {
-        turns(before, after).into_iter().map(|turn| (turn.worse, turn.reason)).collect()
+        transitions(before, after).into_iter().map(|transition| (transition.worse, transition.reason)).collect()
     }
 
     #[test]
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn nobody_is_told_that_a_token_is_not_shared_before_it_can_be_known() {
-        let gate = |judged, strange| Some(GateFigures { strange, judged, ..GateFigures::default() });
-        let of = |gate| (unjudged(gate).is_some(), strangers(gate).is_some());
+        let gate = |judged, unattributed| Some(GateFigures { unattributed, judged, ..GateFigures::default() });
+        let of = |gate| (unjudged(gate).is_some(), unattributed(gate).is_some());
         assert_eq!(of(None), (false, false), "the gate is not open, which is said instead");
         assert_eq!(of(gate(false, 0)), (true, false));
         assert_eq!(of(gate(true, 0)), (false, false));

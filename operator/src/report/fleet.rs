@@ -1,7 +1,7 @@
 //! The fleet summed up: from pods and their reports to what status counts.
 //!
 //! Pure. A pod that reports is taken at its word; for an image that does not report, the pod's readiness stands in. A pod
-//! that identifies by turns can seldom say so, since it would say it to the gate that it does not reach: its silence does.
+//! that identifies by the fallback schedule can seldom say so, since it would say it to the gate that it does not reach: its silence does.
 
 use crate::model::{NodeSeen, Observed, Plan, PodSeen};
 use shard_contract::layout::shards_of;
@@ -9,7 +9,7 @@ use shard_contract::layouts::{Layout, Role};
 use shard_contract::report::{Report, ShardReport, ShardState};
 use std::time::Duration;
 
-/// A pod that had no answer for so long identifies by turns; it is also four report times.
+/// A pod that had no answer for so long identifies by the fallback schedule; it is also four report times.
 const UNHEARD: Duration = Duration::from_secs(60);
 
 /// What status counts.
@@ -27,8 +27,8 @@ pub struct Fleet {
     pub refused: Option<(u32, u16)>,
     /// Pods of the layout with duty that do not run, quoted.
     pub troubles: Vec<String>,
-    /// Pods that must be taken to identify by turns: they say so, or are unheard.
-    pub on_turns: Vec<String>,
+    /// Pods that must be taken to identify by the fallback schedule: they say so, or are unheard.
+    pub on_fallback_schedule: Vec<String>,
     /// Pods that say that they found themselves cut off and let their shards go.
     pub fenced: Vec<String>,
 }
@@ -80,10 +80,10 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         pods.map(|pod| pod.name.clone()).collect()
     };
     Fleet {
-        on_turns: observed
+        on_fallback_schedule: observed
             .pods
             .iter()
-            .filter(|pod| on_turns(pod, observed))
+            .filter(|pod| on_fallback_schedule(pod, observed))
             .map(|pod| pod.name.clone())
             .collect(),
         fenced: who_says(|report| report.fenced),
@@ -102,8 +102,8 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
     }
 }
 
-fn on_turns(pod: &PodSeen, observed: &Observed) -> bool {
-    pod.report.as_ref().is_some_and(|report| report.on_turns) || is_unheard(pod, observed)
+fn on_fallback_schedule(pod: &PodSeen, observed: &Observed) -> bool {
+    pod.report.as_ref().is_some_and(|report| report.on_fallback_schedule) || is_unheard(pod, observed)
 }
 
 /// Whether the pod could be heard and is not. What its container's troubles or its lost node explain is said as such. A ready
@@ -177,12 +177,12 @@ mod tests {
 
     fn named(observed: &Observed) -> Vec<usize> {
         let all = observed.pods.iter().enumerate();
-        all.filter(|(_, pod)| on_turns(pod, observed)).map(|(place, _)| place).collect()
+        all.filter(|(_, pod)| on_fallback_schedule(pod, observed)).map(|(place, _)| place).collect()
     }
 
     #[test]
     fn a_pod_is_on_turns_that_says_so_or_could_be_heard_and_is_not() {
-        let says = Report { on_turns: true, ..Report::default() };
+        let says = Report { on_fallback_schedule: true, ..Report::default() };
         let pods = vec![
             silent(false),
             PodSeen { report: Some(says), silent: Duration::ZERO, ..silent(true) },
@@ -225,7 +225,7 @@ mod tests {
             identifies: 0,
             resumes: 0,
             events: 0,
-            again: 0,
+            redelivered: 0,
             idle_ms: None,
             fatal_close: None,
         }

@@ -97,9 +97,9 @@ fn identifying(active: &Counted, observed: &Observed) -> Note {
         .filter(|_| waiting > 0 && held == 0)
         .map(|at| format!(", until about {at}"))
         .unwrap_or_default();
-    let unheard = observed.gate.map_or(0, |gate| gate.on_turns);
+    let unheard = observed.gate.map_or(0, |gate| gate.on_fallback_schedule);
     let clear = if unheard > 0 && waiting > 0 {
-        format!("; the gate keeps clear of the turns of {unheard} pods that it has not heard lately")
+        format!("; the gate keeps clear of the slots of {unheard} pods that it has not heard lately")
     } else {
         String::new()
     };

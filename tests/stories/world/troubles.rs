@@ -7,7 +7,7 @@ use shard_operator::model::{BackingOff, NodeSeen, NodeState, Tripped};
 use std::time::Duration;
 
 impl World {
-    /// `NAME deleted`, `NAME silent`, `NAME on-turns`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
+    /// `NAME deleted`, `NAME silent`, `NAME on-fallback-schedule`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
     pub(super) fn change_pod(&mut self, what: &str) {
         let words: Vec<_> = what.split(' ').collect();
         let grace_ends = self.now.checked_add(SignedDuration::from_secs(30)).unwrap();
@@ -25,18 +25,18 @@ impl World {
                 return;
             }
             "new" => words[2].clone_into(&mut pod.uid),
-            "on-turns" => report.on_turns = true,
+            "on-fallback-schedule" => report.on_fallback_schedule = true,
             "fenced" => report.fenced = true,
             "online" | "waiting" => {}
             other => panic!("{other}: not something that becomes of a pod"),
         }
         let state =
-            if matches!(words[1], "online" | "on-turns") { ShardState::Online } else { ShardState::Waiting };
+            if matches!(words[1], "online" | "on-fallback-schedule") { ShardState::Online } else { ShardState::Waiting };
         for shard in &mut report.shards {
             shard.state = state;
         }
         if words[1] == "online" {
-            (report.on_turns, report.fenced) = (false, false);
+            (report.on_fallback_schedule, report.fenced) = (false, false);
         }
         pod.ready = state == ShardState::Online;
         (pod.report, pod.silent) = (Some(report), Duration::ZERO);

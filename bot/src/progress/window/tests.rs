@@ -97,7 +97,7 @@ impl World {
             return;
         }
         if self.events[&sequence].handled {
-            self.waiting.push_back((sequence, what == Received::Again));
+            self.waiting.push_back((sequence, what == Received::Redelivered));
         } else {
             self.act(|window, write| window.pass(sequence, write));
         }
@@ -121,12 +121,12 @@ impl World {
                 self.take(self.newest);
             }
             Step::Begin => {
-                if let Some((sequence, again)) = self.waiting.pop_front()
+                if let Some((sequence, redelivered)) = self.waiting.pop_front()
                     && self.act(|window, write| window.begin(sequence, write))
                 {
                     let seen = self.events.get_mut(&sequence).unwrap();
                     seen.begun += 1;
-                    seen.begun_unmarked += u32::from(!again);
+                    seen.begun_unmarked += u32::from(!redelivered);
                     self.running.push(sequence);
                 }
             }
@@ -190,8 +190,8 @@ proptest! {
             world.running.clear();
             world.window = world.disk.load();
         }
-        let (after, skip, again) = (world.window.resume_at(), world.window.skip(), world.window.again());
-        let mut next = Window::new(after, &skip, &again);
+        let (after, skip, redelivered) = (world.window.resume_at(), world.window.skip(), world.window.redelivered());
+        let mut next = Window::new(after, &skip, &redelivered);
         prop_assert_eq!(next.resume_at(), after);
         for (sequence, seen) in &world.events {
             let received = next.receive(*sequence, &mut |_| ()).0;

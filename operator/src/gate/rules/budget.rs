@@ -8,7 +8,7 @@
 
 use super::clock::Millis;
 use crate::model::budget::{kept_for_live, kept_from_all};
-use shard_contract::identify::{GRANT_VALID_MS, Why};
+use shard_contract::identify::{GRANT_VALID_MS, Priority};
 use shard_contract::pace::Pace;
 use std::collections::VecDeque;
 
@@ -49,7 +49,7 @@ pub struct Budget {
     /// Grants of the leader before that Discord's first answer may not know.
     inherited: u32,
     recent: VecDeque<Millis>,
-    strange: u32,
+    unattributed: u32,
     /// Whether an answer has been compared with the grants since the one before.
     judged: bool,
 }
@@ -63,7 +63,7 @@ impl Budget {
             remaining: limits.remaining,
             inherited: 0,
             recent: VecDeque::new(),
-            strange: 0,
+            unattributed: 0,
             judged: false,
         }
     }
@@ -90,17 +90,17 @@ impl Budget {
 
     /// IDENTIFYs since the last reset that nobody here was granted.
     #[must_use]
-    pub fn strange(&self) -> u32 {
-        self.strange
+    pub fn unattributed(&self) -> u32 {
+        self.unattributed
     }
 
-    /// Whether [`Budget::strange`] rests on at least one comparison, so that none of them means something.
+    /// Whether [`Budget::unattributed`] rests on at least one comparison, so that none of them means something.
     #[must_use]
     pub fn judged(&self) -> bool {
         self.judged
     }
 
-    /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on turns since the
+    /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on the fallback schedule since the
     /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers. Grants
     /// that the answer before was taken to know may have come to Discord's books only after it, and are ours as well.
     pub fn set(&mut self, limits: Limits, alone: bool) {
@@ -111,11 +111,11 @@ impl Budget {
         let another_day = limits.asked_at >= self.limits.resets_at
             || limits.resets_at.since(self.limits.resets_at) > limits.pace.real_ms(ANOTHER_DAY_MS);
         if another_day {
-            self.strange = 0;
+            self.unattributed = 0;
         } else if alone {
             // Every grant was counted when it was given, so what is under way now cannot make the answer lower than this.
             let ours = self.inherited.saturating_add(self.booked_late());
-            self.strange += self.remaining.saturating_sub(limits.remaining).saturating_sub(ours);
+            self.unattributed += self.remaining.saturating_sub(limits.remaining).saturating_sub(ours);
             self.judged = true;
         }
         // One granted before the question may still have been under way.
@@ -160,11 +160,11 @@ impl Budget {
         }
     }
 
-    /// Why nothing is left for shards that wait for this reason, and until when; none while something is.
+    /// Why nothing is left for shards of this priority, and until when; none while something is.
     #[must_use]
-    pub fn denies(&self, now: Millis, why: Why) -> Option<(Millis, String)> {
+    pub fn denies(&self, now: Millis, priority: Priority) -> Option<(Millis, String)> {
         let limits = &self.limits;
-        let reserve = if why == Why::Live {
+        let reserve = if priority == Priority::Live {
             kept_from_all(limits.total)
         } else {
             kept_for_live(limits.total, limits.reserve_percent)
@@ -179,7 +179,7 @@ impl Budget {
             "{} of {} daily IDENTIFYs are left and {reserve} are kept {}; the budget is full again in {} s",
             self.remaining,
             limits.total,
-            if why == Why::Live { "from everybody, since Discord may count more" } else { "for live shards" },
+            if priority == Priority::Live { "from everybody, since Discord may count more" } else { "for live shards" },
             limits.resets_at.since(now) / 1_000
         );
         Some((at, because))
@@ -215,7 +215,7 @@ mod tests {
         budget.set(limits(899, 15_000), true);
         assert_eq!(budget.remaining(), 898, "the second may not have reached Discord when it was asked");
         budget.set(limits(950, 9_000), true);
-        assert_eq!((budget.remaining(), budget.strange()), (898, 0), "an older answer changes nothing");
+        assert_eq!((budget.remaining(), budget.unattributed()), (898, 0), "an older answer changes nothing");
     }
 
     #[test]
@@ -223,12 +223,12 @@ mod tests {
         let mut budget = Budget::new(limits(900, 1_000));
         budget.spend(Millis(10_000));
         budget.set(limits(892, 60_000), true);
-        assert_eq!((budget.remaining(), budget.strange()), (892, 7));
+        assert_eq!((budget.remaining(), budget.unattributed()), (892, 7));
         budget.set(limits(890, 120_000), false);
-        assert_eq!(budget.strange(), 7, "pods on turns spend it too, and are no strangers");
+        assert_eq!(budget.unattributed(), 7, "pods on the fallback schedule spend it too, and are no strangers");
         let tomorrow = Limits { resets_at: Millis(166_400_000), ..limits(1_000, 80_000_001) };
         budget.set(tomorrow, true);
-        assert_eq!((budget.remaining(), budget.strange()), (1_000, 0));
+        assert_eq!((budget.remaining(), budget.unattributed()), (1_000, 0));
     }
 
     #[test]
@@ -238,9 +238,9 @@ mod tests {
         budget.set(limits(900, 46_000), true);
         assert_eq!(budget.remaining(), 900, "it was taken to know the grant");
         budget.set(limits(899, 106_000), true);
-        assert_eq!((budget.remaining(), budget.strange()), (899, 0));
+        assert_eq!((budget.remaining(), budget.unattributed()), (899, 0));
         budget.set(limits(898, 166_000), true);
-        assert_eq!(budget.strange(), 1, "the grant counts once");
+        assert_eq!(budget.unattributed(), 1, "the grant counts once");
     }
 
     #[test]
@@ -249,26 +249,26 @@ mod tests {
         (0..4).for_each(|grant| budget.spend(Millis(40_000 + grant * 5_000)));
         budget.set(limits(896, 61_000), true);
         budget.set(limits(800, 121_000), true);
-        assert_eq!(budget.strange(), 92, "of 96, four may have been booked late");
+        assert_eq!(budget.unattributed(), 92, "of 96, four may have been booked late");
         budget.spend(Millis(179_000));
         budget.set(limits(800, 181_000), true);
         assert_eq!(budget.remaining(), 799, "it is under way");
         budget.set(limits(798, 241_000), true);
-        assert_eq!(budget.strange(), 93, "what was counted as under way is not counted twice");
+        assert_eq!(budget.unattributed(), 93, "what was counted as under way is not counted twice");
     }
 
     #[test]
     fn what_the_leader_before_granted_last_is_counted_on_until_discord_is_asked_again() {
         let last = Limits { max_concurrency: 2, ..limits(12, 13_000) };
-        let denied = |budget: &Budget| budget.denies(Millis(20_000), Why::Live).map(|(at, _)| at);
+        let denied = |budget: &Budget| budget.denies(Millis(20_000), Priority::Live).map(|(at, _)| at);
         let mut budget = Budget::after_another(last, Millis(10_000));
         assert_eq!((budget.remaining(), denied(&budget)), (12, Some(Millis(21_000))));
         budget.set(Limits { asked_at: Millis(19_000), ..last }, true);
-        assert_eq!((budget.remaining(), budget.strange(), denied(&budget)), (12, 0, None));
+        assert_eq!((budget.remaining(), budget.unattributed(), denied(&budget)), (12, 0, None));
         let late = Limits { asked_at: Millis(14_000), ..last };
         let mut budget = Budget::after_another(last, Millis(10_000));
         budget.set(Limits { asked_at: Millis(19_000), remaining: 10, ..last }, true);
-        assert_eq!(budget.strange(), 0, "both may have been the leader's before");
+        assert_eq!(budget.unattributed(), 0, "both may have been the leader's before");
         assert_eq!(denied(&Budget::after_another(late, Millis(10_000))), None, "it knows them all");
     }
 
@@ -277,7 +277,7 @@ mod tests {
         let mut budget = Budget::new(limits(900, 1_000));
         assert!(!budget.judged());
         budget.set(limits(890, 60_000), false);
-        assert!(!budget.judged(), "pods may have been on turns");
+        assert!(!budget.judged(), "pods may have been on the fallback schedule");
         budget.set(limits(890, 120_000), true);
         assert!(budget.judged());
         budget.set(limits(890, 180_000), false);

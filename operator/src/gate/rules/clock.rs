@@ -1,7 +1,7 @@
 //! The gate's own clock, and how Discord's follows from it.
 //!
 //! From the `Date` of Discord's answer, which says whole seconds, and when it was asked for, to the bounds of Discord's time
-//! now. For the rules that keep clear of turns. Times are whole milliseconds. Deliberately absent: reading any clock.
+//! now. For the rules that keep clear of the fallback schedule. Times are whole milliseconds. Deliberately absent: reading any clock.
 
 use shard_contract::pace::Pace;
 

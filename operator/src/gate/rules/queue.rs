@@ -6,11 +6,11 @@
 
 use super::clock::Millis;
 use super::state::State;
-use shard_contract::identify::Why;
+use shard_contract::identify::Priority;
 use std::collections::BTreeMap;
 
 /// A shard's place in its line: class, arrival of its call, position in the call.
-type Place = (Why, u64, u16);
+type Place = (Priority, u64, u16);
 
 /// All calls that wait for one token.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub struct Queue {
 pub struct Call {
     /// Number of its layout.
     pub layout: u32,
-    /// Why its shards wait.
-    pub why: Why,
+    /// How urgent its shards are.
+    pub priority: Priority,
     /// When it came.
     pub arrived: Millis,
     shards: Vec<Waiting>,
@@ -76,7 +76,7 @@ impl Queue {
     }
 
     /// Lets a call wait, in the place of one that went if one is named; returns its arrival.
-    pub fn push(&mut self, place: Option<u64>, now: Millis, layout: u32, shards: &[u32], why: Why) -> u64 {
+    pub fn push(&mut self, place: Option<u64>, now: Millis, layout: u32, shards: &[u32], priority: Priority) -> u64 {
         let place = place.filter(|place| *place <= self.arrivals && !self.calls.contains_key(place));
         let arrival = place.unwrap_or_else(|| {
             self.arrivals += 1;
@@ -84,10 +84,10 @@ impl Queue {
         });
         let shards: Vec<_> = shards.iter().map(|shard| Waiting { shard: *shard, aside: None }).collect();
         for (position, one) in (0_u16..).zip(&shards) {
-            self.line(one.shard).insert((why, arrival, position), one.shard);
+            self.line(one.shard).insert((priority, arrival, position), one.shard);
         }
         self.waiting += shards.len();
-        self.calls.insert(arrival, Call { layout, why, arrived: now, shards });
+        self.calls.insert(arrival, Call { layout, priority, arrived: now, shards });
         arrival
     }
 
@@ -97,7 +97,7 @@ impl Queue {
         for (position, one) in (0_u16..).zip(&call.shards) {
             match one.aside {
                 Some(at) => drop(self.aside.remove(&(at, arrival, position))),
-                None => self.unline(one.shard, (call.why, arrival, position)),
+                None => self.unline(one.shard, (call.priority, arrival, position)),
             }
         }
         self.waiting -= call.shards.len();
@@ -138,13 +138,13 @@ impl Queue {
                     first = Some((place, shard));
                 }
             }
-            let Some(((why, call, position), shard)) = first else { return Next::Wait(wake) };
+            let Some(((priority, call, position), shard)) = first else { return Next::Wait(wake) };
             let layout = self.calls.get(&call).map_or(0, |call| call.layout);
             let until = state.backs_off_until(now, layout, shard);
             if until <= now {
                 return Next::Serve { call, shard };
             }
-            self.unline(shard, (why, call, position));
+            self.unline(shard, (priority, call, position));
             self.aside.insert((until, call, position), shard);
             self.mark(call, position, Some(until));
         }
@@ -156,16 +156,16 @@ impl Queue {
                 return;
             }
             self.aside.pop_first();
-            if let Some(why) = self.mark(call, position, None) {
-                self.line(shard).insert((why, call, position), shard);
+            if let Some(priority) = self.mark(call, position, None) {
+                self.line(shard).insert((priority, call, position), shard);
             }
         }
     }
 
-    fn mark(&mut self, call: u64, position: u16, aside: Option<Millis>) -> Option<Why> {
+    fn mark(&mut self, call: u64, position: u16, aside: Option<Millis>) -> Option<Priority> {
         let call = self.calls.get_mut(&call)?;
         call.shards.get_mut(usize::from(position))?.aside = aside;
-        Some(call.why)
+        Some(call.priority)
     }
 
     fn line(&mut self, shard: u32) -> &mut BTreeMap<Place, u32> {
@@ -233,13 +233,13 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(2);
         let (mut state, mut now) = (state(2, 900), START);
-        let mut push = |shard: u32, why: Why| {
+        let mut push = |shard: u32, priority: Why| {
             now = now.after(1_000);
-            queue.push(None, now, 1, &[shard], why)
+            queue.push(None, now, 1, &[shard], priority)
         };
-        let standby = push(1, Why::Standby);
-        let active = [push(3, Why::Active), push(5, Why::Active)];
-        let live = [push(7, Why::Live), push(9, Why::Live)];
+        let standby = push(1, Priority::Standby);
+        let active = [push(3, Priority::Active), push(5, Priority::Active)];
+        let live = [push(7, Priority::Live), push(9, Priority::Live)];
         let order = served(&mut queue, &mut state, now, 9);
         let wanted = [(live[0], 7), (live[1], 9), (active[0], 3), (active[1], 5), (standby, 1)];
         assert_eq!(order, wanted, "also when a lower class waited longer");
@@ -250,8 +250,8 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(2);
         let mut state = state(2, 900);
-        let odd = [1, 3].map(|shard| queue.push(None, START, 1, &[shard], Why::Live));
-        let even = queue.push(None, START, 1, &[2], Why::Standby);
+        let odd = [1, 3].map(|shard| queue.push(None, START, 1, &[shard], Priority::Live));
+        let even = queue.push(None, START, 1, &[2], Priority::Standby);
         assert_eq!(served(&mut queue, &mut state, START, 9), [(odd[0], 1), (even, 2), (odd[1], 3)]);
     }
 
@@ -260,8 +260,8 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(1);
         let mut state = state(1, 200);
-        queue.push(None, START, 1, &[0], Why::Active);
-        let live = queue.push(None, START, 1, &[4], Why::Live);
+        queue.push(None, START, 1, &[0], Priority::Active);
+        let live = queue.push(None, START, 1, &[4], Priority::Live);
         assert_eq!(served(&mut queue, &mut state, START, 1), [(live, 4)]);
         let Next::Wait(Some(at)) = queue.next(&state, START.after(9_000)) else { panic!("nobody is served") };
         assert_eq!(at, Millis(80_000_000));
@@ -283,10 +283,10 @@ mod tests {
             let grant = state.grant(now, 1, 0);
             state.told(now, grant, Outcome::Failed);
         }
-        let both = queue.push(None, now, 1, &[0, 1], Why::Active);
+        let both = queue.push(None, now, 1, &[0, 1], Priority::Active);
         assert_eq!(served(&mut queue, &mut state, now, 1), [(both, 1)], "the other shard of the call");
-        let failing = queue.push(None, now, 1, &[0], Why::Live);
-        let other = queue.push(None, now, 1, &[2], Why::Standby);
+        let failing = queue.push(None, now, 1, &[0], Priority::Live);
+        let other = queue.push(None, now, 1, &[2], Priority::Standby);
         assert_eq!(served(&mut queue, &mut state, now, 2), [(other, 2), (failing, 0)]);
         assert_eq!((queue.calls(), queue.waiting()), (0, 0));
         assert!(queue.aside.is_empty() && queue.lines.is_empty(), "nothing is left behind");
@@ -298,10 +298,10 @@ mod tests {
         queue.resize(1);
         let mut state = state(1, 900);
         let (first, second) =
-            (queue.push(None, START, 1, &[0], Why::Active), queue.push(None, START, 1, &[1], Why::Active));
+            (queue.push(None, START, 1, &[0], Priority::Active), queue.push(None, START, 1, &[1], Priority::Active));
         queue.remove(first);
-        assert_eq!(queue.push(Some(first), START.after(30), 1, &[0], Why::Active), first);
-        let stolen = queue.push(Some(first), START.after(30), 1, &[2], Why::Active);
+        assert_eq!(queue.push(Some(first), START.after(30), 1, &[0], Priority::Active), first);
+        let stolen = queue.push(Some(first), START.after(30), 1, &[2], Priority::Active);
         assert!(stolen > second, "a place is held once");
         assert_eq!(served(&mut queue, &mut state, START.after(60), 2), [(first, 0), (second, 1)]);
     }
@@ -310,8 +310,8 @@ mod tests {
     fn a_call_that_goes_leaves_nothing_and_new_buckets_keep_the_order() {
         let mut queue = Queue::default();
         queue.resize(1);
-        let (mut state, first) = (state(3, 900), queue.push(None, START, 1, &[0, 1, 2], Why::Active));
-        let second = queue.push(None, START, 1, &[3], Why::Active);
+        let (mut state, first) = (state(3, 900), queue.push(None, START, 1, &[0, 1, 2], Priority::Active));
+        let second = queue.push(None, START, 1, &[3], Priority::Active);
         queue.resize(3);
         assert_eq!((queue.waiting(), queue.shards(first).len()), (4, 3));
         queue.remove(first);

@@ -9,8 +9,8 @@ use super::breaker::Breaker;
 use super::buckets::{Buckets, TRAVEL_MS};
 use super::budget::{Budget, Limits};
 use super::clock::{DiscordTime, Millis};
-use super::turns::Turns;
-use shard_contract::identify::{Outcome, Why};
+use super::fallback::FallbackPods;
+use shard_contract::identify::{Outcome, Priority};
 use shard_contract::pace::Pace;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const OPENING_MS: u64 = 8_880;
 const UNTOLD_MS: u64 = 60_000;
 /// At no pace less than this: a process needs real time to reach READY.
 const UNTOLD_LEAST_MS: u64 = 10_000;
-/// What a pod spent by its turn may come to Discord's books so much later than the gate believes it back.
+/// What a pod spent by the fallback schedule may come to Discord's books so much later than the gate believes it back.
 const DOUBT_COUNTS_MS: u64 = 10_000;
 /// A READY that comes even later still counts as one.
 const REMEMBERED_MS: u64 = 600_000;
@@ -32,8 +32,8 @@ pub struct Request {
     pub layout: u32,
     /// The shards.
     pub shards: Vec<u32>,
-    /// Why they wait.
-    pub why: Why,
+    /// How urgent they are.
+    pub priority: Priority,
 }
 
 /// What to do with a request now.
@@ -62,8 +62,8 @@ pub struct State {
     buckets: Buckets,
     backoff: Backoff,
     breaker: Breaker,
-    turns: Turns,
-    /// When a pod may have been on turns last, as far as was looked.
+    fallback: FallbackPods,
+    /// When a pod may have been on the fallback schedule last, as far as was looked.
     doubted_at: Option<Millis>,
     time: Option<DiscordTime>,
     grants: BTreeMap<u64, Grant>,
@@ -99,7 +99,7 @@ impl State {
             buckets: Buckets::new(1, Pace::REAL),
             backoff: Backoff::default(),
             breaker: Breaker::default(),
-            turns: Turns::default(),
+            fallback: FallbackPods::default(),
             doubted_at: None,
             time: None,
             grants: BTreeMap::new(),
@@ -128,8 +128,8 @@ impl State {
 
     /// IDENTIFYs since the budget's last reset that nobody here was granted.
     #[must_use]
-    pub fn strange(&self) -> u32 {
-        self.budget.as_ref().map_or(0, Budget::strange)
+    pub fn unattributed(&self) -> u32 {
+        self.budget.as_ref().map_or(0, Budget::unattributed)
     }
 
     /// Whether that rests on a comparison with Discord's count yet.
@@ -160,7 +160,7 @@ impl State {
     /// their waits in milliseconds.
     #[must_use]
     pub fn backing_off(&self, now: Millis) -> (u32, u64) {
-        self.backoff.waits(now, |layout| self.turns.knows(layout))
+        self.backoff.waits(now, |layout| self.fallback.knows(layout))
     }
 
     /// Forgets which shards failed: those of now are other ones. What Discord counts stays.
@@ -168,10 +168,10 @@ impl State {
         self.backoff = Backoff::default();
     }
 
-    /// How many pods may be on turns.
+    /// How many pods may be on the fallback schedule.
     #[must_use]
-    pub fn on_turns(&self, now: Millis) -> u32 {
-        self.turns.count(now, self.pace())
+    pub fn on_fallback_schedule(&self, now: Millis) -> u32 {
+        self.fallback.count(now, self.pace())
     }
 
     /// Whether a grant's outcome may still be told.
@@ -186,7 +186,7 @@ impl State {
         self.buckets.count()
     }
 
-    /// Takes over which layouts `(number, turn, pods)` and which pods `(uid, layout, ordinal)` there are.
+    /// Takes over which layouts `(number, slot, pods)` and which pods `(uid, layout, ordinal)` there are.
     pub fn set_pods(
         &mut self,
         now: Millis,
@@ -195,23 +195,23 @@ impl State {
         pods: impl IntoIterator<Item = (String, u32, u32)>,
     ) {
         self.note_doubt(now, pace);
-        self.turns.set(now, pace, layouts, pods);
+        self.fallback.set(now, pace, layouts, pods);
     }
 
     /// A pod has surely heard an answer that was given then.
     pub fn heard(&mut self, now: Millis, uid: &str, given_at: Millis) {
-        if self.turns.heard(now, self.pace(), uid, given_at) {
+        if self.fallback.heard(now, self.pace(), uid, given_at) {
             self.doubted_at = Some(now);
         }
     }
 
-    /// Whether this pod should be answered at once; see [`Turns::greet`].
+    /// Whether this pod should be answered at once; see [`FallbackPods::greet`].
     pub fn greet(&mut self, uid: &str) -> bool {
-        self.turns.greet(uid)
+        self.fallback.greet(uid)
     }
 
     fn note_doubt(&mut self, now: Millis, pace: Pace) {
-        if !self.turns.none(now, pace) {
+        if !self.fallback.none(now, pace) {
             self.doubted_at = Some(now);
         }
     }
@@ -238,7 +238,7 @@ impl State {
     /// Decides about a request.
     #[must_use]
     pub fn decide(&self, now: Millis, request: &Request) -> Decision {
-        if let Some((at, because)) = self.closed(now).or_else(|| self.spent(now, request.why)) {
+        if let Some((at, because)) = self.closed(now).or_else(|| self.spent(now, request.priority)) {
             return Decision::WaitUntil { at, because };
         }
         let backs_off = |shard: &u32| self.backs_off_until(now, request.layout, *shard);
@@ -269,13 +269,13 @@ impl State {
                 "the operator has just begun to lead and waits out what its predecessor may have granted";
             return Some((opens_at, because.to_owned()));
         }
-        self.breaker.denies(now).or_else(|| self.turns.denies(now, self.time.as_ref(), self.pace()))
+        self.breaker.denies(now).or_else(|| self.fallback.denies(now, self.time.as_ref(), self.pace()))
     }
 
-    /// Why the budget has nothing left for shards that wait for this reason, and until when.
+    /// Why the budget has nothing left for shards of this priority, and until when.
     #[must_use]
-    pub fn spent(&self, now: Millis, why: Why) -> Option<(Millis, String)> {
-        self.budget.as_ref().and_then(|budget| budget.denies(now, why))
+    pub fn spent(&self, now: Millis, priority: Priority) -> Option<(Millis, String)> {
+        self.budget.as_ref().and_then(|budget| budget.denies(now, priority))
     }
 
     /// When a shard's bucket is free.
@@ -288,7 +288,7 @@ impl State {
     #[must_use]
     pub fn backs_off_until(&self, now: Millis, layout: u32, shard: u32) -> Millis {
         let until = self.backoff.until(layout, shard);
-        let kept = self.spent(now, Why::Active).filter(|_| self.backoff.burns(layout, shard));
+        let kept = self.spent(now, Priority::Active).filter(|_| self.backoff.burns(layout, shard));
         kept.map_or(until, |(at, _)| until.max(at))
     }
 
@@ -392,7 +392,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use shard_contract::identify::GRANT_VALID_MS;
-    use shard_contract::turns::{APART_MS, Place, SLOT_MS, may_leave};
+    use shard_contract::fallback::{APART_MS, Place, SLOT_MS, may_leave};
     use std::collections::HashMap;
 
     const START: u64 = 100_000;
@@ -420,8 +420,8 @@ mod tests {
         Millis(now.0 - APART_MS)
     }
 
-    fn granted(state: &State, now: u64, shards: &[u32], why: Why) -> Option<u32> {
-        match state.decide(Millis(now), &Request { layout: 1, shards: shards.to_vec(), why }) {
+    fn granted(state: &State, now: u64, shards: &[u32], priority: Priority) -> Option<u32> {
+        match state.decide(Millis(now), &Request { layout: 1, shards: shards.to_vec(), priority }) {
             Decision::Grant { shard } => Some(shard),
             Decision::WaitUntil { at, .. } => {
                 assert!(at.0 > now, "waiting for the past is a hot loop");
@@ -432,26 +432,26 @@ mod tests {
 
     #[test]
     fn it_starts_closed_and_waits_out_its_predecessor() {
-        assert_eq!(granted(&State::new(Millis(0), 0), START, &[0], Why::Live), None);
+        assert_eq!(granted(&State::new(Millis(0), 0), START, &[0], Priority::Live), None);
         let mut fresh = State::new(Millis(50_000), 0);
         fresh.set(Millis(50_010), limits(1, 900, 50_010));
-        assert_eq!(granted(&fresh, 58_999, &[0], Why::Live), None, "from when it began to lead");
-        assert_eq!(granted(&fresh, 59_000, &[0], Why::Live), Some(0));
+        assert_eq!(granted(&fresh, 58_999, &[0], Priority::Live), None, "from when it began to lead");
+        assert_eq!(granted(&fresh, 59_000, &[0], Priority::Live), Some(0));
     }
 
     #[test]
     fn a_bucket_is_shared_by_every_total_and_spaced_by_the_word_that_it_went_out() {
         let mut state = state(2, 900);
         let grant = state.grant(Millis(START), 1, 3);
-        assert_eq!(granted(&state, START, &[1, 5, 2], Why::Active), Some(2), "the other bucket is free");
+        assert_eq!(granted(&state, START, &[1, 5, 2], Priority::Active), Some(2), "the other bucket is free");
         assert_eq!(
-            granted(&state, START + 8_119, &[1], Why::Active),
+            granted(&state, START + 8_119, &[1], Priority::Active),
             None,
             "no word: the grant counts as used at its end"
         );
         state.told(Millis(START + 200), grant, Outcome::Sent);
-        assert_eq!(granted(&state, START + 5_319, &[1], Why::Active), None);
-        assert_eq!(granted(&state, START + 5_320, &[1], Why::Active), Some(1));
+        assert_eq!(granted(&state, START + 5_319, &[1], Priority::Active), None);
+        assert_eq!(granted(&state, START + 5_320, &[1], Priority::Active), Some(1));
     }
 
     #[test]
@@ -460,11 +460,11 @@ mod tests {
         let first = state.grant(Millis(START), 1, 0);
         let second = state.grant(Millis(START + 8_120), 1, 1);
         state.told(Millis(START + 8_200), first, Outcome::Unused);
-        assert_eq!(granted(&state, START + 8_300, &[2], Why::Live), None);
+        assert_eq!(granted(&state, START + 8_300, &[2], Priority::Live), None);
         state.told(Millis(START + 8_400), second, Outcome::Sent);
         state.told(Millis(START + 8_500), second, Outcome::Unused);
-        assert_eq!(granted(&state, START + 13_519, &[2], Why::Live), None);
-        assert_eq!(granted(&state, START + 13_520, &[2], Why::Live), Some(2));
+        assert_eq!(granted(&state, START + 13_519, &[2], Priority::Live), None);
+        assert_eq!(granted(&state, START + 13_520, &[2], Priority::Live), Some(2));
     }
 
     #[test]
@@ -473,26 +473,26 @@ mod tests {
         let grant = state.grant(Millis(START), 1, 0);
         assert_eq!(state.remaining(), 899);
         state.told(Millis(START + 50), grant, Outcome::Unused);
-        assert_eq!((state.remaining(), granted(&state, START + 50, &[1], Why::Active)), (900, Some(1)));
+        assert_eq!((state.remaining(), granted(&state, START + 50, &[1], Priority::Active)), (900, Some(1)));
         assert_eq!((state.lapse(Millis(START + 99_000)), state.failed()), (None, 0));
     }
 
     #[test]
     fn the_reserve_is_for_live_shards_and_the_budget_is_never_passed() {
         let mut state = state(16, 201);
-        assert_eq!(granted(&state, START, &[0], Why::Active), Some(0));
+        assert_eq!(granted(&state, START, &[0], Priority::Active), Some(0));
         state.grant(Millis(START), 1, 0);
-        assert_eq!(granted(&state, START, &[1], Why::Active), None);
-        assert_eq!(granted(&state, START, &[1], Why::Standby), None);
-        assert_eq!(granted(&state, START, &[1], Why::Live), Some(1));
+        assert_eq!(granted(&state, START, &[1], Priority::Active), None);
+        assert_eq!(granted(&state, START, &[1], Priority::Standby), None);
+        assert_eq!(granted(&state, START, &[1], Priority::Live), Some(1));
         for shard in 0..189 {
             state.grant(Millis(START + 10), 1, shard);
         }
-        assert_eq!((state.remaining(), granted(&state, START + 20_000, &[1], Why::Live)), (11, Some(1)));
+        assert_eq!((state.remaining(), granted(&state, START + 20_000, &[1], Priority::Live)), (11, Some(1)));
         state.grant(Millis(START + 20_000), 1, 1);
-        assert_eq!((state.remaining(), granted(&state, START + 40_000, &[1], Why::Live)), (10, None));
+        assert_eq!((state.remaining(), granted(&state, START + 40_000, &[1], Priority::Live)), (10, None));
         assert_eq!(
-            granted(&state, START + 4_000_000, &[1], Why::Live),
+            granted(&state, START + 4_000_000, &[1], Priority::Live),
             None,
             "past the reset Discord is asked first"
         );
@@ -503,14 +503,14 @@ mod tests {
         let mut state = state(1, 206);
         let mut now = START;
         let mut burned = 0;
-        while let Some(shard) = granted(&state, now, &[0], Why::Live) {
+        while let Some(shard) = granted(&state, now, &[0], Priority::Live) {
             let grant = state.grant(Millis(now), 1, shard);
             state.told(Millis(now), grant, Outcome::Ready);
             burned += 1;
             now = state.backs_off_until(Millis(now), 1, 0).0.max(now + 9_000);
         }
         assert_eq!((burned, state.remaining()), (6, 200));
-        assert_eq!(granted(&state, now, &[1], Why::Live), Some(1), "it is kept for others");
+        assert_eq!(granted(&state, now, &[1], Priority::Live), Some(1), "it is kept for others");
         assert_eq!(now, START + 3_600_000, "and it waits for the next day");
     }
 
@@ -527,12 +527,12 @@ mod tests {
     }
 
     #[test]
-    fn what_pods_on_turns_spent_between_two_answers_was_not_spent_by_strangers() {
+    fn what_pods_on_fallback_schedule_spent_between_two_answers_was_not_spent_by_strangers() {
         let mut state = state(1, 900);
         let at = |seconds: u64| Millis(START + seconds * 1_000);
         let said = |state: &mut State, seconds, remaining| {
             state.set(at(seconds), limits(1, remaining, at(seconds).0));
-            state.strange()
+            state.unattributed()
         };
         let list = |state: &mut State, seconds| {
             state.set_pods(at(seconds), Pace::REAL, [(1, 0, 1)], [("u0".to_owned(), 1, 0)]);
@@ -542,7 +542,7 @@ mod tests {
         list(&mut state, 30);
         state.heard(at(30), "u0", at(30));
         assert_eq!(said(&mut state, 60, 900), 0);
-        // Silent until 100 s: it identified by its turn, and is heard again before Discord is asked.
+        // Silent until 100 s: it identified by the fallback schedule, and is heard again before Discord is asked.
         state.heard(at(100), "u0", at(100));
         assert_eq!(said(&mut state, 120, 899), 0);
         state.heard(at(140), "u0", at(140));
@@ -558,12 +558,12 @@ mod tests {
             state.told(Millis(START), grant, Outcome::Failed);
         }
         let probe_at = START + 30_000;
-        assert_eq!(granted(&state, probe_at - 1, &[40], Why::Live), None);
-        assert_eq!(granted(&state, probe_at, &[40], Why::Live), Some(40));
+        assert_eq!(granted(&state, probe_at - 1, &[40], Priority::Live), None);
+        assert_eq!(granted(&state, probe_at, &[40], Priority::Live), Some(40));
         let probe = state.grant(Millis(probe_at), 1, 40);
-        assert_eq!(granted(&state, probe_at + 5_000, &[41], Why::Live), None);
+        assert_eq!(granted(&state, probe_at + 5_000, &[41], Priority::Live), None);
         state.told(Millis(probe_at + 6_000), probe, Outcome::Ready);
-        assert_eq!(granted(&state, probe_at + 6_000, &[41], Why::Live), Some(41));
+        assert_eq!(granted(&state, probe_at + 6_000, &[41], Priority::Live), Some(41));
     }
 
     /// Pods, Discord and the way between them, as unkind as allowed.
@@ -580,8 +580,8 @@ mod tests {
         }
     }
 
-    /// One pod that may be on turns, and the two that are heard.
-    const TURNED: Place = Place { turn: 1, ordinal: 1, pods: 3 };
+    /// One pod that may be on the fallback schedule, and the two that are heard.
+    const FALLBACK: Place = Place { fallback_slot: 1, ordinal: 1, pods: 3 };
 
     fn hear(state: &mut State, now: Millis) {
         let pods = (0..3).map(|ordinal| (format!("u{ordinal}"), 1, ordinal));
@@ -617,14 +617,14 @@ mod tests {
                 };
                 state.tell_time(time);
                 state.set(Millis(now), limits(buckets, booked, now));
-                let (layout, why) = (1 + u32::try_from(world.below(2)).unwrap(), [Why::Live, Why::Active, Why::Standby][usize::try_from(world.below(3)).unwrap()]);
+                let (layout, priority) = (1 + u32::try_from(world.below(2)).unwrap(), [Priority::Live, Priority::Active, Priority::Standby][usize::try_from(world.below(3)).unwrap()]);
                 let shard = u32::try_from(world.below(if layout == 1 { 48 } else { 31 })).unwrap();
                 let shards = [shard, (shard + 1) % 31];
-                match state.decide(Millis(now), &Request { layout, shards: shards.to_vec(), why }) {
+                match state.decide(Millis(now), &Request { layout, shards: shards.to_vec(), priority }) {
                     Decision::Grant { shard } => {
-                        prop_assert!(why == Why::Live || state.remaining() > 200);
+                        prop_assert!(priority == Priority::Live || state.remaining() > 200);
                         prop_assert!(booked > 0, "beyond the budget");
-                        live_since = live_since.filter(|_| why != Why::Live);
+                        live_since = live_since.filter(|_| priority != Priority::Live);
                         let grant = state.grant(Millis(now), layout, shard);
                         let fate = world.below(10);
                         if fate == 0 {
@@ -637,7 +637,7 @@ mod tests {
                         prop_assert!(before.is_none_or(|before| there_at >= before + 5_000), "{before:?} {there_at}");
                         let theirs = discord(there_at);
                         let near = (theirs - APART_MS + 121..theirs + APART_MS - 121).step_by(119);
-                        let met = near.into_iter().find(|at| TURNED.slot_at(*at).is_some_and(|slot| may_leave(slot, *at)));
+                        let met = near.into_iter().find(|at| FALLBACK.slot_at(*at).is_some_and(|slot| may_leave(slot, *at)));
                         prop_assert!(met.is_none(), "out at {theirs}, theirs at {met:?}, slots are {SLOT_MS}");
                         booked -= 1;
                         let outcome = [Outcome::Ready, Outcome::Invalid, Outcome::Failed, Outcome::Ready][usize::try_from(world.below(4)).unwrap()];
@@ -650,7 +650,7 @@ mod tests {
                     }
                     Decision::WaitUntil { at, .. } => {
                         prop_assert!(at > Millis(now), "waiting for the past is a hot loop");
-                        if why == Why::Live && booked > 0 && live_since.is_none() {
+                        if priority == Priority::Live && booked > 0 && live_since.is_none() {
                             live_since = Some(now);
                         }
                         // The longest wait there is: a probe's.

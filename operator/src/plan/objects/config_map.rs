@@ -3,7 +3,7 @@
 //! Its generation rises with its content and never otherwise, so that pods can ignore what is older. It is at least the
 //! time of its making in seconds: a document that somebody deleted comes back above the one that pods have seen.
 
-use super::sealed;
+use super::with_hash;
 use crate::model::{Kind, Object, Observed};
 use crate::names::Owner;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub fn config_map(owner: &Owner, document: &Layouts) -> Object {
     let mut body = owner.head(Kind::ConfigMap, &name, &owner.labels());
     let text = serde_json::to_value(document).unwrap_or(Value::Null).to_string();
     body["data"] = json!({ LAYOUTS_KEY: text });
-    sealed(Kind::ConfigMap, name, body)
+    with_hash(Kind::ConfigMap, name, body)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! One per layout, since one over two sets would count both and block drains for the length of a change.
 
-use super::sealed;
+use super::with_hash;
 use crate::model::{Kind, Object};
 use crate::names::Owner;
 use serde_json::json;
@@ -19,5 +19,5 @@ pub fn disruption(owner: &Owner, layout: u32) -> Object {
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
         "selector": { "matchLabels": owner.selector(layout) },
     });
-    sealed(Kind::PodDisruptionBudget, name, body)
+    with_hash(Kind::PodDisruptionBudget, name, body)
 }

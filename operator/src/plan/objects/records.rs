@@ -1,4 +1,4 @@
-//! The Secrets with the records of sessions: `<bot>-sessions-<k>`, one record per family and shard.
+//! The Secrets with the records of sessions: `<bot>-sessions-<k>`, one record per session group and shard.
 //!
 //! From the layouts and what was seen of the Secrets to the changes that are due. The operator only says two things of a
 //! record, that it is free and that nobody needs it any more; all else is the pods' word:
@@ -6,16 +6,16 @@
 //! - A Secret that is missing is made, by POST and not by server-side apply, which would own the keys. One that was deleted
 //!   by hand comes back without the records that pods may hold: a pod can add a record, but cannot make a Secret.
 //! - A record that is missing is added as free when no pod may hold it: there is none at the shard's place in any layout
-//!   of the family, or it does not run, or it says that the shard waits, as one does that finds no record. Else it is left to
+//!   of the session group, or it does not run, or it says that the shard waits, as one does that finds no record. Else it is left to
 //!   its holder, who writes it with its next park or claim. So "free" never contradicts a pod that is connected.
 //! - A record that exists is never written, but for one that nobody can read, which counts as missing.
-//! - Records of a family are removed when no layout, announced ones and those with only terminating pods included, has
+//! - Records of a session group are removed when no layout, announced ones and those with only terminating pods included, has
 //!   it any more. While a pod's layout is not known, none is removed and none is free.
 //!
 //! Each patch tests the Secret's version first, so that what a pod wrote in between stands. Layouts before revision 2 have
 //! no records. Deliberately absent: sessions, and removing Secrets, which go with the bot.
 
-use super::sealed;
+use super::with_hash;
 use super::stateful_set::Arrangement;
 use crate::model::{Belongs, Kind, Object, Observed, PodSeen, SecretFound, Step};
 use crate::names::Owner;
@@ -38,8 +38,8 @@ pub struct Needs {
     pub wanted: Vec<Arrangement>,
     /// All layouts that may have pods, these included.
     pub alive: Vec<Arrangement>,
-    /// The families whose records stay; none while it is not known of every pod which family it has.
-    pub families: Option<BTreeSet<u32>>,
+    /// The session groups whose records stay; none while it is not known of every pod which session group it has.
+    pub session_groups: Option<BTreeSet<u32>>,
 }
 
 impl Needs {
@@ -93,7 +93,7 @@ fn secret(owner: &Owner, name: &str, free: &[String]) -> Object {
     data.extend(free.iter().map(|key| (key.clone(), free_record())));
     body["type"] = "Opaque".into();
     body["data"] = Value::Object(data);
-    sealed(Kind::Secret, name.to_owned(), body)
+    with_hash(Kind::Secret, name.to_owned(), body)
 }
 
 /// The changes that a Secret needs, if it needs any, after the test that it is still what was read.
@@ -102,10 +102,10 @@ fn operations(needs: &Needs, index: u32, found: &SecretFound, observed: &Observe
     if found.bare {
         changes.push(json!({ "op": "add", "path": "/data", "value": { ABOUT: base64(ABOUT_TEXT) } }));
     }
-    if let Some(families) = &needs.families {
-        let unneeded = found.records.keys().filter(|(family, _)| !families.contains(family));
-        changes.extend(unneeded.map(|(family, shard)| {
-            json!({ "op": "remove", "path": format!("/data/{}", record_key(*family, *shard)) })
+    if let Some(session_groups) = &needs.session_groups {
+        let unneeded = found.records.keys().filter(|(session_group, _)| !session_groups.contains(session_group));
+        changes.extend(unneeded.map(|(session_group, shard)| {
+            json!({ "op": "remove", "path": format!("/data/{}", record_key(*session_group, *shard)) })
         }));
     }
     changes.extend(
@@ -122,7 +122,7 @@ fn operations(needs: &Needs, index: u32, found: &SecretFound, observed: &Observe
 
 /// Keys of the records of one Secret that are missing and surely free.
 fn missing(needs: &Needs, index: u32, found: Option<&SecretFound>, observed: &Observed) -> Vec<String> {
-    if needs.families.is_none() {
+    if needs.session_groups.is_none() {
         return Vec::new();
     }
     let mut keys = BTreeSet::new();
@@ -130,18 +130,18 @@ fn missing(needs: &Needs, index: u32, found: Option<&SecretFound>, observed: &Ob
         let from = index * PER_SECRET;
         for shard in from..layout.total.min(from + PER_SECRET) {
             let stands =
-                |found: &SecretFound| found.records.get(&(layout.family, shard)).is_some_and(Option::is_some);
-            if !found.is_some_and(stands) && !may_be_held(needs, observed, layout.family, shard) {
-                keys.insert((layout.family, shard));
+                |found: &SecretFound| found.records.get(&(layout.session_group, shard)).is_some_and(Option::is_some);
+            if !found.is_some_and(stands) && !may_be_held(needs, observed, layout.session_group, shard) {
+                keys.insert((layout.session_group, shard));
             }
         }
     }
-    keys.into_iter().map(|(family, shard)| record_key(family, shard)).collect()
+    keys.into_iter().map(|(session_group, shard)| record_key(session_group, shard)).collect()
 }
 
 /// Whether some pod may hold this shard's record.
-fn may_be_held(needs: &Needs, observed: &Observed, family: u32, shard: u32) -> bool {
-    let places = needs.alive.iter().filter(|layout| layout.family == family);
+fn may_be_held(needs: &Needs, observed: &Observed, session_group: u32, shard: u32) -> bool {
+    let places = needs.alive.iter().filter(|layout| layout.session_group == session_group);
     let mut places =
         places.filter_map(|layout| Some((layout.number, pod_of(shard, layout.pods, layout.total)?)));
     places.any(|(number, ordinal)| {
@@ -172,8 +172,8 @@ mod tests {
     use shard_contract::report::{Report, ShardReport};
     use std::time::Duration;
 
-    fn layout(number: u32, family: u32) -> Arrangement {
-        Arrangement { number, total: 4, pods: 2, revision: 2, family, turn: 0 }
+    fn layout(number: u32, session_group: u32) -> Arrangement {
+        Arrangement { number, total: 4, pods: 2, revision: 2, session_group, fallback_slot: 0 }
     }
 
     fn pod(layout: u32, ordinal: u32, state: Option<ShardState>) -> PodSeen {
@@ -186,7 +186,7 @@ mod tests {
             identifies: 0,
             resumes: 0,
             events: 0,
-            again: 0,
+            redelivered: 0,
             idle_ms: None,
             fatal_close: None,
         };
@@ -216,8 +216,8 @@ mod tests {
     }
 
     fn needs(alive: &[Arrangement], wanted: &[Arrangement]) -> Needs {
-        let families = Some(alive.iter().map(|layout| layout.family).collect());
-        Needs { wanted: wanted.to_vec(), alive: alive.to_vec(), families }
+        let session_groups = Some(alive.iter().map(|layout| layout.session_group).collect());
+        Needs { wanted: wanted.to_vec(), alive: alive.to_vec(), session_groups }
     }
 
     fn free(pods: Vec<PodSeen>, needs: &Needs) -> Vec<String> {
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(free(online(), &same), ["0.0", "0.1"]);
         let other = needs(&[layout(1, 0), layout(2, 2)], &[layout(2, 2)]);
         assert_eq!(free(online(), &other), ["2.0", "2.1", "2.2", "2.3"]);
-        let unknown = Needs { families: None, ..other };
+        let unknown = Needs { session_groups: None, ..other };
         assert_eq!(free(online(), &unknown), Vec::<String>::new());
     }
 
@@ -269,7 +269,7 @@ mod tests {
             [r#""test" "/metadata/resourceVersion""#, r#""remove" "/data/5.0""#, r#""add" "/data/0.1""#]
         );
         assert_eq!((&changes[0]["value"], &changes[2]["value"]), (&json!("7"), &free_record()));
-        let unknown = Needs { families: None, ..needs };
+        let unknown = Needs { session_groups: None, ..needs };
         assert_eq!(operations(&unknown, 0, &found, &seen), Vec::<Value>::new());
     }
 

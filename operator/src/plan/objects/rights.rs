@@ -3,7 +3,7 @@
 //! With `template.spec.serviceAccountName` the Role is bound to that account, and none is made. Deliberately absent: any
 //! right to list Secrets, to make one or to remove one.
 
-use super::sealed;
+use super::with_hash;
 use crate::model::{Kind, Object};
 use crate::names::Owner;
 use serde_json::json;
@@ -16,7 +16,7 @@ pub fn rights(owner: &Owner, account: Option<&str>, running: &[String], secrets:
     let name = owner.shards();
     let made = account.is_none().then(|| {
         let body = owner.head(Kind::ServiceAccount, &name, &owner.labels());
-        sealed(Kind::ServiceAccount, name.clone(), body)
+        with_hash(Kind::ServiceAccount, name.clone(), body)
     });
     let mut role = owner.head(Kind::Role, &name, &owner.labels());
     role["rules"] = json!([{
@@ -45,6 +45,6 @@ pub fn rights(owner: &Owner, account: Option<&str>, running: &[String], secrets:
         |account| json!({ "kind": "ServiceAccount", "name": account, "namespace": owner.namespace });
     binding["subjects"] = accounts.into_iter().map(subject).collect();
     made.into_iter()
-        .chain([sealed(Kind::Role, name.clone(), role), sealed(Kind::RoleBinding, name.clone(), binding)])
+        .chain([with_hash(Kind::Role, name.clone(), role), with_hash(Kind::RoleBinding, name.clone(), binding)])
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The headless Service that gives pods their names in DNS.
 
-use super::sealed;
+use super::with_hash;
 use crate::model::{Kind, Object};
 use crate::names::Owner;
 use serde_json::json;
@@ -18,5 +18,5 @@ pub fn service(owner: &Owner) -> Object {
         "selector": { BOT_LABEL: owner.name },
         "ports": [{ "name": "health", "port": HEALTH_PORT, "protocol": "TCP", "targetPort": HEALTH_PORT }],
     });
-    sealed(Kind::Service, owner.shards(), body)
+    with_hash(Kind::Service, owner.shards(), body)
 }

@@ -5,10 +5,10 @@
 //! changes, two mounted secrets, since revision 2 a place for the pod's state, probes where the template has none. Deliberately absent: the user's security context,
 //! which stays as typed, and addresses, which travel in the ConfigMap.
 
-use super::{hash, sealed};
+use super::{hash, with_hash};
 use crate::model::{Kind, Object};
 use crate::names::{
-    FAMILY_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, TURN_LABEL,
+    SESSION_GROUP_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, FALLBACK_SLOT_LABEL,
 };
 use crate::plan::spec::Spec;
 use serde_json::{Map, Value, json};
@@ -32,9 +32,9 @@ pub struct Arrangement {
     /// The contract's revision.
     pub revision: u32,
     /// Whose records its shards have.
-    pub family: u32,
-    /// Its turn, 0 to 3.
-    pub turn: u32,
+    pub session_group: u32,
+    /// Its slot in the fallback schedule, 0 to 3.
+    pub fallback_slot: u32,
 }
 
 impl Arrangement {
@@ -66,8 +66,8 @@ pub fn stateful_set(spec: &Spec, layout: Arrangement) -> Object {
     labels.insert(TOTAL_LABEL.into(), layout.total.to_string().into());
     labels.insert(PODS_LABEL.into(), layout.pods.to_string().into());
     if layout.keeps_records() {
-        labels.insert(FAMILY_LABEL.into(), layout.family.to_string().into());
-        labels.insert(TURN_LABEL.into(), layout.turn.to_string().into());
+        labels.insert(SESSION_GROUP_LABEL.into(), layout.session_group.to_string().into());
+        labels.insert(FALLBACK_SLOT_LABEL.into(), layout.fallback_slot.to_string().into());
     }
     let mut body = owner.head(Kind::StatefulSet, &name, &labels);
     body["metadata"]["annotations"] = json!({
@@ -82,7 +82,7 @@ pub fn stateful_set(spec: &Spec, layout: Arrangement) -> Object {
         "selector": { "matchLabels": owner.selector(layout.number) },
         "template": { "metadata": metadata(spec, layout), "spec": pod(spec, layout) },
     });
-    sealed(Kind::StatefulSet, name, body)
+    with_hash(Kind::StatefulSet, name, body)
 }
 
 fn metadata(spec: &Spec, layout: Arrangement) -> Value {

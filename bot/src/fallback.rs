@@ -1,7 +1,7 @@
-//! Without the gate: when this pod may IDENTIFY by the schedule of turns, as a last resort.
+//! Without the gate: when this pod may IDENTIFY by the fallback schedule, as a last resort.
 //!
-//! From the time of a leader's last answer, this pod's place in the schedule ([`shard_contract::turns`]) and Discord's answers
-//! to a [`Turn`]: a moment in the pod's own slot, with what the budget allows. In each of its slots it asks `GET /gateway/bot` anew
+//! From the time of a leader's last answer, this pod's place in the schedule ([`shard_contract::fallback`]) and Discord's answers
+//! to a [`Allowance`]: a moment in the pod's own slot, with what the budget allows. In each of its slots it asks `GET /gateway/bot` anew
 //! (limited to 2 per 5 s over all pods, which is why nobody asks outside of a slot of its own); the first look at Discord's clock
 //! is a `GET /gateway`, which has no such limit. Guarantees: every IDENTIFY leaves while Discord's clock surely shows 1 s to
 //! 3 s of the slot ([`Reading`]); one a bucket and slot; one a shard in ten minutes, also over restarts; as soon as a leader answers no more.
@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use shard_contract::{
     pace::Pace,
-    turns::{ALONE_MS, Place, SLOT_MS, UNTIL_MS},
+    fallback::{ALONE_MS, Place, SLOT_MS, UNTIL_MS},
 };
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Now some shards may IDENTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
+pub(crate) struct Allowance {
     /// Until here.
     pub(crate) until: Instant,
     /// Discord's number of buckets: shards with the same remainder share one.
@@ -45,14 +45,14 @@ pub(crate) struct Turn {
     pub(crate) most: u32,
 }
 
-/// A slot passed without a turn.
+/// A slot passed without a allowance.
 #[derive(Debug, thiserror::Error)]
-enum NoTurn {
+enum NoSlot {
     #[error(transparent)]
     Discord(#[from] DiscordError),
-    #[error("Discord's answer carries no Date, so that nobody knows whose turn it is")]
+    #[error("Discord's answer carries no Date, so that nobody knows whose slot it is")]
     NoDate,
-    #[error("the layouts document does not name layout {0}, so that it has no turn")]
+    #[error("the layouts document does not name layout {0}, so that it has no slot")]
     NoPlace(u32),
     #[error("{remaining} of {total} IDENTIFYs are left; without the operator the last fifth is not touched")]
     Budget { remaining: u32, total: u32 },
@@ -60,8 +60,8 @@ enum NoTurn {
     Late,
 }
 
-/// Whether the pod is on turns, and the wait for its next one.
-pub(crate) struct Turns {
+/// Whether the pod is on the fallback schedule, and the wait for its next slot.
+pub(crate) struct FallbackSchedule {
     operator: Operator,
     discord: Arc<Discord>,
     status: Arc<Status>,
@@ -69,7 +69,7 @@ pub(crate) struct Turns {
     ordinal: u32,
     on: bool,
     known: Known,
-    next: Option<BoxFuture<'static, (Known, Result<Turn, NoTurn>)>>,
+    next: Option<BoxFuture<'static, (Known, Result<Allowance, NoSlot>)>>,
     trouble: Trouble,
 }
 
@@ -81,7 +81,7 @@ struct Known {
     not_before_ms: u64,
 }
 
-impl Turns {
+impl FallbackSchedule {
     pub(crate) fn new(
         operator: Operator,
         discord: Arc<Discord>,
@@ -98,16 +98,16 @@ impl Turns {
             on: false,
             known: Known::default(),
             next: None,
-            trouble: Trouble::new("identify by the schedule of turns"),
+            trouble: Trouble::new("identify by the fallback schedule"),
         }
     }
 
-    /// Whether the pod is on turns.
+    /// Whether the pod is on the fallback schedule.
     pub(crate) const fn is_on(&self) -> bool {
         self.on
     }
 
-    /// When the pod will be on turns if no leader answers.
+    /// When the pod will be on the fallback schedule if no leader answers.
     pub(crate) fn alone_at(&self) -> Instant {
         self.operator.answers().led + self.operator.pace().real(Duration::from_millis(ALONE_MS))
     }
@@ -118,13 +118,13 @@ impl Turns {
         if self.on && !alone {
             self.on = false;
             self.next = None;
-            self.status.set_on_turns(false);
-            tracing::info!("the gate answers again, no more turns");
+            self.status.set_on_fallback_schedule(false);
+            tracing::info!("the gate answers again, the fallback schedule ends");
         } else if !self.on && alone && waits {
             self.on = true;
-            self.status.set_on_turns(true);
+            self.status.set_on_fallback_schedule(true);
             let silent = now.duration_since(self.operator.answers().led);
-            tracing::warn!(?silent, "no leader of the gate answers, identifying by the schedule of turns");
+            tracing::warn!(?silent, "no leader of the gate answers, identifying by the fallback schedule");
         }
     }
 
@@ -133,8 +133,8 @@ impl Turns {
         self.next = None;
     }
 
-    /// Waits for the next turn. May be dropped and called again without loss.
-    pub(crate) async fn next(&mut self) -> Turn {
+    /// Waits for the next allowance. May be dropped and called again without loss.
+    pub(crate) async fn next(&mut self) -> Allowance {
         loop {
             if self.next.is_none() {
                 let found = self.place();
@@ -143,18 +143,18 @@ impl Turns {
                 self.next = Some(Box::pin(async move {
                     match found {
                         Some(mine) => slot(&discord, mine, pace, known).await,
-                        None => (known, Err(pause(pace, NoTurn::NoPlace(layout)).await)),
+                        None => (known, Err(pause(pace, NoSlot::NoPlace(layout)).await)),
                     }
                 }));
             }
             let Some(next) = &mut self.next else { continue };
-            let (known, turn) = next.await;
+            let (known, allowance) = next.await;
             self.next = None;
             self.known = known;
-            match turn {
-                Ok(turn) => {
+            match allowance {
+                Ok(allowance) => {
                     self.trouble.over();
-                    return turn;
+                    return allowance;
                 }
                 Err(error) => drop(self.trouble.failed(&error)),
             }
@@ -164,12 +164,12 @@ impl Turns {
     fn place(&self) -> Option<Place> {
         let layouts = self.operator.layouts();
         let layout = layouts.layouts.iter().find(|layout| layout.number == self.layout)?;
-        Some(Place { turn: layout.turn, ordinal: self.ordinal, pods: layout.pods })
+        Some(Place { fallback_slot: layout.fallback_slot, ordinal: self.ordinal, pods: layout.pods })
     }
 }
 
 /// Waits for the next slot of this place and asks Discord in it.
-async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (Known, Result<Turn, NoTurn>) {
+async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (Known, Result<Allowance, NoSlot>) {
     let before = match known.reading {
         Some(reading) => reading,
         None => match first_look(discord, pace).await {
@@ -185,15 +185,15 @@ async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (
     let limits = match asked {
         Ok(Ok(limits)) => limits,
         Ok(Err(error)) => return (known, Err(error.into())),
-        Err(_) => return (known, Err(NoTurn::Late)),
+        Err(_) => return (known, Err(NoSlot::Late)),
     };
-    let Some(reading) = limits.reading else { return (known, Err(NoTurn::NoDate)) };
+    let Some(reading) = limits.reading else { return (known, Err(NoSlot::NoDate)) };
     known.reading = Some(reading);
-    let turn = turn(start, reading, &limits, Instant::now());
-    match turn {
-        Ok((from, turn)) => {
+    let allowance = allowance(start, reading, &limits, Instant::now());
+    match allowance {
+        Ok((from, allowance)) => {
             tokio::time::sleep_until(from).await;
-            (known, Ok(turn))
+            (known, Ok(allowance))
         }
         Err(error) => {
             // A clock that jumped back says that the slot is yet to come.
@@ -203,31 +203,31 @@ async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (
     }
 }
 
-/// When the turn in this slot begins, and the turn.
-fn turn(start: u64, reading: Reading, limits: &Limits, now: Instant) -> Result<(Instant, Turn), NoTurn> {
+/// When IDENTIFYs of this slot may leave, and how many.
+fn allowance(start: u64, reading: Reading, limits: &Limits, now: Instant) -> Result<(Instant, Allowance), NoSlot> {
     let (remaining, total) = (limits.remaining, limits.total);
     let most = choice::allowed(remaining, total);
     if most == 0 {
-        return Err(NoTurn::Budget { remaining, total });
+        return Err(NoSlot::Budget { remaining, total });
     }
     let (from, until) = reading.window(start);
     let from = from.max(now);
     let soon = from <= now + reading.pace().real(Duration::from_millis(SLOT_MS));
     if from >= until || !soon {
-        return Err(NoTurn::Late);
+        return Err(NoSlot::Late);
     }
-    Ok((from, Turn { until, buckets: limits.max_concurrency.max(1).into(), most }))
+    Ok((from, Allowance { until, buckets: limits.max_concurrency.max(1).into(), most }))
 }
 
 /// Discord's clock, before anything is known of it.
-async fn first_look(discord: &Discord, pace: Pace) -> Result<Reading, NoTurn> {
+async fn first_look(discord: &Discord, pace: Pace) -> Result<Reading, NoSlot> {
     let within = pace.real(FIRST_LOOK_WITHIN);
     tokio::time::sleep(within.mul_f64(rand::random_range(0.0..1.0))).await;
-    discord.clock().await?.ok_or(NoTurn::NoDate)
+    discord.clock().await?.ok_or(NoSlot::NoDate)
 }
 
 /// What fails at once is not tried again at once.
-async fn pause(pace: Pace, error: NoTurn) -> NoTurn {
+async fn pause(pace: Pace, error: NoSlot) -> NoSlot {
     tokio::time::sleep(spread(pace.real(FIRST_LOOK_WITHIN).max(Duration::from_secs(1)))).await;
     error
 }

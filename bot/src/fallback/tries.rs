@@ -1,9 +1,9 @@
-//! When each shard tried last to IDENTIFY by turns, so that none tries twice in ten minutes.
+//! When each shard tried last to IDENTIFY by the fallback schedule, so that none tries twice in ten minutes.
 //!
-//! The tries outlive the container, in `turns.json`: a process that crashes and restarts again and again without an operator
+//! The tries outlive the container, in `fallback.json`: a process that crashes and restarts again and again without an operator
 //! spends one IDENTIFY a shard in ten minutes like any other, and not one a restart. A try is kept before it is allowed. The
 //! file has the wall clock's times, since nothing else outlives the process; one that lies ahead counts as just now. Deliberately
-//! absent: whose turn it is ([`super::choice`]).
+//! absent: whose slot it is ([`super::choice`]).
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use shard_contract::{pace::Pace, turns::RETRY_MS};
+use shard_contract::{pace::Pace, fallback::RETRY_MS};
 use tokio::time::{Duration, Instant};
 
 use crate::kept::Kept;
 
 /// Where tries are kept.
-const FILE: &str = "turns.json";
+const FILE: &str = "fallback.json";
 
 /// Milliseconds since 1970 of each shard's last try.
 type Times = BTreeMap<u32, u64>;

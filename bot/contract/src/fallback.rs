@@ -1,22 +1,22 @@
-//! The schedule of turns: when a pod may IDENTIFY without the gate, as a last resort.
+//! The fallback schedule: when a pod may IDENTIFY without the gate, as a last resort.
 //!
 //! Discord's time, read off the `Date` of its answer to `GET /gateway/bot`, is cut into slots of 15 s. Each slot belongs to
-//! one pod of one layout for all its buckets: `slot mod 4` is the layout's turn, `slot div 4 mod pods` the ordinal. IDENTIFYs
+//! one pod of one layout for all its buckets: `slot mod 4` is the layout's fallback slot, `slot div 4 mod pods` the ordinal. IDENTIFYs
 //! leave from 1 s to 3 s of the slot, one a bucket, while more than a fifth of the budget is left, at most once a shard in
 //! ten minutes. Pure; all times are Discord's, in milliseconds since 1970. Deliberately absent: clocks and calls, and
-//! whether a pod is on turns, which [`ALONE_MS`] and [`DOUBTFUL_MS`] decide on the two sides.
+//! whether a pod is on the fallback schedule, which [`ALONE_MS`] and [`DOUBTFUL_MS`] decide on the two sides.
 
 /// Length of a slot.
 pub const SLOT_MS: u64 = 15_000;
-/// How many turns there are.
-pub const TURNS: u32 = 4;
+/// How many fallback slots layouts can have.
+pub const LAYOUT_SLOTS: u32 = 4;
 /// IDENTIFYs leave from here in the slot ...
 pub const FROM_MS: u64 = 1_000;
 /// ... to here.
 pub const UNTIL_MS: u64 = 3_000;
-/// A pod without an answer from any replica for this long is on turns.
+/// A pod without an answer from any replica for this long is on the fallback schedule.
 pub const ALONE_MS: u64 = 60_000;
-/// A pod whose newest answer that it surely heard is older than this may be on turns, as far as the gate can know.
+/// A pod whose newest answer that it surely heard is older than this may be on the fallback schedule, as far as the gate can know.
 pub const DOUBTFUL_MS: u64 = 45_000;
 /// The gate grants nothing that could come less than this before or after a slot of such a pod's IDENTIFYs; and for so long
 /// after its last one a pod names no answer, since from then on the gate need not keep clear of it any more.
@@ -26,11 +26,11 @@ pub const RETRY_MS: u64 = 600_000;
 /// Only while more than this share of the budget is left, in percent.
 pub const RESERVE_PERCENT: u64 = 20;
 
-/// Whose turn is whose.
+/// Whose slots are whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The layout's turn, 0 to 3.
-    pub turn: u32,
+    /// The layout's fallback slot, 0 to 3.
+    pub fallback_slot: u32,
     /// The pod's ordinal.
     pub ordinal: u32,
     /// Pods of the layout; at least 1.
@@ -41,8 +41,8 @@ impl Place {
     /// Start of the first slot of this place that begins at or after this moment.
     #[must_use]
     pub const fn next_slot(self, at_ms: u64) -> u64 {
-        let round = TURNS as u64 * self.pods_or_one();
-        let mine = (self.ordinal as u64 % self.pods_or_one()) * TURNS as u64 + (self.turn % TURNS) as u64;
+        let round = LAYOUT_SLOTS as u64 * self.pods_or_one();
+        let mine = (self.ordinal as u64 % self.pods_or_one()) * LAYOUT_SLOTS as u64 + (self.fallback_slot % LAYOUT_SLOTS) as u64;
         let first = at_ms.div_ceil(SLOT_MS);
         let ahead = (mine + round - first % round) % round;
         (first + ahead) * SLOT_MS
@@ -66,7 +66,7 @@ pub const fn may_leave(slot_ms: u64, at_ms: u64) -> bool {
     at_ms >= slot_ms + FROM_MS && at_ms < slot_ms + UNTIL_MS
 }
 
-/// Whether the budget allows turns.
+/// Whether the budget allows the fallback schedule.
 #[must_use]
 pub const fn budget_allows(remaining: u32, total: u32) -> bool {
     remaining as u64 * 100 > total as u64 * RESERVE_PERCENT
@@ -82,10 +82,10 @@ mod tests {
             for slot in 0..u64::from(pods) * 8 {
                 let start = slot * SLOT_MS;
                 let places =
-                    (0..TURNS).flat_map(|turn| (0..pods).map(move |ordinal| Place { turn, ordinal, pods }));
+                    (0..LAYOUT_SLOTS).flat_map(|fallback_slot| (0..pods).map(move |ordinal| Place { fallback_slot, ordinal, pods }));
                 let owners: Vec<_> = places.filter(|place| place.slot_at(start + 500).is_some()).collect();
                 assert_eq!(owners.len(), 1, "pods {pods}, slot {slot}");
-                assert_eq!(u64::from(owners[0].turn), slot % 4);
+                assert_eq!(u64::from(owners[0].fallback_slot), slot % 4);
                 assert_eq!(u64::from(owners[0].ordinal), slot / 4 % u64::from(pods));
                 assert_eq!(owners[0].next_slot(start), start);
             }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn sixteen_pods_wait_sixteen_minutes_for_their_next_slot() {
-        let place = Place { turn: 1, ordinal: 5, pods: 16 };
+        let place = Place { fallback_slot: 1, ordinal: 5, pods: 16 };
         let first = place.next_slot(0);
         assert_eq!(place.next_slot(first + 1) - first, 16 * 60_000);
     }

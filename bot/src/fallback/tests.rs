@@ -1,4 +1,4 @@
-//! Turns of many pods with clocks that only Discord's `Date` tells, on one line of Discord's time.
+//! FallbackSchedule of many pods with clocks that only Discord's `Date` tells, on one line of Discord's time.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ struct Ask {
 }
 
 fn ask(pods: u32) -> impl Strategy<Value = Ask> {
-    let place = (0..4_u32, 0..pods).prop_map(move |(turn, ordinal)| Place { turn, ordinal, pods });
+    let place = (0..4_u32, 0..pods).prop_map(move |(allowance, ordinal)| Place { fallback_slot, ordinal, pods });
     let times = (0..3_000_u64, 0..900_u64, 0..900_u64, -2_000..2_000_i64);
     (place, times, 0.0..1.0_f64, 0..1_000_u64).prop_map(
         |(place, (at_ms, there_ms, back_ms, skew_ms), late, travel_ms)| Ask {
@@ -45,7 +45,7 @@ const fn limits(remaining: u32) -> Limits {
     Limits { total: 1_000, remaining, reset_after: Duration::ZERO, max_concurrency: 4, reading: None }
 }
 
-/// When its IDENTIFY reaches Discord, by Discord's true time; none: it has no turn in this slot.
+/// When its IDENTIFY reaches Discord, by Discord's true time; none: it has nothing in this slot.
 fn identify(ask: &Ask, slot: u64, origin: Instant) -> Option<(u64, bool)> {
     let instant = |at_ms: u64| origin + Duration::from_millis(at_ms);
     let stamped = slot + ask.at_ms + ask.there_ms;
@@ -53,11 +53,11 @@ fn identify(ask: &Ask, slot: u64, origin: Instant) -> Option<(u64, bool)> {
     let asked = instant(slot + ask.at_ms);
     let answered = instant(stamped + ask.back_ms);
     let reading = Reading::new(shown - shown % 1_000, asked, answered, Pace::REAL);
-    let (from, turn) = turn(slot, reading, &limits(900), answered).ok()?;
-    let leaves = from + (turn.until - from).mul_f64(ask.late);
+    let (from, allowance) = allowance(slot, reading, &limits(900), answered).ok()?;
+    let leaves = from + (allowance.until - from).mul_f64(ask.late);
     let leaves_ms = u64::try_from(leaves.duration_since(origin).as_millis()).unwrap();
     let by_date = leaves_ms.saturating_add_signed(ask.skew_ms);
-    let inside = shard_contract::turns::may_leave(slot, by_date);
+    let inside = shard_contract::fallback::may_leave(slot, by_date);
     Some((leaves_ms + ask.travel_ms, inside))
 }
 
@@ -87,7 +87,7 @@ proptest! {
 
     #[test]
     fn a_quick_answer_early_in_the_slot_always_gives_a_turn(at_ms in 0..1_500_u64, rtt_ms in 0..400_u64) {
-        let place = Place { turn: 0, ordinal: 0, pods: 1 };
+        let place = Place { fallback_slot: 0, ordinal: 0, pods: 1 };
         let one = Ask {
             place, at_ms, there_ms: rtt_ms / 2, back_ms: rtt_ms / 2, skew_ms: 0, late: 0.5, travel_ms: 0,
         };
@@ -99,15 +99,15 @@ proptest! {
 fn a_spent_budget_and_an_answer_that_took_too_long_are_no_turn() {
     let now = Instant::now();
     let reading = Reading::new(60_000, now, now, Pace::REAL);
-    let (from, first) = turn(60_000, reading, &limits(202), now).unwrap();
+    let (from, first) = allowance(60_000, reading, &limits(202), now).unwrap();
     assert_eq!((first.buckets, first.most), (4, 2));
     let millis = |from: Instant| from.duration_since(now).as_millis();
     assert_eq!((millis(from), millis(first.until)), (1_000, 1_999), "surely after 1 s and before 3 s");
-    assert!(matches!(turn(60_000, reading, &limits(200), now), Err(NoTurn::Budget { .. })));
+    assert!(matches!(allowance(60_000, reading, &limits(200), now), Err(NoSlot::Budget { .. })));
     let late = Reading::new(61_000, now, now + Duration::from_millis(1_100), Pace::REAL);
-    assert!(matches!(turn(60_000, late, &limits(900), now), Err(NoTurn::Late)));
+    assert!(matches!(allowance(60_000, late, &limits(900), now), Err(NoSlot::Late)));
     let jumped = Reading::new(20_000, now, now, Pace::REAL);
-    assert!(matches!(turn(60_000, jumped, &limits(900), now), Err(NoTurn::Late)));
+    assert!(matches!(allowance(60_000, jumped, &limits(900), now), Err(NoSlot::Late)));
 }
 
 #[test]
