@@ -8,6 +8,7 @@ pub mod call;
 pub mod choices;
 pub mod definition;
 mod fields;
+mod typed;
 
 use std::collections::HashMap;
 use std::time::Duration;

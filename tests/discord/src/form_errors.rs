@@ -9,6 +9,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
+/// The largest whole number up to which a float counts exactly.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
+
 /// A JSON object.
 pub type Object = Map<String, Value>;
 
@@ -98,7 +101,7 @@ impl FormErrors {
     /// A whole number, if it is there.
     pub fn integer(&mut self, of: &Object, field: &str) -> Option<i64> {
         let value = present(of, field)?;
-        let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+        let number = integer(value);
         if number.is_none() {
             self.add(field, "NUMBER_TYPE_COERCE", "Value is not int.");
         }
@@ -107,11 +110,11 @@ impl FormErrors {
 
     /// A boolean, if it is there.
     pub fn boolean(&mut self, of: &Object, field: &str) -> Option<bool> {
-        let value = present(of, field)?;
-        if value.as_bool().is_none() {
+        let value = boolean(present(of, field)?);
+        if value.is_none() {
             self.add(field, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
         }
-        value.as_bool()
+        value
     }
 
     /// A list of at most so many, if it is there.
@@ -154,6 +157,25 @@ pub fn present<'v>(of: &'v Object, field: &str) -> Option<&'v Value> {
     of.get(field).filter(|value| !value.is_null())
 }
 
+/// A whole number, also where it was written as text or with a fraction of nothing: forms know text alone, and some languages
+/// one kind of number.
+pub fn integer(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and within what a float counts exactly")]
+    let whole =
+        |number: f64| (number.fract() == 0.0 && number.abs() <= LARGEST_WHOLE).then_some(number as i64);
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()).or_else(|| whole(value.as_f64()?))
+}
+
+/// A boolean, also in one of the other spellings that Discord has for it.
+pub fn boolean(value: &Value) -> Option<bool> {
+    match (value.as_bool(), value.as_str(), value.as_i64()) {
+        (Some(boolean), ..) => Some(boolean),
+        (_, Some("true" | "True" | "1"), _) | (.., Some(1)) => Some(true),
+        (_, Some("false" | "False" | "0"), _) | (.., Some(0)) => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +210,34 @@ mod tests {
         let tree = errors.tree();
         let wrong: Vec<_> = tree.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(wrong, ["flag", "list", "number", "text"]);
+    }
+
+    #[test]
+    fn numbers_and_booleans_are_read_in_every_spelling_that_discord_takes() {
+        let numbers = [
+            (json!(5), Some(5)),
+            (json!("5"), Some(5)),
+            (json!(-5.0), Some(-5)),
+            (json!(5.5), None),
+            (json!(1e300), None),
+            (json!("five"), None),
+            (json!([5]), None),
+        ];
+        for (value, expected) in numbers {
+            assert_eq!(integer(&value), expected, "{value}");
+        }
+        let booleans = [
+            (json!(true), Some(true)),
+            (json!("True"), Some(true)),
+            (json!(1), Some(true)),
+            (json!("false"), Some(false)),
+            (json!(0), Some(false)),
+            (json!(2), None),
+            (json!("yes"), None),
+        ];
+        for (value, expected) in booleans {
+            assert_eq!(boolean(&value), expected, "{value}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use super::typed::typed;
 use super::{choices, fields};
 use crate::form_errors::{FormErrors, Object, present};
 
@@ -97,7 +98,8 @@ pub fn read_change(known: &Definition, change: &Value) -> Result<Definition, For
 }
 
 fn check(errors: &mut FormErrors, value: &Value) -> Option<Definition> {
-    let of = errors.object(value)?;
+    let value = typed(value);
+    let of = errors.object(&value)?;
     let kind = errors.integer(of, "type").unwrap_or(i64::from(CHAT_INPUT));
     errors.choice("type", kind, &[1, 2, 3]);
     let (is_slash, is_menu) = (kind == i64::from(CHAT_INPUT), matches!(kind, 2 | 3));

@@ -1,8 +1,10 @@
-//! Bodies of messages: JSON, or a multipart form with `payload_json` and files.
+//! Bodies: JSON, a multipart form with files, or a form as of an HTML page; a form says its JSON in `payload_json`, or is fields.
 //!
 //! From: header and body. For: the routes that take one. Files are measured and named, not kept. Source: Discord,
-//! `developers/reference.mdx` "Uploading Files", and RFC 7578. Not by multer, which takes a `name=` inside a file's quoted name
-//! for the part's. Deliberately absent: streams; the body is bounded anyway.
+//! `developers/reference.mdx` "HTTP API" (the three content types) and "Uploading Files", and RFC 7578. Not by multer, which takes
+//! a `name=` inside a file's quoted name for the part's. Deliberately absent: streams; the body is bounded anyway.
+
+use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -33,7 +35,10 @@ pub struct Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unreadable {
     /// It is of another type than those that Discord takes.
-    #[error("Expected \"Content-Type\" header to be one of {{'application/json', 'multipart/form-data'}}.")]
+    #[error(
+        "Expected \"Content-Type\" header to be one of {{'application/x-www-form-urlencoded', 'application/json', \
+         'multipart/form-data'}}."
+    )]
     ContentType,
     /// It says to be a form and does not say how its parts are told apart.
     #[error("The form's Content-Type has no boundary of 1 to 70 characters.")]
@@ -58,31 +63,48 @@ impl Unreadable {
 
 /// Reads a body that is any JSON, such as a list.
 pub fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
-    if !kind(headers).to_ascii_lowercase().starts_with("application/json") {
-        return Err(Unreadable::ContentType);
-    }
-    serde_json::from_slice(body).map_err(|_| Unreadable::Json)
+    Ok(read(headers, body)?.0)
 }
 
 /// Reads a body that is an object, with files or without.
 pub fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, Unreadable> {
-    let kind = kind(headers);
-    let (payload, attachments) = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
-        let boundary = parameter(kind, "boundary").filter(|boundary| boundary.len() <= LONGEST_BOUNDARY);
-        let boundary = boundary.ok_or(Unreadable::NoBoundary)?;
-        let parts = split(body, &boundary).ok_or(Unreadable::NoEnd)?;
-        let payload =
-            parts.iter().find(|part| part.name == "payload_json").map_or(&b"{}"[..], |part| part.content);
-        let payload = serde_json::from_slice(payload).map_err(|_| Unreadable::Json)?;
-        let files = parts.iter().filter(|part| part.name.starts_with("files["));
-        (payload, files.take(MOST_FILES).enumerate().map(attachment).collect())
-    } else {
-        (read_json(headers, body)?, Vec::new())
-    };
-    match payload {
-        Value::Object(payload) => Ok(Form { payload, attachments }),
+    match read(headers, body)? {
+        (Value::Object(payload), attachments) => Ok(Form { payload, attachments }),
         _ => Err(Unreadable::Json),
     }
+}
+
+/// The JSON of a body and its files, whatever it is written as.
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<(Value, Vec<Value>), Unreadable> {
+    let kind = kind(headers);
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => Ok((serde_json::from_slice(body).map_err(|_| Unreadable::Json)?, Vec::new())),
+        "application/x-www-form-urlencoded" => Ok((said(form_urlencoded::parse(body))?, Vec::new())),
+        "multipart/form-data" => {
+            let boundary = parameter(kind, "boundary").filter(|boundary| boundary.len() <= LONGEST_BOUNDARY);
+            let boundary = boundary.ok_or(Unreadable::NoBoundary)?;
+            let parts = split(body, &boundary).ok_or(Unreadable::NoEnd)?;
+            let (files, fields): (Vec<_>, Vec<_>) = parts.iter().partition(|part| part.is_file());
+            let fields = fields
+                .into_iter()
+                .map(|part| (Cow::Borrowed(part.name.as_str()), String::from_utf8_lossy(part.content)));
+            let files = files.into_iter().take(MOST_FILES).enumerate().map(attachment);
+            Ok((said(fields)?, files.collect()))
+        }
+        _ => Err(Unreadable::ContentType),
+    }
+}
+
+/// What a form's fields say: the JSON of `payload_json` where there is one, else an object of texts.
+fn said<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Result<Value, Unreadable> {
+    let mut object = Object::new();
+    for (name, value) in fields {
+        if name == "payload_json" {
+            return serde_json::from_str(&value).map_err(|_| Unreadable::Json);
+        }
+        object.insert(name.into_owned(), value.into_owned().into());
+    }
+    Ok(Value::Object(object))
 }
 
 fn kind(headers: &HeaderMap) -> &str {
@@ -94,6 +116,13 @@ struct Part<'a> {
     file: Option<String>,
     kind: Option<String>,
     content: &'a [u8],
+}
+
+impl Part<'_> {
+    /// Discord's own name for files is `files[n]`; whatever has a file's name is one too.
+    fn is_file(&self) -> bool {
+        self.name.starts_with("files[") || self.file.is_some() && self.name != "payload_json"
+    }
 }
 
 fn split<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
@@ -188,6 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn a_form_without_files_is_read_by_its_payload_or_by_its_fields() {
+        let multipart = "--X\r\nContent-Disposition: form-data; name=\"content\"\r\n\r\nhi there\r\n--X--";
+        let table = [
+            ("application/x-www-form-urlencoded", "payload_json=%7B%22content%22%3A+%22hi+there%22%7D"),
+            ("application/x-www-form-urlencoded; charset=utf-8", "tts=false&content=hi+there"),
+            ("Application/X-WWW-Form-URLEncoded", "content=hi%20there"),
+            ("multipart/form-data; boundary=X", multipart),
+        ];
+        for (kind, body) in table {
+            let form = read(kind, body).unwrap();
+            assert_eq!((&form.payload["content"], form.attachments.len()), (&"hi there".into(), 0), "{kind}");
+        }
+    }
+
+    #[test]
     fn a_files_name_may_have_semicolons_and_quotes_and_is_cut_where_it_is_too_long() {
         let long = "n".repeat(1000);
         let table = [
@@ -210,7 +254,10 @@ mod tests {
         let long = format!("multipart/form-data; boundary={}", "b".repeat(LONGEST_BOUNDARY + 1));
         let table = [
             ("text/plain", "{}", "Content-Type"),
+            ("application/jsonp", "{}", "Content-Type"),
             ("application/json", "{", "invalid JSON"),
+            ("application/x-www-form-urlencoded", "payload_json=%7B", "invalid JSON"),
+            ("application/x-www-form-urlencoded", "payload_json=[]", "invalid JSON"),
             ("application/json", "[]", "invalid JSON"),
             (
                 "multipart/form-data; boundary=X",

@@ -15,6 +15,7 @@ fn kind() -> impl Strategy<Value = HeaderValue> {
         "application/json; charset=[a-z0-9-]{0,8}",
         "multipart/form-data; boundary=\"?[-A-Za-z0-9]{0,10}\"?",
         "multipart/form-data[ ;=a-z\"]{0,12}",
+        Just("application/x-www-form-urlencoded".to_owned()),
         "[ -~]{0,30}",
     ];
     known.prop_map(|kind| HeaderValue::from_str(&kind).unwrap_or(HeaderValue::from_static("text/plain")))
