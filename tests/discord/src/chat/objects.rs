@@ -29,7 +29,7 @@ pub fn message_event(of: &Message, asked: Option<&Message>, hides: Hides) -> Mem
     let mut members = members(of, asked, hides);
     if let Some(guild) = of.place.guild {
         members.add("guild_id", &guild);
-        members.add("member", &MemberObject::partial(guild));
+        members.add("member", &MemberObject::partial(guild).acting());
     }
     members
 }

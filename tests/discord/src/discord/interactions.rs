@@ -228,7 +228,7 @@ impl Discord {
         }
         let guild_of = |channel: &Snowflake| self.world.guild_of(*channel);
         for (channel, guild) in named.channels.iter().filter_map(|id| Some((id, guild_of(id)?))) {
-            data["resolved"]["channels"][channel.to_string()] = objects::channel(guild, *channel);
+            data["resolved"]["channels"][channel.to_string()] = objects::resolved_channel(guild, *channel);
         }
         for role in named.roles.iter().filter(|role| Some(**role) == place.guild) {
             data["resolved"]["roles"][role.to_string()] = world::objects::everyone(*role);

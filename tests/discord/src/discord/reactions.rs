@@ -149,7 +149,7 @@ impl Discord {
                 data.add("message_author_id", &author);
             }
             if let Some(guild) = of.place.guild {
-                data.add("member", &MemberObject::whole(guild, of.user));
+                data.add("member", &MemberObject::whole(guild, of.user).acting());
             }
         }
         let intent = match of.place.guild {

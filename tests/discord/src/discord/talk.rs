@@ -22,7 +22,8 @@ use crate::ledger::EventKind;
 use crate::options::Token;
 use crate::record::events::Made;
 use crate::snowflake::Snowflake;
-use crate::world::{self, User, objects};
+use crate::world::objects::{self, MemberObject};
+use crate::world::{self, User};
 
 /// How long a nonce is remembered for `enforce_nonce` ("the past few minutes").
 const NONCE_LIFE: Duration = Duration::from_secs(300);
@@ -176,7 +177,7 @@ impl Discord {
         let mut intent = intents::DIRECT_MESSAGE_TYPING;
         if let Some(guild) = place.guild {
             data["guild_id"] = json!(guild);
-            data["member"] = objects::member(guild, &state.author(bot));
+            data["member"] = json!(MemberObject::whole(guild, &state.author(bot)).acting());
             intent = intents::GUILD_MESSAGE_TYPING;
         }
         let occasion = Occasion {

@@ -63,10 +63,17 @@ pub fn resolved_member(guild: Snowflake) -> Value {
     member
 }
 
-/// A channel as `resolved` and the interaction itself have it.
-pub fn channel(guild: Snowflake, channel: Snowflake) -> Value {
+/// A channel as the interaction itself has it.
+fn channel(guild: Snowflake, channel: Snowflake) -> Value {
     let mut object = objects::text_channel(guild, channel);
     object["permissions"] = json!(PERMISSIONS);
+    object
+}
+
+/// A channel as `resolved` has it: with what the user may do in it, and with what the bot may.
+pub fn resolved_channel(guild: Snowflake, id: Snowflake) -> Value {
+    let mut object = channel(guild, id);
+    object["app_permissions"] = json!(PERMISSIONS);
     object
 }
 

@@ -90,7 +90,7 @@ pub fn user(user: &User) -> Value {
 /// The bot's user as it sees itself.
 pub fn current_user(bot: &User) -> Value {
     json!({
-        "id": bot.id, "username": bot.name, "global_name": null, "discriminator": "0001", "avatar": null,
+        "id": bot.id, "username": bot.name, "global_name": bot.name, "discriminator": "0001", "avatar": null,
         "avatar_decoration_data": null, "banner": null, "accent_color": null, "bot": true, "mfa_enabled": true,
         "locale": "en-US", "verified": true, "email": null, "flags": 0, "public_flags": 0, "premium_type": 0,
     })
@@ -114,7 +114,7 @@ pub fn application(bot: &User, owner: &User, guilds: usize, privileged: u32) -> 
     })
 }
 
-/// A member; without its user as it stands in a MESSAGE_CREATE.
+/// A member; without its user and `pending` as it stands in a MESSAGE_CREATE.
 #[derive(Debug, Serialize)]
 pub struct MemberObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,11 +129,12 @@ pub struct MemberObject<'a> {
     deaf: bool,
     mute: bool,
     flags: u64,
-    pending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<bool>,
 }
 
 impl<'a> MemberObject<'a> {
-    /// Without its user.
+    /// Without its user, as in an interaction.
     pub fn partial(guild: Snowflake) -> Self {
         Self {
             user: None,
@@ -147,13 +148,18 @@ impl<'a> MemberObject<'a> {
             deaf: false,
             mute: false,
             flags: 0,
-            pending: false,
+            pending: Some(false),
         }
     }
 
     /// With its user.
     pub fn whole(guild: Snowflake, of: &'a User) -> Self {
         Self { user: Some(of.into()), ..Self::partial(guild) }
+    }
+
+    /// As in events that are no guild's and that only members bring about who are not pending; those do not say so.
+    pub fn acting(self) -> Self {
+        Self { pending: None, ..self }
     }
 }
 
