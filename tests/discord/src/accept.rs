@@ -55,12 +55,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let stream = Stamped::new(stream);
-    let arrival = stream.arrival();
+    let (arrival, close_answer) = (stream.arrival(), stream.close_answer());
     // REST counts invalid requests by the peer's address; the gateway goes by when an IDENTIFY came.
     let service =
         TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(arrival.clone());
+            request.extensions_mut().insert(close_answer.clone());
             request
         }));
     let mut builder = http1::Builder::new();

@@ -75,6 +75,10 @@ pub struct Arguments {
     /// Milliseconds by which sessions may get an event later than it was made, each session by a time of its own; 0 to 10000
     #[arg(long, env = "DISCORD_SIM_SKEW_MS", value_name = "MS", default_value_t = 10, value_parser = whole(0..=10_000))]
     skew_ms: u32,
+    /// Milliseconds after which a heartbeat is acknowledged, 0 to 1000: libraries take an answer that comes in no time, as none
+    /// does over a network, for a connection that is dead
+    #[arg(long, env = "DISCORD_SIM_ACK_MS", value_name = "MS", default_value_t = 5, value_parser = whole(0..=1000))]
+    ack_ms: u32,
     /// Events whose details the ledger keeps, 1 to 10000000; counters count for ever
     #[arg(long, env = "DISCORD_SIM_LEDGER_EVENTS", value_name = "N", default_value_t = 100_000, value_parser = whole(1..=10_000_000))]
     ledger_events: u32,
@@ -172,6 +176,7 @@ impl Arguments {
             heartbeat_interval: Duration::from_millis(self.heartbeat_ms.into()),
             replay_events: usize::try_from(self.replay_events).unwrap_or(usize::MAX),
             skew_ms: self.skew_ms,
+            ack_ms: self.ack_ms,
             ledger_events: usize::try_from(self.ledger_events).unwrap_or(usize::MAX),
             privileged_intents: self.privileged_intents,
         })

@@ -18,6 +18,8 @@ use nix::sys::time::TimeSpec;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::close_answer::CloseAnswer;
+
 /// An older stamp than this is none: the wall clock was set meanwhile.
 const OLDEST: Duration = Duration::from_secs(2);
 
@@ -38,11 +40,12 @@ impl Arrival {
     }
 }
 
-/// A stream that notes when what is read from it came.
+/// A stream that notes when what is read from it came, and can write another answer to a close than it is given.
 #[derive(Debug)]
 pub struct Stamped {
     stream: TcpStream,
     arrival: Arrival,
+    close_answer: CloseAnswer,
 }
 
 impl Stamped {
@@ -51,12 +54,17 @@ impl Stamped {
         if let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
             tracing::debug!(%error, "the kernel does not say when bytes come; it counts when they are read");
         }
-        Self { stream, arrival: Arrival::default() }
+        Self { stream, arrival: Arrival::default(), close_answer: CloseAnswer::default() }
     }
 
     /// When what was read last came.
     pub fn arrival(&self) -> Arrival {
         self.arrival.clone()
+    }
+
+    /// What a client's close is answered with.
+    pub fn close_answer(&self) -> CloseAnswer {
+        self.close_answer.clone()
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -100,7 +108,8 @@ impl AsyncWrite for Stamped {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let changed = self.close_answer.changed(bytes);
+        Pin::new(&mut self.stream).poll_write(context, changed.as_deref().unwrap_or(bytes))
     }
 
     fn poll_write_vectored(

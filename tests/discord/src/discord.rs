@@ -12,6 +12,7 @@ mod content;
 mod delivery;
 mod departure;
 pub(crate) mod entry;
+mod ephemeral;
 mod faults;
 pub(crate) mod generate;
 mod guilds;
@@ -52,7 +53,8 @@ use crate::session::registry::Registry;
 use crate::session::transit::Transit;
 use crate::session::wire::{Order, Wire};
 use crate::settings::{
-    IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings,
+    CloseAnswerIs, IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected,
+    Settings,
 };
 use crate::snowflake::{Mint, Snowflake};
 use crate::world::{User, World, mix};
@@ -226,6 +228,8 @@ impl State {
                 skew_ms: options.skew_ms,
                 same_order: true,
                 invalid_request_limit: 10_000,
+                ack_ms: options.ack_ms,
+                close_answer: CloseAnswerIs::Own,
             },
             applications: applications.collect(),
             tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),

@@ -2,8 +2,9 @@
 //!
 //! From: an upgrade of `/` with `v`, `encoding`, `compress`. For: bots. Reading (`gateway/reader.rs`) and writing
 //! (`gateway/writer.rs`) run side by side in one task, so that a client that does not read is still timed.
-//! What a client asks for in the URL and does not get is said before HELLO: 4012 for the version, 4002 for the rest.
-//! Deliberately absent: ETF; payload compression, which Discord offers but never owes; a limit of its own for connections
+//! What a client asks for in the URL and does not get is said before HELLO: 4012 for the version, 4002 for the rest. Versions 9
+//! and 10 are the available ones (Discord, `developers/reference.mdx` "API Versioning"); nothing that is simulated differs.
+//! Deliberately absent: the deprecated versions 6 to 8, which have other rules for intents and channels; ETF; payload compression, which Discord offers but never owes; a limit of its own for connections
 //! that never identify: they must heartbeat like all others, else 4009.
 
 mod encoder;
@@ -12,15 +13,16 @@ mod frames;
 mod reader;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use futures::StreamExt;
 use futures::stream::SplitStream;
-use serde::Deserialize;
 
 use crate::arrival::Arrival;
+use crate::close_answer::CloseAnswer;
 use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
 use crate::session::wire::{Order, Wire};
@@ -39,16 +41,13 @@ const WRITE_BUFFER_LIMIT: usize = 16 * 1024 * 1024;
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What the client asked for in the URL.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Gateway version; only 10 is spoken.
-    #[serde(default)]
+    /// Gateway version: 9 or 10.
     v: Option<String>,
     /// `json`, also where it is left out.
-    #[serde(default)]
     encoding: Option<String>,
     /// `zlib-stream`, `zstd-stream`, or nothing.
-    #[serde(default)]
     compress: Option<String>,
 }
 
@@ -70,8 +69,12 @@ pub fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 pub struct Client {
     /// What it called us.
     pub host: String,
+    /// The version that it speaks.
+    pub version: u8,
     /// When what it sent last came.
     pub arrival: Arrival,
+    /// What its close is answered with.
+    pub close_answer: CloseAnswer,
 }
 
 /// Serves one connection to its end.
@@ -79,11 +82,15 @@ pub async fn serve(socket: WebSocket, query: Query, client: Client, discord: Arc
     let (wire, orders) = discord.connect();
     let wire = Arc::new(wire);
     let (sink, mut stream) = socket.split();
-    let transport = match query.transport() {
-        Ok(transport) => transport,
+    let mut client = client;
+    let transport = match query.version().and_then(|version| Ok((version, query.transport()?))) {
+        Ok((version, transport)) => {
+            client.version = version;
+            transport
+        }
         Err((code, reason)) => {
             let broken = (code == 4012)
-                .then(|| (ViolationKind::Version, format!("gateway version {:?}", query.version())));
+                .then(|| (ViolationKind::Version, format!("gateway version {:?}", query.named_version())));
             discord.close_for(&wire, None, (code, reason), broken);
             Transport::Plain
         }
@@ -133,15 +140,26 @@ async fn farewell(stream: &mut SplitStream<WebSocket>) {
 }
 
 impl Query {
+    /// The parameters that count; of one that is there twice, the last.
+    pub fn of(mut parameters: HashMap<String, String>) -> Self {
+        let mut take = |name| parameters.remove(name);
+        Self { v: take("v"), encoding: take("encoding"), compress: take("compress") }
+    }
+
     /// The beginning of the version that was asked for.
-    fn version(&self) -> Option<String> {
+    fn named_version(&self) -> Option<String> {
         self.v.as_ref().map(|version| version.chars().take(20).collect())
     }
 
-    fn transport(&self) -> Result<Transport, (u16, &'static str)> {
-        if self.v.as_deref() != Some("10") {
-            return Err((4012, "Invalid API version: the simulator speaks v=10."));
+    fn version(&self) -> Result<u8, (u16, &'static str)> {
+        match self.v.as_deref() {
+            Some("9") => Ok(9),
+            Some("10") => Ok(10),
+            _ => Err((4012, "Invalid API version: the simulator speaks v=10 and v=9.")),
         }
+    }
+
+    fn transport(&self) -> Result<Transport, (u16, &'static str)> {
         match self.encoding.as_deref() {
             None | Some("json") => {}
             Some("etf") => return Err((4002, "ETF is not simulated; use encoding=json.")),

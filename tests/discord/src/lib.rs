@@ -59,6 +59,7 @@ mod chat;
 mod client;
 pub mod clients;
 mod clock;
+mod close_answer;
 mod commands;
 mod control;
 mod descriptors;
@@ -102,8 +103,8 @@ pub use ledger::{EventFilter, Ledger, LedgerQuery, Verdict};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
 pub use settings::{
-    IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected, Settings,
-    SettingsChange,
+    CloseAnswerIs, IdentifyLeadsTo, InteractionsTo, RestState, ResumeBelowHeartbeat, ResumeWhileConnected,
+    Settings, SettingsChange,
 };
 pub use simulator::{Simulator, StartError};
 pub use snowflake::{ShardOf, Snowflake};

@@ -47,6 +47,8 @@ pub struct Options {
     pub replay_events: usize,
     /// Sessions get an event up to so much later than it was made, each by a time of its own. 0 to 10,000.
     pub skew_ms: u32,
+    /// A heartbeat is acknowledged so much after it came, as over a real network; in real milliseconds. 0 to 1,000.
+    pub ack_ms: u32,
     /// Events whose details the ledger keeps.
     pub ledger_events: usize,
     /// Privileged intents that the bots may use, as bits.
@@ -70,6 +72,7 @@ impl Default for Options {
             heartbeat_interval: Duration::from_millis(41_250),
             replay_events: 4096,
             skew_ms: 10,
+            ack_ms: 5,
             ledger_events: 100_000,
             privileged_intents: intents::PRIVILEGED,
         }

@@ -1,4 +1,4 @@
-//! REST `/api/v10`: the routes, and the one door to them.
+//! REST `/api/v10`, and the other versions under its paths: the routes, and the one door to them.
 //!
 //! From: HTTP requests of bots. For: twilight-http, discord.py, hikari, @discordjs/rest. What every call goes through is in
 //! `rest/gate.rs`, the routes' own work in the files beside it. Deliberately absent: CDN, OAuth2 beyond the bot's own
@@ -20,6 +20,7 @@ mod limits;
 mod query;
 mod reactions;
 mod users;
+pub mod version;
 mod webhooks;
 
 use std::sync::Arc;
@@ -121,5 +122,8 @@ pub fn has_route(template: &str) -> bool {
 /// The answer to a path of the API that is none of the routes.
 pub fn unknown_route(discord: &Discord, request: &Request) -> Response {
     discord.record_unknown_route(gate::method_name(request.method()), request.uri().path());
+    if version::is_discontinued(request.uri().path()) {
+        return error(StatusCode::BAD_REQUEST, 50041, "Invalid API version provided");
+    }
     error(StatusCode::NOT_FOUND, 0, "404: Not Found")
 }

@@ -9,6 +9,8 @@ use crate::snowflake::Snowflake;
 
 /// The longest skew.
 pub const MOST_SKEW_MS: u32 = 10_000;
+/// The longest that a heartbeat's acknowledgement is held back.
+pub const MOST_ACK_MS: u32 = 1000;
 
 /// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,10 @@ pub struct Settings {
     pub same_order: bool,
     /// Invalid requests of an address in 10 minutes that bring it a ban.
     pub invalid_request_limit: u32,
+    /// A heartbeat is acknowledged so much after it came.
+    pub ack_ms: u32,
+    /// With which code a client's close is answered.
+    pub close_answer: CloseAnswerIs,
 }
 
 /// State of REST.
@@ -99,6 +105,17 @@ pub enum ResumeBelowHeartbeat {
     Refuse,
 }
 
+/// What Discord's own server answers a client's close with is not known; so both can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CloseAnswerIs {
+    /// The client's own code, as RFC 6455 advises.
+    #[default]
+    Own,
+    /// 1000, whatever the client's code was. What becomes of the session goes by the client's.
+    Normal,
+}
+
 /// A change of settings: what is left out stays.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -148,6 +165,12 @@ pub struct SettingsChange {
     /// 1 to 1,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invalid_request_limit: Option<u32>,
+    /// 0 to 1,000, in real milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_ms: Option<u32>,
+    /// `own` or `normal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close_answer: Option<CloseAnswerIs>,
 }
 
 impl SettingsChange {
@@ -183,6 +206,8 @@ impl SettingsChange {
                 1..=1_000_000,
             )?
             .unwrap_or(settings.invalid_request_limit),
+            ack_ms: in_range("ackMs", self.ack_ms, 0..=MOST_ACK_MS)?.unwrap_or(settings.ack_ms),
+            close_answer: self.close_answer.unwrap_or(settings.close_answer),
         })
     }
 }
@@ -220,6 +245,8 @@ mod tests {
             skew_ms: 0,
             same_order: true,
             invalid_request_limit: 10_000,
+            ack_ms: 5,
+            close_answer: CloseAnswerIs::Own,
         }
     }
 

@@ -17,9 +17,12 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
+use tower::util::MapRequestLayer;
 
 use crate::accept;
 use crate::arrival::Arrival;
+use crate::close_answer::CloseAnswer;
 use crate::control::http as control_http;
 use crate::control::page;
 use crate::discord::{Discord, generate};
@@ -160,7 +163,9 @@ impl Drop for Simulator {
 
 fn router(discord: &Arc<Discord>) -> Router {
     let others = Router::new().fallback(others).with_state(Arc::clone(discord));
-    rest::router(discord).merge(control_http::router(discord)).merge(page::router()).merge(others)
+    let all = rest::router(discord).merge(control_http::router(discord)).merge(page::router()).merge(others);
+    // Around the whole: a layer of the router's own would change the path only after it was routed.
+    Router::new().fallback_service(MapRequestLayer::new(rest::version::routed).layer(all))
 }
 
 /// The gateway at any number of slashes, the page for people, and what does not exist.
@@ -180,7 +185,8 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
     if discord.gateway_is_down() {
         return (StatusCode::SERVICE_UNAVAILABLE, "The gateway is down.\n").into_response();
     }
-    let query = Query::try_from_uri(request.uri()).map(|Query(query)| query).unwrap_or_default();
+    let query = Query::try_from_uri(request.uri()).map(|Query(query)| query);
+    let query = query.map(gateway::Query::of).unwrap_or_default();
     let host = request
         .headers()
         .get(header::HOST)
@@ -189,9 +195,10 @@ async fn others(State(discord): State<Arc<Discord>>, request: Request) -> Respon
         .to_owned();
     let (mut parts, _) = request.into_parts();
     let arrival = parts.extensions.get::<Arrival>().cloned().unwrap_or_default();
+    let close_answer = parts.extensions.get::<CloseAnswer>().cloned().unwrap_or_default();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => {
-            let client = Client { host, arrival };
+            let client = Client { host, version: 10, arrival, close_answer };
             gateway::bounded(upgrade).on_upgrade(move |socket| gateway::serve(socket, query, client, discord))
         }
         Err(rejection) => rejection.into_response(),

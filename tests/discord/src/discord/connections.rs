@@ -12,8 +12,19 @@ use super::{Discord, State};
 use crate::ledger::ViolationKind;
 use crate::session::id::SessionId;
 use crate::session::wire::Wire;
+use crate::settings::CloseAnswerIs;
 
 impl Discord {
+    /// How much later than it came a heartbeat is acknowledged.
+    pub(crate) fn ack_delay(&self) -> Duration {
+        Duration::from_millis(self.read().settings.ack_ms.into())
+    }
+
+    /// With which code a client's close is answered.
+    pub(crate) fn answers_closes_as(&self) -> CloseAnswerIs {
+        self.read().settings.close_answer
+    }
+
     /// Freezes connections for so long in real time; how many there are.
     pub(crate) fn freeze(&self, chosen: Chosen, span: Duration) -> usize {
         let wires = self.read().wires_of(chosen);

@@ -41,6 +41,17 @@ pub struct IdentifyRequest {
     pub again: bool,
 }
 
+/// How Discord was reached.
+#[derive(Debug)]
+pub struct Reached<'a> {
+    /// What the client called us.
+    pub host: &'a str,
+    /// The version that it speaks.
+    pub version: u8,
+    /// How long ago: Discord goes by when it was reached.
+    pub lag: Duration,
+}
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -63,9 +74,9 @@ struct Refusal {
 pub(crate) const BAD_TOKEN: Entry = Entry::Close(4004, "Authentication failed.");
 
 impl Discord {
-    /// Makes a session for this connection, or says what to answer instead. The request came so long ago as `lag`: Discord goes by
-    /// when it was reached.
-    pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, host: &str, lag: Duration) -> Entry {
+    /// Makes a session for this connection, or says what to answer instead.
+    pub fn identify(&self, request: &IdentifyRequest, wire: &Arc<Wire>, reached: &Reached<'_>) -> Entry {
+        let lag = reached.lag;
         // Before the lock, which somebody may hold for long.
         let (now, came) = (self.now(), self.clock.rules_before(lag));
         let mut state = self.change();
@@ -81,7 +92,7 @@ impl Discord {
                 Entry::Close(4000, "Unknown error.")
             }
             Ok(intents) => {
-                let session = Session { ready_at: now, ..self.open(&state, request, intents, wire, host) };
+                let session = Session { ready_at: now, ..self.open(&state, request, intents, wire, reached) };
                 let id = session.id;
                 wire.order(Order::Attach(id));
                 wire.wake();
@@ -177,13 +188,14 @@ impl Discord {
         request: &IdentifyRequest,
         intents: u32,
         wire: &Arc<Wire>,
-        host: &str,
+        reached: &Reached<'_>,
     ) -> Session {
         let (application, (shard, total)) = (request.token.application(), request.shard);
         let id = SessionId::random();
         let guilds = self.world.guilds_of(shard, total);
         let mut log = EventLog::new(self.options.replay_events + guilds.len() + 1);
-        let mut ready = self.ready(state, application, &guilds, host);
+        let mut ready = self.ready(state, application, &guilds, reached.host);
+        ready["v"] = json!(reached.version);
         ready["session_id"] = json!(id);
         ready["shard"] = json!([shard, total]);
         let ready = Members::from(ready).shared();
@@ -215,7 +227,7 @@ impl Discord {
             state.applications.get(&application).map(|application| objects::current_user(&application.user));
         let guilds: Vec<_> = guilds.iter().map(|id| json!({ "id": id, "unavailable": true })).collect();
         json!({
-            "v": 10, "user": user, "user_settings": {}, "guilds": guilds, "session_type": "normal",
+            "user": user, "user_settings": {}, "guilds": guilds, "session_type": "normal",
             "resume_gateway_url": self.gateway_url(host), "private_channels": [], "relationships": [], "presences": [],
             "guild_join_requests": [], "geo_ordered_rtc_regions": [], "auth": {}, "_trace": ["[\"discord-sim\"]"],
             "application": {

@@ -13,6 +13,7 @@ use crate::discord::entry::IdentifyRequest;
 use crate::discord::resume::ResumeRequest;
 use crate::ledger::ViolationKind;
 use crate::options::Token;
+use crate::snowflake::Snowflake;
 
 /// The longest payload that a client may send, in bytes.
 const LONGEST_PAYLOAD: usize = 4096;
@@ -42,7 +43,11 @@ pub enum Incoming {
     Resume(ResumeRequest),
     /// Op 8.
     RequestMembers(MembersRequest),
-    /// Ops 3, 4, 31, 43: taken and without effect, since presences, voice and sounds are not simulated.
+    /// Op 31, with the guilds.
+    RequestSounds(Vec<Snowflake>),
+    /// Op 43, with the guild.
+    RequestChannelInfo(Snowflake),
+    /// Ops 3 and 4: taken and without effect, since presences and voice are not simulated.
     Other,
 }
 
@@ -97,8 +102,9 @@ pub fn read(text: &str, again: bool) -> Result<Incoming, Unreadable> {
     let data = || required(frame, "d", Value::as_object, payload!("d is not an object"));
     match op {
         1 => {
-            let sequence = optional(frame, "d", Value::as_u64, payload!("d is neither a sequence nor null"))?;
-            Ok(Incoming::Heartbeat(sequence))
+            let sequence = optional(frame, "d", integer, payload!("d is neither a sequence nor null"))?;
+            // Below 0: Javacord counts from -1, so this is its way to say null.
+            Ok(Incoming::Heartbeat(sequence.and_then(|sequence| u64::try_from(sequence).ok())))
         }
         2 => identify(data()?, again).map(Incoming::Identify),
         3 => Ok(presence(data()?).map(|()| Incoming::Other)?),
@@ -106,10 +112,10 @@ pub fn read(text: &str, again: bool) -> Result<Incoming, Unreadable> {
         6 => resume(data()?).map(Incoming::Resume),
         8 => Ok(members(data()?).map(Incoming::RequestMembers)?),
         31 => {
-            required(data()?, "guild_ids", snowflakes, payload!("guild_ids is not an array of snowflakes"))?;
-            Ok(Incoming::Other)
+            let problem = payload!("guild_ids is not an array of snowflakes");
+            Ok(Incoming::RequestSounds(required(data()?, "guild_ids", snowflakes, problem)?))
         }
-        43 => Ok(channel_info(data()?).map(|()| Incoming::Other)?),
+        43 => Ok(channel_info(data()?).map(Incoming::RequestChannelInfo)?),
         _ => Err(Unreadable::UnknownOpcode),
     }
 }
@@ -117,7 +123,9 @@ pub fn read(text: &str, again: bool) -> Result<Incoming, Unreadable> {
 fn identify(data: &Fields, again: bool) -> Result<IdentifyRequest, Unreadable> {
     let token = required(data, "token", Value::as_str, payload!("token is not a string"))?;
     required(data, "properties", Value::as_object, payload!("properties is not an object"))?;
-    optional(data, "compress", Value::as_bool, payload!("compress is not a boolean"))?;
+    // A boolean, and from oceanic.js "zlib-stream".
+    let compress = |value: &Value| (value.is_boolean() || value.is_string()).then_some(());
+    optional(data, "compress", compress, payload!("compress is neither a boolean nor a string"))?;
     let threshold = |value: &Value| value.as_u64().filter(|members| (50..=250).contains(members));
     let problem = payload!("large_threshold is not an integer from 50 to 250");
     optional(data, "large_threshold", threshold, problem)?;
@@ -146,16 +154,19 @@ fn two_integers(value: &Value) -> Option<(i128, i128)> {
     }
 }
 
-/// Fields may be missing: discord.py leaves `activities` out and writes `since` as a fraction.
+/// Fields may be missing: discord.py leaves `activities` out. `since`, which nothing depends on, may be anything: discord.py
+/// writes a fraction, serenity an object. discordgo says "" where it has no status.
 fn presence(data: &Fields) -> Result<(), &'static str> {
-    let status = |value: &Value| STATUSES.contains(&value.as_str()?).then_some(());
+    let status = |value: &Value| {
+        let status = value.as_str()?;
+        (status.is_empty() || STATUSES.contains(&status)).then_some(())
+    };
     let activity = |value: &Value| Some(value.get("name")?.is_string() && value.get("type")?.is_u64());
     let activities =
         |value: &Value| value.as_array()?.iter().all(|one| activity(one) == Some(true)).then_some(());
     optional(data, "status", status, payload!("status is not online, dnd, idle, invisible or offline"))?;
     let problem = payload!("activities is not an array of objects with name and type");
     optional(data, "activities", activities, problem)?;
-    optional(data, "since", Value::as_f64, payload!("since is neither a number nor null"))?;
     optional(data, "afk", Value::as_bool, payload!("afk is not a boolean"))?;
     Ok(())
 }
@@ -168,10 +179,12 @@ fn voice_state(data: &Fields) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn channel_info(data: &Fields) -> Result<(), &'static str> {
-    required(data, "guild_id", snowflake, payload!("guild_id is not a snowflake"))?;
+/// The guild; the fields are checked, but nothing here has them.
+fn channel_info(data: &Fields) -> Result<Snowflake, &'static str> {
+    let guild = required(data, "guild_id", snowflake, payload!("guild_id is not a snowflake"))?;
     let names = |value: &Value| value.as_array()?.iter().all(Value::is_string).then_some(());
-    required(data, "fields", names, payload!("fields is not an array of strings"))
+    required(data, "fields", names, payload!("fields is not an array of strings"))?;
+    Ok(guild)
 }
 
 fn resume(data: &Fields) -> Result<ResumeRequest, Unreadable> {

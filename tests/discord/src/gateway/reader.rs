@@ -15,12 +15,13 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::frames::{self, Incoming, Unreadable};
 use super::{Client, farewell, lost};
-use crate::discord::entry::Entry;
+use crate::discord::entry::{Entry, Reached};
 use crate::discord::{Discord, End};
 use crate::ledger::ViolationKind;
 use crate::rules::{SEND_SPAN, SendLimit};
 use crate::session::id::SessionId;
 use crate::session::wire::{self, Order, Wire};
+use crate::settings::CloseAnswerIs;
 
 /// WebSocket pings between two heartbeats. Discord names no limit; this one bounds the pongs that wait for a client.
 pub const PINGS: usize = 1000;
@@ -58,6 +59,12 @@ impl Reader {
                 return End::Client(None);
             }
             let heard = tokio::time::timeout_at(self.deadline(), stream.next()).await;
+            // At once: the answer goes out with whatever is read or written next.
+            if let Ok(Some(Ok(Message::Close(Some(frame))))) = &heard
+                && self.discord.answers_closes_as() == CloseAnswerIs::Normal
+            {
+                self.client.close_answer.be_normal(frame.code, frame.reason.as_str());
+            }
             self.wire.thawed().await;
             // A close ordered from outside meanwhile: what came is not acted on any more.
             if self.wire.is_closing() {
@@ -102,10 +109,12 @@ impl Reader {
                 if let (Some(session), Some(sequence)) = (session, sequence) {
                     self.discord.acknowledge(session, sequence);
                 }
-                self.wire.order(Order::Frame(frames::HEARTBEAT_ACK.to_owned()));
+                self.wire.order(Order::Acknowledge(Instant::now() + self.discord.ack_delay()));
             }
             (Ok(Incoming::Identify(request)), _) => {
-                let entry = self.discord.identify(&request, &self.wire, &self.client.host, self.lag());
+                let Client { host, version, .. } = &self.client;
+                let reached = Reached { host, version: *version, lag: self.lag() };
+                let entry = self.discord.identify(&request, &self.wire, &reached);
                 self.enter(&entry);
             }
             (Ok(Incoming::Resume(request)), None) => {
@@ -117,12 +126,18 @@ impl Reader {
                 let broken = (ViolationKind::AlreadyAuthenticated, text);
                 self.close((4005, "Already authenticated."), Some(broken));
             }
-            (Ok(Incoming::RequestMembers(_) | Incoming::Other), None) => {
+            (Ok(_), None) => {
                 let text = "a frame other than heartbeat, IDENTIFY or RESUME before IDENTIFY".to_owned();
                 self.close((4003, "Not authenticated."), Some((ViolationKind::NotAuthenticated, text)));
             }
             (Ok(Incoming::RequestMembers(request)), Some(session)) => {
                 self.discord.send_members(session, &request);
+            }
+            (Ok(Incoming::RequestSounds(guilds)), Some(session)) => {
+                self.discord.send_sounds(session, &guilds);
+            }
+            (Ok(Incoming::RequestChannelInfo(guild)), Some(session)) => {
+                self.discord.send_channel_info(session, guild);
             }
             (Ok(Incoming::Other), Some(_)) => {}
         }

@@ -11,6 +11,7 @@ use futures::stream::SplitSink;
 use tokio::sync::mpsc;
 
 use super::encoder::{Encoder, Transport};
+use super::frames::HEARTBEAT_ACK;
 use crate::discord::Discord;
 use crate::session::id::SessionId;
 use crate::session::wire::{Order, Wire};
@@ -51,6 +52,11 @@ pub async fn write(
         wire.thawed().await;
         let written = match turn {
             Turn::Order(Some(Order::Frame(text))) => outlet.send(text).await,
+            Turn::Order(Some(Order::Acknowledge(due))) => {
+                // What comes after it waits too, so that no frame overtakes another.
+                tokio::time::sleep_until(due).await;
+                outlet.send(HEARTBEAT_ACK.to_owned()).await
+            }
             Turn::Order(Some(Order::Attach(id))) => {
                 outlet.session = Some(id);
                 wire.wake();

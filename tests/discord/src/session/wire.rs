@@ -32,6 +32,8 @@ pub const INVALID_SESSION: &str = r#"{"t":null,"s":null,"op":9,"d":false}"#;
 pub enum Order {
     /// Send this frame.
     Frame(String),
+    /// Acknowledge a heartbeat, not before this time.
+    Acknowledge(Instant),
     /// From now on, send the events of this session.
     Attach(SessionId),
     /// Close with this code and reason.

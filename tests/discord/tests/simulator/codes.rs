@@ -253,9 +253,9 @@ async fn close_4011_answers_a_shard_of_more_than_2500_guilds() {
 }
 
 #[tokio::test]
-async fn close_4012_answers_every_version_but_10_before_hello() {
+async fn close_4012_answers_every_version_but_9_and_10_before_hello() {
     let simulator = start(options()).await;
-    for query in ["/?v=9&encoding=json", "/?v=11", "/?encoding=json", "/", "/?v=ten"] {
+    for query in ["/?v=8&encoding=json", "/?v=11", "/?encoding=json", "/", "/?v=ten"] {
         let mut client = Client::connect_with(&simulator, query).await;
         assert_eq!(client.hear().await, Heard::Closed(Some(4012)), "{query}");
         assert!(client.reason.contains("v=10"), "{query}: {}", client.reason);

@@ -20,6 +20,7 @@ mod fuzz;
 mod guilds;
 mod hostile;
 mod interactions;
+mod leniency;
 mod libraries;
 mod moments;
 mod opcodes;

@@ -45,10 +45,10 @@ async fn op_0_dispatches_count_from_1_without_a_gap_and_nothing_else_counts() {
 }
 
 #[tokio::test]
-async fn op_1_from_the_client_is_acknowledged_at_once_with_op_11_also_before_identify() {
+async fn op_1_from_the_client_is_acknowledged_with_op_11_also_before_identify() {
     let simulator = start(options()).await;
     let mut client = Client::connect(&simulator).await;
-    for d in [Value::Null, json!(0), json!(251)] {
+    for d in [Value::Null, json!(0), json!(251), json!(-1)] {
         client.send(&json!({ "op": 1, "d": d })).await;
         assert_eq!(client.frame().await, json!({ "op": 11, "d": null, "s": null, "t": null }));
     }
@@ -83,20 +83,63 @@ async fn op_2_takes_every_documented_field_and_fields_of_other_times() {
 }
 
 #[tokio::test]
-async fn op_3_and_op_4_and_op_31_and_op_43_are_taken_with_a_session() {
+async fn op_3_and_op_4_are_taken_with_a_session_and_without_an_answer() {
     let simulator = start(options()).await;
     let mut client = Client::ready_with(&simulator, 0, 1, MEMBERS).await;
     let table = [
         json!({ "op": 3, "d": { "since": null, "activities": [], "status": "idle", "afk": false } }),
         json!({ "op": 4, "d": { "guild_id": "7", "channel_id": null, "self_mute": false, "self_deaf": false } }),
-        json!({ "op": 31, "d": { "guild_ids": ["7"] } }),
-        json!({ "op": 43, "d": { "guild_id": "7", "fields": ["status", "voice_start_time"] } }),
     ];
     for frame in table {
         client.send(&frame).await;
         client.beat().await;
     }
     assert_eq!(simulator.ledger().violations, 0);
+}
+
+#[tokio::test]
+async fn op_31_brings_the_sounds_of_each_guild_of_the_session_and_of_no_other() {
+    let simulator = start(options()).await;
+    let mut client = Client::ready_with(&simulator, 1, 2, MEMBERS).await;
+    let guilds = simulator.control().world.guilds();
+    let (own, others): (Vec<_>, Vec<_>) = guilds.iter().copied().partition(|guild| guild.shard(2) == 1);
+    client.send(&json!({ "op": 31, "d": { "guild_ids": [own[0], others[0], "7", own[1]] } })).await;
+    for guild in &own[..2] {
+        let sounds = client.dispatch("SOUNDBOARD_SOUNDS").await;
+        assert_eq!(sounds, json!({ "guild_id": guild, "soundboard_sounds": [] }));
+    }
+    client.beat().await;
+    assert_eq!(simulator.ledger().violations, 0);
+}
+
+#[tokio::test]
+async fn op_43_brings_what_goes_on_in_the_channels_of_a_guild_of_the_session() {
+    let simulator = start(options()).await;
+    let mut client = Client::ready_with(&simulator, 0, 1, MEMBERS).await;
+    let guild = simulator.control().world.guilds()[3];
+    for asked in [json!("7"), json!(guild)] {
+        let fields = ["status", "voice_start_time"];
+        client.send(&json!({ "op": 43, "d": { "guild_id": asked, "fields": fields } })).await;
+    }
+    assert_eq!(client.dispatch("CHANNEL_INFO").await, json!({ "guild_id": guild, "channels": [] }));
+    client.beat().await;
+    assert_eq!(simulator.ledger().violations, 0);
+}
+
+#[tokio::test]
+async fn op_31_and_op_43_count_to_the_120_sends_of_a_minute() {
+    let simulator = start(options()).await;
+    for (shard, frame) in [
+        (0, json!({ "op": 31, "d": { "guild_ids": [] } })),
+        (1, json!({ "op": 43, "d": { "guild_id": "7", "fields": [] } })),
+    ] {
+        let mut client = Client::ready_with(&simulator, shard, 2, MEMBERS).await;
+        // With IDENTIFY before and a heartbeat after them these are 120.
+        client.burst(&frame, 118).await;
+        client.beat().await;
+        client.send(&frame).await;
+        assert_eq!(client.closed().await, Some(4008), "{frame}");
+    }
 }
 
 #[tokio::test]

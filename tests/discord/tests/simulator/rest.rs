@@ -123,7 +123,7 @@ async fn unknown_things_are_404_with_their_code_and_unknown_routes_are_written_d
         ("POST", "/api/v10/channels/x/typing", 404, 10003),
         ("DELETE", "/api/v10/channels/7/messages/8", 404, 10003),
         ("GET", "/api/v10/voice/regions", 404, 0),
-        ("GET", "/api/v9/gateway", 404, 0),
+        ("GET", "/api/v5/gateway", 400, 50041),
         ("PUT", "/api/v10/gateway", 405, 0),
     ];
     for (method, path, status, code) in table {
@@ -131,7 +131,7 @@ async fn unknown_things_are_404_with_their_code_and_unknown_routes_are_written_d
         assert_eq!((found, &answer["code"]), (status, &json!(code)), "{method} {path}");
     }
     let ledger = simulator.ledger();
-    let expected = ["GET /api/v10/voice/regions", "GET /api/v9/gateway", "PUT /api/v10/gateway"];
+    let expected = ["GET /api/v10/voice/regions", "GET /api/v5/gateway", "PUT /api/v10/gateway"];
     assert_eq!(ledger.unknown_route_details, expected);
     assert_eq!(ledger.unknown_routes, 3);
 }
