@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use thiserror::Error;
 
 use crate::intents;
@@ -82,6 +82,13 @@ pub struct Arguments {
     /// Events whose details the ledger keeps, 1 to 10000000; counters count for ever
     #[arg(long, env = "DISCORD_SIM_LEDGER_EVENTS", value_name = "N", default_value_t = 100_000, value_parser = whole(1..=10_000_000))]
     ledger_events: u32,
+    /// Percentage of the guilds, 0 to 100, whose staff area (a category with a text and a voice channel) the bots may not view:
+    /// it comes obfuscated over the gateway, REST leaves it out
+    #[arg(long, env = "DISCORD_SIM_HIDDEN_SHARE", value_name = "PERCENT", default_value_t = 12, value_parser = whole(0..=100))]
+    hidden_share: u32,
+    /// Whether the bots may kick members, true or false; if not, they hear of no requests to join
+    #[arg(long, env = "DISCORD_SIM_KICK_MEMBERS", value_name = "BOOLEAN", default_value_t = true, action = ArgAction::Set)]
+    kick_members: bool,
     /// Privileged intents that the bots may use, separated by commas: members, presences, content, or none
     #[arg(long, env = "DISCORD_SIM_PRIVILEGED_INTENTS", value_name = "LIST", default_value = "members,presences,content", value_parser = privileged)]
     privileged_intents: u32,
@@ -97,6 +104,9 @@ Examples:
       a bot that has nearly used up its day
   discord-sim --listen 0.0.0.0:8090 --public-url ws://discord:8090
       in a container, for bots in others
+
+What only Discord could confirm is a switch of POST /control/settings: closeAnswer (own, normal), hiddenVoiceBitrate (true, false),
+ackMs (0 to 1000) and more, which GET /control/settings lists.
 
 A variable counts where its option is not given. Logs go to stderr by RUST_LOG, by default warn.
 It ends on SIGTERM or Ctrl-C with 0; with 1 where it cannot run, and 2 for options that it does not take.";
@@ -178,6 +188,8 @@ impl Arguments {
             skew_ms: self.skew_ms,
             ack_ms: self.ack_ms,
             ledger_events: usize::try_from(self.ledger_events).unwrap_or(usize::MAX),
+            hidden_share: self.hidden_share,
+            kick_members: self.kick_members,
             privileged_intents: self.privileged_intents,
         })
     }

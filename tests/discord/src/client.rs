@@ -11,12 +11,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::control::channels::{ChangedAccess, ChannelAccess, ChannelState};
 use crate::control::connections::{
     AskHeartbeats, Asked, DropConnections, Dropped, FreezeConnections, Frozen,
 };
 use crate::control::faults::{FaultFilter, FaultState, NewFault, Removed};
 use crate::control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
 use crate::control::interactions::{MadeInteraction, NewInteraction};
+use crate::control::join_requests::{DecideJoinRequest, DecidedJoinRequest, MadeJoinRequest, NewJoinRequest};
 use crate::control::messages::{MadeMessage, NewMessage, Reply, ReplyWait};
 use crate::control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
 use crate::control::tokens::{ChangeToken, ChangedToken};
@@ -137,6 +139,29 @@ impl ControlClient {
     /// Guilds cannot be served, or can be again.
     pub async fn guild_outage(&self, request: &GuildOutage) -> Result<ChangedGuilds, ClientError> {
         self.post("/control/guilds/outage", request).await
+    }
+
+    /// The channels of a guild, and which of them the bots may view.
+    pub async fn channels(&self, guild: Snowflake) -> Result<Vec<ChannelState>, ClientError> {
+        self.get("/control/channels", &[("guild", guild)]).await
+    }
+
+    /// Gives the bots access to a channel, or takes it.
+    pub async fn change_access(&self, request: &ChannelAccess) -> Result<ChangedAccess, ClientError> {
+        self.post("/control/channels/access", request).await
+    }
+
+    /// A person asks to be let into a guild.
+    pub async fn make_join_request(&self, request: &NewJoinRequest) -> Result<MadeJoinRequest, ClientError> {
+        self.post("/control/join-requests", request).await
+    }
+
+    /// A request to join is decided on, or withdrawn.
+    pub async fn decide_join_request(
+        &self,
+        request: &DecideJoinRequest,
+    ) -> Result<DecidedJoinRequest, ClientError> {
+        self.post("/control/join-requests/decide", request).await
     }
 
     /// A user types a message.

@@ -4,12 +4,14 @@
 //! is checked; what is wrong is said as field, found, remedy. There is no authentication: it is meant for loopback or a
 //! test's own network. Deliberately absent: the effects; those are in `discord/`.
 
+pub mod channels;
 pub mod connections;
 pub mod faults;
 pub mod generator;
 pub mod guilds;
 pub mod http;
 pub mod interactions;
+pub mod join_requests;
 pub mod messages;
 pub mod moments;
 pub mod page;

@@ -3,6 +3,7 @@
 //! From: options. For: the gateway, REST and control, which are only its edges. The lock is held for short computations,
 //! never across an await; what changes under it can be waited for. Deliberately absent: sockets and HTTP.
 
+mod access;
 mod amend;
 pub(crate) mod change;
 pub(crate) mod chunks;
@@ -18,6 +19,7 @@ pub(crate) mod generate;
 mod guilds;
 mod history;
 pub(crate) mod interactions;
+pub(crate) mod join_requests;
 mod outage;
 mod reactions;
 pub(crate) mod resume;
@@ -32,7 +34,7 @@ use outage::Outages;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -57,8 +59,10 @@ use crate::settings::{
     Settings,
 };
 use crate::snowflake::{Mint, Snowflake};
+use crate::world::channels::Access;
 use crate::world::{User, World, mix};
 use chunks::MemberRequests;
+use join_requests::JoinRequests;
 
 /// Messages that are kept.
 const MESSAGES: usize = 20_000;
@@ -106,6 +110,9 @@ pub(crate) struct State {
     pub(crate) commands: Commands,
     pub(crate) interactions: Interactions,
     pub(crate) faults: Faults,
+    /// The world's own.
+    pub(crate) access: Arc<Access>,
+    pub(crate) join_requests: JoinRequests,
 }
 
 /// A bot.
@@ -130,8 +137,9 @@ impl Discord {
     /// A Discord that begins now.
     pub fn new(options: Options) -> Self {
         let world = World::new(options.guilds, options.seed);
+        let world = world.hiding(options.hidden_share).kicking(options.kick_members);
         let stop = CancellationToken::new();
-        let state = State::new(&options, &stop);
+        let state = State::new(&options, &stop, Arc::clone(&world.access));
         Self {
             world,
             clock: Clock::new(options.time_factor),
@@ -196,7 +204,7 @@ impl Discord {
 }
 
 impl State {
-    fn new(options: &Options, stop: &CancellationToken) -> Self {
+    fn new(options: &Options, stop: &CancellationToken, access: Arc<Access>) -> Self {
         let total = options.identify_total;
         let remaining = options.identify_remaining.unwrap_or(total).min(total);
         let applications = options.tokens.iter().map(Token::application).map(|id| {
@@ -230,6 +238,7 @@ impl State {
                 invalid_request_limit: 10_000,
                 ack_ms: options.ack_ms,
                 close_answer: CloseAnswerIs::Own,
+                hidden_voice_bitrate: true,
             },
             applications: applications.collect(),
             tokens: options.tokens.iter().map(|token| (token.clone(), true)).collect(),
@@ -246,6 +255,8 @@ impl State {
             commands: Commands::default(),
             interactions: Interactions::default(),
             faults: Faults::default(),
+            access,
+            join_requests: JoinRequests::default(),
         }
     }
 

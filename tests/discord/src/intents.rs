@@ -8,6 +8,8 @@
 pub const GUILDS: u32 = 1 << 0;
 /// Members joining, leaving, changing; privileged.
 pub const GUILD_MEMBERS: u32 = 1 << 1;
+/// Bans, the audit log, requests to join.
+pub const GUILD_MODERATION: u32 = 1 << 2;
 /// Presences; privileged.
 pub const GUILD_PRESENCES: u32 = 1 << 8;
 /// Messages in guilds.

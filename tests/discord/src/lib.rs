@@ -18,6 +18,8 @@
 //! | `POST /control/interactions`, `GET /control/interactions/{id}/replies` | a user uses a slash command: [`NewInteraction`] |
 //! | `GET`, `POST`, `DELETE /control/generator` | messages, reactions and interactions at a rate or in a burst: [`Generate`] |
 //! | `GET /control/guilds`, `POST /control/guilds/join`, `/leave`, `/outage` | guilds come, go and fail: [`JoinGuilds`], [`LeaveGuilds`], [`GuildOutage`] |
+//! | `GET /control/channels?guild=`, `POST /control/channels/access` | which channels of a guild the bots may view; access given and taken: [`ChannelAccess`] |
+//! | `POST /control/join-requests`, `/decide` | a person asks to be let into a guild; that is approved, rejected, withdrawn: [`NewJoinRequest`], [`DecideJoinRequest`] |
 //! | `POST /control/connections/drop`, `/freeze`, `/heartbeat` | chosen connections are cut, told to reconnect, invalidated, closed, frozen, asked for a heartbeat: [`DropConnections`] |
 //! | `GET`, `POST`, `DELETE /control/faults` | chosen REST routes are slow, refused, broken: [`NewFault`] |
 //! | `POST /control/outage` | Discord is gone for a while: [`Outage`] |
@@ -37,6 +39,29 @@
 //! answer is a double, unless an enforced nonce named the first (`doubledMarked`); an answer after one to a newer event of the
 //! same guild is reordered. The same world, guild for guild, and the same generated events come from the same seed. How real
 //! libraries behave is in [`clients`]. The `Date` of REST's answers is Discord's time, as the rules see it.
+//!
+//! # What it takes
+//!
+//! What Discord's documentation allows, and what Discord takes from libraries that everybody runs. REST is reached under `/api/v10`,
+//! `/api/v9`, the deprecated 6 to 8 and `/api` alone, all answered as 10; discontinued versions get 400. The gateway speaks `v=10`
+//! and `v=9`; JSON also where `encoding` is missing. A body is JSON, a multipart form, or `application/x-www-form-urlencoded`, its JSON
+//! in `payload_json` or its fields as they are. Numbers and booleans of a form or a command may be texts. IDENTIFY may carry
+//! `capabilities`, whose one documented bit (1 << 15, obfuscated channels) changes nothing since it is mandatory. A heartbeat is
+//! acknowledged after `--ack-ms` (0 to 1000 real milliseconds, 5 unless said), and no frame overtakes another meanwhile; `ackMs` in
+//! the settings changes it. `closeAnswer` says whether a client's close is answered with its `own` code or with 1000 (`normal`).
+//! READY's application has its flags twice, as `flags` and as the text `flags_new`.
+//!
+//! # Channels that the bots may not view
+//!
+//! As Discord has it since 2026-11-16. Every guild has `general` and a staff area: a category with a text and a voice channel. In
+//! `--hidden-share` percent of the guilds (0 to 100, 12 unless said) the staff area is hidden from the bots: over the gateway its
+//! channels are obfuscated (`___hidden___`, flag 1 << 17, one overwrite), `GET /guilds/{guild}/channels` leaves them out, any other
+//! route to them answers 50001, and what is written there is delivered to nobody: the ledger counts it as `hidden`, not as
+//! lost. Access given or taken is a CHANNEL_UPDATE, of the category too where any channel in it can be viewed again or none any more.
+//! Interactions are not affected. Whether a hidden voice channel has a `bitrate` is not known: `hiddenVoiceBitrate` in the settings
+//! (true unless said). Without it discord.py 2.7.1 raises KeyError and ends, hikari 2.7.0 drops the GUILD_CREATE with a KeyError in its
+//! handler, and JDA 6.5.0 never sees the guild ready. The generator talks in channels that the bots may view. Requests to join
+//! reach sessions with GUILD_MODERATION, unless `--kick-members false`.
 //!
 //! # How fast it is
 //!
@@ -86,12 +111,16 @@ mod world;
 
 pub use client::{ClientError, ControlClient};
 pub use control::ControlError;
+pub use control::channels::{ChangedAccess, ChannelAccess, ChannelKind, ChannelState};
 pub use control::connections::{
     AskHeartbeats, Asked, DropConnections, Dropped, FreezeConnections, Frozen, How,
 };
 pub use control::faults::{FaultFilter, FaultKind, FaultState, NewFault, Removed};
 pub use control::guilds::{ChangedGuilds, GuildOutage, JoinGuilds, LeaveGuilds};
 pub use control::interactions::{MadeInteraction, NewInteraction};
+pub use control::join_requests::{
+    DecideJoinRequest, DecidedJoinRequest, MadeJoinRequest, NewJoinRequest, Outcome,
+};
 pub use control::messages::{MadeMessage, NewMessage, Reply, ReplyWait};
 pub use control::moments::{MoveTime, Outage, OutageBegun, TimeNow};
 pub use control::tokens::{ChangeToken, ChangedToken};

@@ -51,6 +51,10 @@ pub struct Options {
     pub ack_ms: u32,
     /// Events whose details the ledger keeps.
     pub ledger_events: usize,
+    /// Guilds of a hundred whose staff area (a category with a text and a voice channel) the bots may not view. 0 to 100.
+    pub hidden_share: u32,
+    /// Whether the bots may kick members; without it they hear of no requests to join.
+    pub kick_members: bool,
     /// Privileged intents that the bots may use, as bits.
     pub privileged_intents: u32,
 }
@@ -74,6 +78,8 @@ impl Default for Options {
             skew_ms: 10,
             ack_ms: 5,
             ledger_events: 100_000,
+            hidden_share: 12,
+            kick_members: true,
             privileged_intents: intents::PRIVILEGED,
         }
     }

@@ -15,6 +15,7 @@ pub const MOST_ACK_MS: u32 = 1000;
 /// The settings in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// What `GET /gateway/bot` recommends.
     pub recommended_shards: u32,
@@ -48,6 +49,9 @@ pub struct Settings {
     pub ack_ms: u32,
     /// With which code a client's close is answered.
     pub close_answer: CloseAnswerIs,
+    /// Whether a voice channel that the bots may not view has `bitrate` and `user_limit`. Discord does not say, and several
+    /// libraries cannot read one without.
+    pub hidden_voice_bitrate: bool,
 }
 
 /// State of REST.
@@ -171,6 +175,9 @@ pub struct SettingsChange {
     /// `own` or `normal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close_answer: Option<CloseAnswerIs>,
+    /// Whether a voice channel that the bots may not view has `bitrate` and `user_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_voice_bitrate: Option<bool>,
 }
 
 impl SettingsChange {
@@ -208,6 +215,7 @@ impl SettingsChange {
             .unwrap_or(settings.invalid_request_limit),
             ack_ms: in_range("ackMs", self.ack_ms, 0..=MOST_ACK_MS)?.unwrap_or(settings.ack_ms),
             close_answer: self.close_answer.unwrap_or(settings.close_answer),
+            hidden_voice_bitrate: self.hidden_voice_bitrate.unwrap_or(settings.hidden_voice_bitrate),
         })
     }
 }
@@ -247,6 +255,7 @@ mod tests {
             invalid_request_limit: 10_000,
             ack_ms: 5,
             close_answer: CloseAnswerIs::Own,
+            hidden_voice_bitrate: true,
         }
     }
 

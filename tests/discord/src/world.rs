@@ -2,14 +2,18 @@
 //!
 //! From: number of guilds and seed. For: routing, READY, GUILD_CREATE, REST. Their JSON is in `world/objects.rs`.
 //! Guilds are spread so that every total up to 16 gets the same number of guilds per shard, give or take one; other
-//! totals as evenly as chance has it. Guilds come and go by control. Deliberately absent: voice, threads, emojis, presences.
+//! totals as evenly as chance has it. Guilds come and go by control, and so does access to their channels (`world/channels.rs`).
+//! Deliberately absent: people in voice, threads, emojis, presences.
 
+pub mod channel_objects;
+pub mod channels;
 pub mod objects;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::snowflake::{EPOCH_MS, Snowflake};
+use channels::{Access, IDS, Kind};
 
 /// Divisible by every number from 1 to 16; ids are one time residue apart, so any such total splits them evenly.
 const EVEN: u64 = 720_720;
@@ -23,8 +27,12 @@ const PEOPLE: u64 = 997;
 const MEMBERS: u64 = 4;
 /// Totals whose split of the guilds is remembered.
 const TOTALS: usize = 8;
-/// Text channel's distance from its guild's id, as if made in the same instant.
-const CHANNEL: u64 = 1;
+/// All permissions of a moderator's bot, and of everybody else, without those to kick members.
+const PERMISSIONS: u64 = 2_248_473_465_835_073;
+/// VIEW_CHANNEL.
+const VIEW_CHANNEL: u64 = 1 << 10;
+/// KICK_MEMBERS.
+const KICK_MEMBERS: u64 = 1 << 1;
 
 /// A user, person or bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +50,9 @@ pub struct User {
 pub struct World {
     seed: u64,
     guilds: RwLock<Guilds>,
+    permissions: u64,
+    /// Which channels the bots may view.
+    pub access: Arc<Access>,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +69,27 @@ struct Guilds {
 type ByShard = HashMap<u32, Vec<Snowflake>>;
 
 impl World {
-    /// The same number and seed make the same world.
+    /// The same number and seed make the same world. Nothing of it is hidden.
     pub fn new(guilds: u32, seed: u64) -> Self {
-        let world = Self { seed, guilds: RwLock::default() };
+        let access = Arc::new(Access::new(seed, 0));
+        let world = Self { seed, guilds: RwLock::default(), permissions: PERMISSIONS, access };
         world.join(guilds);
         world
+    }
+
+    /// The world with the staff areas of so many guilds of a hundred hidden from the bots.
+    pub fn hiding(self, share: u32) -> Self {
+        Self { access: Arc::new(Access::new(self.seed, share)), ..self }
+    }
+
+    /// The world with bots who may kick members, or not.
+    pub fn kicking(self, may_kick: bool) -> Self {
+        Self { permissions: PERMISSIONS | if may_kick { KICK_MEMBERS } else { 0 }, ..self }
+    }
+
+    /// What the bots and everybody else may do, as the string that Discord uses.
+    pub fn permissions(&self) -> String {
+        self.permissions.to_string()
     }
 
     /// Every guild's id, rising.
@@ -88,18 +115,34 @@ impl World {
         guilds.ids.binary_search(&guild).is_ok() && !guilds.down.contains(&guild)
     }
 
+    /// What the bots may do in a channel, by the same string: without VIEW_CHANNEL where they may not view it.
+    pub fn permissions_in(&self, channel: Snowflake) -> String {
+        let hides = self.channel(channel).is_some_and(|(guild, _)| self.access.hides(Some(guild), channel));
+        (self.permissions & !if hides { VIEW_CHANNEL } else { 0 }).to_string()
+    }
+
     /// One of these guilds that exists and is up, by chance; none if there is no such one.
     pub fn one_up(&self, guilds: &[Snowflake], chance: u64) -> Option<Snowflake> {
+        self.one_up_where(guilds, chance, |_| true)
+    }
+
+    /// One of them of which something else is true, too.
+    pub fn one_up_where(
+        &self,
+        guilds: &[Snowflake],
+        chance: u64,
+        is_fine: impl Fn(Snowflake) -> bool,
+    ) -> Option<Snowflake> {
         let now = self.read();
         let first = usize::try_from(chance >> 20).unwrap_or_default() % guilds.len().max(1);
         let mut tries = guilds[first.min(guilds.len())..].iter().chain(&guilds[..first.min(guilds.len())]);
-        tries.find(|guild| now.ids.binary_search(guild).is_ok() && !now.down.contains(guild)).copied()
+        let is_up = |guild: &Snowflake| now.ids.binary_search(guild).is_ok() && !now.down.contains(guild);
+        tries.find(|guild| is_up(guild) && is_fine(**guild)).copied()
     }
 
-    /// The guild that a text channel is in.
-    pub fn guild_of(&self, channel: Snowflake) -> Option<Snowflake> {
-        let guild = Snowflake(channel.0.checked_sub(CHANNEL)?);
-        self.has_guild(guild).then_some(guild)
+    /// The guild that a channel is in, and which of its channels it is.
+    pub fn channel(&self, channel: Snowflake) -> Option<(Snowflake, Kind)> {
+        Kind::read(channel).filter(|(guild, _)| self.has_guild(*guild))
     }
 
     /// The people in a guild, its owner first.
@@ -178,9 +221,9 @@ impl Guilds {
     }
 }
 
-/// A guild's text channel.
+/// The text channel that every guild has.
 pub fn channel_of(guild: Snowflake) -> Snowflake {
-    Snowflake(guild.0 + CHANNEL)
+    Kind::General.of(guild)
 }
 
 /// The person of that id: ids carry all that is known of people, so there is one for every id.
@@ -196,8 +239,8 @@ pub fn somebody() -> User {
 fn guild_id(seed: u64, index: u64) -> Snowflake {
     let random = mix(seed.wrapping_mul(0x9E37_79B9).wrapping_add(index));
     let time = OLDEST + (random % STEPS) * EVEN + index % EVEN;
-    // The low 12 bits count up within a millisecond; the channel's id comes right after the guild's.
-    let low = (random >> 32 & 0x3FF) << 12 | (index / EVEN * 2);
+    // The low 12 bits count up within a millisecond; the channels' ids come right after the guild's.
+    let low = (random >> 32 & 0x3FF) << 12 | (index / EVEN * IDS);
     Snowflake::made_at(EPOCH_MS + time, low)
 }
 
@@ -255,8 +298,9 @@ mod tests {
     fn a_channel_leads_back_to_its_guild_and_nothing_else_does() {
         let world = World::new(20, 1);
         let guild = world.guilds()[3];
-        assert_eq!(world.guild_of(channel_of(guild)), Some(guild));
-        assert_eq!(world.guild_of(guild), None);
+        assert_eq!(world.channel(channel_of(guild)), Some((guild, Kind::General)));
+        assert_eq!(world.channel(guild), None);
+        assert_eq!(world.channel(Snowflake(channel_of(guild).0 + IDS)), None, "no such guild");
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn help_explains_every_option_with_its_default_and_its_variable() {
     let help = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
     let options: Vec<_> = help.split("\n      --").skip(1).collect();
-    assert_eq!(options.len(), 18, "{help}");
+    assert_eq!(options.len(), 20, "{help}");
     for option in options {
         let name = option.split(' ').next().unwrap_or_default();
         let variable = format!("[env: DISCORD_SIM_{}", name.to_uppercase().replace('-', "_"));

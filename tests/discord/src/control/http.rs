@@ -41,6 +41,10 @@ pub fn router(discord: &Arc<Discord>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/ledger", get(ledger))
         .route("/control/guilds", get(guilds))
+        .route("/control/channels", get(channels))
+        .route("/control/channels/access", act(Discord::change_access))
+        .route("/control/join-requests", act(Discord::make_join_request))
+        .route("/control/join-requests/decide", act(Discord::decide_join_request))
         .route("/control/messages", act(Discord::post_message))
         .route("/control/messages/{message}/replies", get(replies))
         .route("/control/interactions", act(Discord::post_interaction))
@@ -130,6 +134,19 @@ async fn guilds(State(discord): Discords, filter: Result<Query<GuildFilter>, Que
     let (shard, total) = (filter.shard.unwrap_or(0), filter.total.unwrap_or(1));
     let guilds: Vec<_> = discord.world.guilds_of(shard, total).into_iter().take(MOST_GUILDS).collect();
     ok(&json!({ "guilds": guilds }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfGuild {
+    guild: Snowflake,
+}
+
+async fn channels(State(discord): Discords, of: Result<Query<OfGuild>, QueryRejection>) -> Response {
+    match of {
+        Ok(Query(OfGuild { guild })) => respond(discord.channels_of(guild)),
+        Err(_) => reject(&bad("query: use guild, an id of GET /control/guilds")),
+    }
 }
 
 async fn replies(

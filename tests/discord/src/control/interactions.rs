@@ -21,6 +21,9 @@ pub struct NewInteraction {
     /// Options by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
+    /// In this channel of a guild, also one that the bots may not view; it wins over `guildId` and `shard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<Snowflake>,
     /// In this guild; it wins over `shard`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guild_id: Option<Snowflake>,
@@ -60,10 +63,11 @@ impl Discord {
         if request.user_id == Some(Snowflake(0)) {
             return Err(bad("userId: found 0; use a snowflake, or leave it out"));
         }
-        let guild =
-            if request.direct { None } else { Some(self.guild_for(request.guild_id, request.shard)?) };
+        let channel = request.channel_id;
+        let named = channel.map(|channel| self.talk_channel_for(channel)).transpose()?.or(request.guild_id);
+        let guild = if request.direct { None } else { Some(self.guild_for(named, request.shard)?) };
         let NewInteraction { command, options, user_id: user, application_id: application, .. } = request;
-        let request = CommandUse { command, options, guild, user, application };
+        let request = CommandUse { command, options, guild, channel, user, application };
         let (interaction, delivered_to) = self.user_commands(&request).map_err(ControlError::BadRequest)?;
         Ok(MadeInteraction {
             interaction_id: interaction.id,

@@ -22,6 +22,9 @@ const LONGEST_WAIT: u64 = 60_000;
 pub struct NewMessage {
     /// 1 to 4,000 characters.
     pub content: String,
+    /// In this channel of a guild, also one that the bots may not view; it wins over `guildId` and `shard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<Snowflake>,
     /// In this guild; it wins over `shard`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guild_id: Option<Snowflake>,
@@ -94,10 +97,11 @@ impl Discord {
         if request.author_id == Some(Snowflake(0)) {
             return Err(bad("authorId: found 0; use a snowflake, or leave it out"));
         }
-        let guild =
-            if request.direct { None } else { Some(self.guild_for(request.guild_id, request.shard)?) };
+        let channel = request.channel_id;
+        let named = channel.map(|channel| self.talk_channel_for(channel)).transpose()?.or(request.guild_id);
+        let guild = if request.direct { None } else { Some(self.guild_for(named, request.shard)?) };
         let NewMessage { content, author_id: author, asks, .. } = request;
-        let message = UserMessage { content, guild, author, asks };
+        let message = UserMessage { content, guild, channel, author, asks };
         let (message, delivered_to) = self.user_writes(message).map_err(ControlError::BadRequest)?;
         let (channel_id, guild_id) = (message.place.channel, message.place.guild);
         Ok(MadeMessage { message_id: message.id, channel_id, guild_id, delivered_to })

@@ -88,6 +88,7 @@ impl State {
                 name: "MESSAGE_DELETE",
                 at,
                 guild,
+                channel: Some(message.place.channel),
                 application: self.only_bot(message.place),
                 intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
                 number: None,

@@ -41,6 +41,8 @@ pub(crate) struct Occasion {
     pub(crate) at: Duration,
     /// Its guild; none sends it to shard 0.
     pub(crate) guild: Option<Snowflake>,
+    /// Its channel, where only those get it who may view that.
+    pub(crate) channel: Option<Snowflake>,
     /// The only bot that it concerns; none for all.
     pub(crate) application: Option<Snowflake>,
     /// The intent that it needs; 0 for none.
@@ -76,12 +78,24 @@ impl State {
             let event = Event { name: occasion.name, data, number: occasion.number };
             self.send(occasion.at, id, occasion.guild, event);
         }
-        self.record.events.routed(occasion.number, deliveries.len());
+        if self.is_hidden(occasion) {
+            self.record.events.hidden(occasion.number);
+        } else {
+            self.record.events.routed(occasion.number, deliveries.len());
+        }
         deliveries
+    }
+
+    /// Whether it happens where no bot may look.
+    fn is_hidden(&self, occasion: &Occasion) -> bool {
+        occasion.channel.is_some_and(|channel| self.access.hides(occasion.guild, channel))
     }
 
     /// The sessions that get an event.
     fn reached_by(&self, occasion: &Occasion) -> Vec<SessionId> {
+        if self.is_hidden(occasion) {
+            return Vec::new();
+        }
         let mut reached = self.sessions.reached_by(occasion.guild);
         let gets_it = |session: &Session| {
             let is_meant = occasion.application.is_none_or(|application| application == session.application);

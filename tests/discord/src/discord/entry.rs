@@ -226,12 +226,13 @@ impl Discord {
         let user =
             state.applications.get(&application).map(|application| objects::current_user(&application.user));
         let guilds: Vec<_> = guilds.iter().map(|id| json!({ "id": id, "unavailable": true })).collect();
+        let flags = objects::application_flags(self.options.privileged_intents);
         json!({
             "user": user, "user_settings": {}, "guilds": guilds, "session_type": "normal",
             "resume_gateway_url": self.gateway_url(host), "private_channels": [], "relationships": [], "presences": [],
             "guild_join_requests": [], "geo_ordered_rtc_regions": [], "auth": {}, "_trace": ["[\"discord-sim\"]"],
             "application": {
-                "id": application, "flags": objects::application_flags(self.options.privileged_intents),
+                "id": application, "flags": flags, "flags_new": flags.to_string(),
             },
         })
     }

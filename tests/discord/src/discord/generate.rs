@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Discord, State};
+use crate::chat::Place;
 use crate::generator::Work;
 use crate::world::mix;
 
@@ -86,15 +87,18 @@ impl Discord {
 
     fn make(&self, work: &mut Work, state: &mut State) {
         let chance = mix(self.options.seed ^ mix(work.made));
-        let Some(guild) = self.world.one_up(&work.guilds, chance) else {
-            // Every guild of the run has gone or is down.
+        let seen_text = |guild| self.world.access.seen_text(guild);
+        let guild = self.world.one_up_where(&work.guilds, chance, |guild| seen_text(guild).is_some());
+        let Some((guild, channel)) = guild.and_then(|guild| Some((guild, seen_text(guild)?))) else {
+            // Every guild of the run has gone, is down, or has no text channel that the bots may view.
             work.is_over = true;
             return;
         };
+        let place = Place { channel, guild: Some(guild) };
         let author = self.world.member_of(guild, chance >> 8);
         let [messages, reactions, interactions] = work.shares;
         let kind = mix(chance) % (messages + reactions + interactions).max(1);
-        if kind >= messages + reactions && self.make_interaction(state, guild, &author, chance) {
+        if kind >= messages + reactions && self.make_interaction(state, place, &author, chance) {
             return;
         }
         if let (true, Some((of, message))) = (kind >= messages, work.newest) {
@@ -105,7 +109,7 @@ impl Discord {
             } else {
                 work.content.clone()
             };
-            let message = self.make_message(state, guild, author, content);
+            let message = self.make_message(state, place, author, content);
             work.newest = Some((guild, message));
         }
     }

@@ -77,6 +77,7 @@ impl Discord {
                 name: "GUILD_DELETE",
                 at: self.now(),
                 guild: Some(guild),
+                channel: None,
                 application: None,
                 intent: intents::GUILDS,
                 number: None,

@@ -9,7 +9,7 @@ use super::Discord;
 use super::talk::Refused;
 use crate::paging::Page;
 use crate::snowflake::Snowflake;
-use crate::world::{self, User, objects};
+use crate::world::{self, User, channel_objects};
 
 impl Discord {
     /// A page of a channel's messages, newest first.
@@ -54,7 +54,7 @@ impl Discord {
         }
         let person = world::person(person);
         let place = self.change().direct_place(bot, &person, self.clock.unix_ms())?;
-        Some(objects::direct_channel(place.channel, &person))
+        Some(channel_objects::direct(place.channel, &person))
     }
 
     /// A user: a bot, or whoever could have that id.

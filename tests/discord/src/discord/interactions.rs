@@ -32,6 +32,8 @@ pub(crate) struct CommandUse {
     pub(crate) options: Object,
     /// The guild; none for a direct message.
     pub(crate) guild: Option<Snowflake>,
+    /// The channel of that guild; `general` where none is given.
+    pub(crate) channel: Option<Snowflake>,
     /// Who uses it; a member of the guild where none is given.
     pub(crate) user: Option<Snowflake>,
     /// The bot; any that has such a command where none is given.
@@ -54,14 +56,15 @@ impl Discord {
         let user = request.user.map(world::person);
         let (place, user) = if let Some(guild) = request.guild {
             let user = user.or_else(|| self.world.members_of(guild).pop());
-            let place = Place { channel: world::channel_of(guild), guild: Some(guild) };
+            let channel = request.channel.unwrap_or_else(|| world::channel_of(guild));
+            let place = Place { channel, guild: Some(guild) };
             (place, user.unwrap_or_else(world::somebody))
         } else {
             let user = user.unwrap_or_else(world::somebody);
             let place = state.direct_place(application, &user, self.clock.unix_ms());
             (place.ok_or("userId: there are too many direct channels; use fewer users")?, user)
         };
-        self.resolve(&state, place, &named, &mut data);
+        self.resolve(&state, (application, place), &named, &mut data);
         let command = request.command.trim_start_matches('/').to_owned();
         let interaction = self.new_interaction(&mut state, application, place, user, command);
         let deliveries = self.announce_interaction(&mut state, &interaction, &data);
@@ -72,17 +75,16 @@ impl Discord {
     pub(crate) fn make_interaction(
         &self,
         state: &mut State,
-        guild: Snowflake,
+        place: Place,
         person: &User,
         chance: u64,
     ) -> bool {
         let all: Vec<_> = state.applications.keys().copied().collect();
-        let simple = state.commands.simple(&all, Some(guild));
+        let simple = state.commands.simple(&all, place.guild);
         let index = usize::try_from(chance >> 32).unwrap_or_default() % simple.len().max(1);
         let Some((application, of, command)) = simple.get(index) else { return false };
         let (application, name) = (*application, command.definition.name.clone());
         let data = command_object(command, *of);
-        let place = Place { channel: world::channel_of(guild), guild: Some(guild) };
         let interaction = self.new_interaction(state, application, place, person.clone(), name);
         self.announce_interaction(state, &interaction, &data);
         true
@@ -206,11 +208,13 @@ impl Discord {
                 name: "INTERACTION_CREATE",
                 at,
                 guild,
+                // Interactions come whether or not the bot may view the channel.
+                channel: None,
                 application: Some(interaction.application),
                 intent: 0,
                 number,
             },
-            objects::event(interaction, data).into(),
+            objects::event(&self.world, interaction, data).into(),
         );
         state.record.interactions.made += 1;
         state.record.interactions.delivered += u64::from(!deliveries.is_empty());
@@ -218,20 +222,21 @@ impl Discord {
     }
 
     /// Adds what the options name.
-    fn resolve(&self, state: &State, place: Place, named: &Named, data: &mut Value) {
+    fn resolve(&self, state: &State, (bot, place): (Snowflake, Place), named: &Named, data: &mut Value) {
         let users: Vec<User> = named.users.iter().map(|id| state.author(*id)).collect();
         for user in &users {
             data["resolved"]["users"][user.id.to_string()] = world::objects::user(user);
             if let Some(guild) = place.guild {
-                data["resolved"]["members"][user.id.to_string()] = objects::resolved_member(guild);
+                data["resolved"]["members"][user.id.to_string()] =
+                    objects::resolved_member(&self.world, guild);
             }
         }
-        let guild_of = |channel: &Snowflake| self.world.guild_of(*channel);
-        for (channel, guild) in named.channels.iter().filter_map(|id| Some((id, guild_of(id)?))) {
-            data["resolved"]["channels"][channel.to_string()] = objects::resolved_channel(guild, *channel);
+        for channel in named.channels.iter().filter(|id| self.world.channel(**id).is_some()) {
+            let object = objects::resolved_channel(&self.world, *channel, bot);
+            data["resolved"]["channels"][channel.to_string()] = object;
         }
         for role in named.roles.iter().filter(|role| Some(**role) == place.guild) {
-            data["resolved"]["roles"][role.to_string()] = world::objects::everyone(*role);
+            data["resolved"]["roles"][role.to_string()] = world::objects::everyone(&self.world, *role);
         }
     }
 }

@@ -109,8 +109,10 @@ impl Discord {
         let id = state.mint.next(self.clock.unix_ms());
         let made = Made { id, kind: EventKind::Reaction, guild: Some(guild), at_ms, asks: false };
         let number = state.record.events.made(made);
-        let author = state.chat.get(message).map(|message| message.author.id);
-        let place = Place { channel: channel_of(guild), guild: Some(guild) };
+        let known = state.chat.get(message);
+        let author = known.map(|message| message.author.id);
+        let elsewhere = || Place { channel: channel_of(guild), guild: Some(guild) };
+        let place = known.map_or_else(elsewhere, |message| message.place);
         let reacted = Reacted { user: person, place, message, author, emoji: THUMBS_UP };
         self.publish_reaction(state, ADDED, &reacted, number);
     }
@@ -157,7 +159,9 @@ impl Discord {
             None => intents::DIRECT_MESSAGE_REACTIONS,
         };
         let application = state.only_bot(of.place);
-        let occasion = Occasion { name, at: self.now(), guild: of.place.guild, application, intent, number };
+        let Place { channel, guild } = of.place;
+        let channel = Some(channel);
+        let occasion = Occasion { name, at: self.now(), guild, channel, application, intent, number };
         state.publish(&occasion, data);
     }
 }

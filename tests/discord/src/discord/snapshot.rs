@@ -38,6 +38,7 @@ pub(crate) struct Batch {
     events: Vec<(u64, Event)>,
     bot: Option<User>,
     all_members: bool,
+    hidden_bitrate: bool,
     order: u32,
 }
 
@@ -174,7 +175,8 @@ impl Discord {
         let bot = state.applications.get(&of.application).map(|application| application.user.clone());
         // Sessions differ in the order of keys, and it is never the one in which they were written down.
         let order = u32::try_from(variation >> 33).unwrap_or_default() | 1;
-        Some(Batch { events, bot, all_members, order })
+        let hidden_bitrate = state.settings.hidden_voice_bitrate;
+        Some(Batch { events, bot, all_members, hidden_bitrate, order })
     }
 
     /// The texts of these events' frames.
@@ -186,7 +188,8 @@ impl Discord {
         let members = match (&event.data, &batch.bot) {
             (Data::Members(members), _) => Arc::clone(members),
             (Data::Guild(id), Some(bot)) => {
-                Members::from(objects::guild_create(&self.world, *id, bot, batch.all_members)).shared()
+                let told = (batch.all_members, batch.hidden_bitrate);
+                Members::from(objects::guild_create(&self.world, *id, bot, told)).shared()
             }
             (Data::Guild(id), None) => Members::from(json!({ "id": id, "unavailable": true })).shared(),
         };

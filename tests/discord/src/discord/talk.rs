@@ -22,7 +22,9 @@ use crate::ledger::EventKind;
 use crate::options::Token;
 use crate::record::events::Made;
 use crate::snowflake::Snowflake;
-use crate::world::objects::{self, MemberObject};
+use crate::world::channel_objects;
+use crate::world::channels::View;
+use crate::world::objects::MemberObject;
 use crate::world::{self, User};
 
 /// How long a nonce is remembered for `enforce_nonce` ("the past few minutes").
@@ -38,6 +40,8 @@ pub(crate) struct UserMessage {
     pub(crate) content: String,
     /// The guild; none for a direct message to the first bot.
     pub(crate) guild: Option<Snowflake>,
+    /// The channel of that guild; `general` where none is given.
+    pub(crate) channel: Option<Snowflake>,
     /// Its author; a member of the guild where none is given.
     pub(crate) author: Option<Snowflake>,
     /// Whether a bot is to answer it; where that is not said, its content does.
@@ -72,6 +76,8 @@ pub(crate) enum Refused {
     TooManyReactions,
     NotTheAuthor,
     NotInDirectMessages,
+    MissingAccess,
+    NotText,
     Interaction(Closed),
 }
 
@@ -82,10 +88,8 @@ impl Discord {
         let author = request.author.map(world::person);
         let (place, author) = if let Some(guild) = request.guild {
             let author = author.or_else(|| self.world.members_of(guild).pop());
-            (
-                Place { channel: world::channel_of(guild), guild: Some(guild) },
-                author.unwrap_or_else(world::somebody),
-            )
+            let channel = request.channel.unwrap_or_else(|| world::channel_of(guild));
+            (Place { channel, guild: Some(guild) }, author.unwrap_or_else(world::somebody))
         } else {
             let author = author.unwrap_or_else(world::somebody);
             (self.direct_place(&mut state, &author)?, author)
@@ -93,15 +97,14 @@ impl Discord {
         Ok(self.write(&mut state, place, author, request.content, request.asks))
     }
 
-    /// A person writes in a guild; the message's id.
+    /// A person writes; the message's id.
     pub(crate) fn make_message(
         &self,
         state: &mut State,
-        guild: Snowflake,
+        place: Place,
         author: User,
         content: String,
     ) -> Snowflake {
-        let place = Place { channel: world::channel_of(guild), guild: Some(guild) };
         self.write(state, place, author, content, None).0.id
     }
 
@@ -120,7 +123,9 @@ impl Discord {
             kind: EventKind::Message,
             guild: place.guild,
             at_ms: ms(message.at),
-            asks: asks.unwrap_or_else(|| message.content.starts_with(PREFIX)),
+            // Who may not view it cannot answer it.
+            asks: !state.access.hides(place.guild, place.channel)
+                && asks.unwrap_or_else(|| message.content.starts_with(PREFIX)),
         };
         let number = state.record.events.made(made);
         let deliveries = state.announce("MESSAGE_CREATE", &message, number);
@@ -184,6 +189,7 @@ impl Discord {
             name: "TYPING_START",
             at: self.now(),
             guild: place.guild,
+            channel: Some(place.channel),
             application,
             intent,
             number: None,
@@ -195,14 +201,14 @@ impl Discord {
     /// A channel as REST answers it.
     pub(crate) fn channel(&self, bot: Snowflake, channel: Snowflake) -> Result<Value, Refused> {
         let state = self.read();
-        match self.place(&state, bot, channel)?.guild {
-            Some(guild) => Ok(objects::text_channel(guild, channel)),
-            None => state
-                .direct
-                .get(&channel)
-                .map(|direct| objects::direct_channel(channel, &direct.person))
-                .ok_or(Refused::UnknownChannel),
+        if let Some((guild, kind)) = self.world.channel(channel) {
+            let seen = channel_objects::rest(&self.world.access, guild, kind, bot);
+            return seen.ok_or(Refused::MissingAccess);
         }
+        self.place(&state, bot, channel)?;
+        let direct = state.direct.get(&channel);
+        let object = direct.map(|direct| channel_objects::direct(channel, &direct.person));
+        object.ok_or(Refused::UnknownChannel)
     }
 
     /// Whether the message is known, and the bots' answers to it.
@@ -222,9 +228,15 @@ impl Discord {
     }
 
     pub(crate) fn place(&self, state: &State, bot: Snowflake, channel: Snowflake) -> Result<Place, Refused> {
-        let guild = self.world.guild_of(channel);
+        if let Some((guild, kind)) = self.world.channel(channel) {
+            return match self.world.access.view(guild, kind) {
+                View::Hidden => Err(Refused::MissingAccess),
+                _ if !kind.takes_messages() => Err(Refused::NotText),
+                _ => Ok(Place { channel, guild: Some(guild) }),
+            };
+        }
         let is_direct = state.direct.get(&channel).is_some_and(|direct| direct.application == bot);
-        (guild.is_some() || is_direct).then_some(Place { channel, guild }).ok_or(Refused::UnknownChannel)
+        is_direct.then_some(Place { channel, guild: None }).ok_or(Refused::UnknownChannel)
     }
 
     pub(crate) fn new_message(
@@ -306,6 +318,7 @@ impl State {
             name,
             at: message.edited.map_or(message.at, |(at, _)| at),
             guild,
+            channel: Some(message.place.channel),
             application: self.only_bot(message.place),
             intent: if guild.is_some() { intents::GUILD_MESSAGES } else { intents::DIRECT_MESSAGES },
             number,

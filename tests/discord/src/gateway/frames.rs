@@ -132,6 +132,8 @@ fn identify(data: &Fields, again: bool) -> Result<IdentifyRequest, Unreadable> {
     if let Some(of) = optional(data, "presence", Value::as_object, payload!("presence is not an object"))? {
         presence(of)?;
     }
+    // The one capability that is documented, obfuscated channels (1 << 15), is every bot's since it is mandatory.
+    optional(data, "capabilities", integer, payload!("capabilities is not an integer"))?;
     let intents = optional(data, "intents", integer, payload!("intents is not an integer"))?;
     let shard = optional(data, "shard", two_integers, payload!("shard is not [id, total], two integers"))?;
     let (id, total) = shard.unwrap_or((0, 1));

@@ -8,31 +8,29 @@ use serde_json::{Value, json};
 
 use super::{Answer, Interaction};
 use crate::snowflake::Snowflake;
-use crate::world::objects;
+use crate::world::{World, channel_objects, objects};
 
 /// Bytes that a user may upload.
 const UPLOAD_LIMIT: u64 = 10 * 1024 * 1024;
-/// All permissions of a member and of the bot, as the string that Discord uses.
-const PERMISSIONS: &str = "2248473465835073";
 
 /// As INTERACTION_CREATE brings it; `data` is the command and its options.
-pub fn event(of: &Interaction, data: &Value) -> Value {
+pub fn event(world: &World, of: &Interaction, data: &Value) -> Value {
     let mut value = json!({
         "id": of.id, "application_id": of.application, "type": 2, "data": data, "token": of.token, "version": 1,
-        "channel_id": of.place.channel, "app_permissions": PERMISSIONS, "locale": "en-US", "entitlements": [],
+        "channel_id": of.place.channel, "app_permissions": world.permissions_in(of.place.channel), "locale": "en-US", "entitlements": [],
         "authorizing_integration_owners": owners(of), "attachment_size_limit": UPLOAD_LIMIT,
     });
     if let Some(guild) = of.place.guild {
         let mut member = objects::member(guild, &of.user);
-        member["permissions"] = json!(PERMISSIONS);
+        member["permissions"] = json!(world.permissions());
         value["guild_id"] = json!(guild);
         value["guild"] = json!({ "id": guild, "locale": "en-US", "features": [] });
         value["guild_locale"] = json!("en-US");
-        value["channel"] = channel(guild, of.place.channel);
+        value["channel"] = channel(world, of.place.channel, of.application);
         value["member"] = member;
         value["context"] = json!(0);
     } else {
-        value["channel"] = objects::direct_channel(of.place.channel, &of.user);
+        value["channel"] = channel_objects::direct(of.place.channel, &of.user);
         value["user"] = objects::user(&of.user);
         value["context"] = json!(1);
     }
@@ -54,26 +52,27 @@ pub fn callback(of: &Interaction, kind: i64, is_ephemeral: bool, message: Option
 }
 
 /// A member as `resolved` has it.
-pub fn resolved_member(guild: Snowflake) -> Value {
+pub fn resolved_member(world: &World, guild: Snowflake) -> Value {
     let mut member = json!(objects::MemberObject::partial(guild));
-    member["permissions"] = json!(PERMISSIONS);
+    member["permissions"] = json!(world.permissions());
     for absent in ["deaf", "mute"] {
         member.as_object_mut().map(|member| member.remove(absent));
     }
     member
 }
 
-/// A channel as the interaction itself has it.
-fn channel(guild: Snowflake, channel: Snowflake) -> Value {
-    let mut object = objects::text_channel(guild, channel);
-    object["permissions"] = json!(PERMISSIONS);
+/// A channel as the interaction itself has it: whole, whether or not the bot may view it.
+fn channel(world: &World, id: Snowflake, bot: Snowflake) -> Value {
+    let Some((guild, kind)) = world.channel(id) else { return Value::Null };
+    let mut object = channel_objects::whole(guild, kind, world.access.view(guild, kind), bot);
+    object["permissions"] = json!(world.permissions());
     object
 }
 
 /// A channel as `resolved` has it: with what the user may do in it, and with what the bot may.
-pub fn resolved_channel(guild: Snowflake, id: Snowflake) -> Value {
-    let mut object = channel(guild, id);
-    object["app_permissions"] = json!(PERMISSIONS);
+pub fn resolved_channel(world: &World, id: Snowflake, bot: Snowflake) -> Value {
+    let mut object = channel(world, id, bot);
+    object["app_permissions"] = json!(world.permissions_in(id));
     object
 }
 

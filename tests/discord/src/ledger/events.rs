@@ -13,10 +13,13 @@ use crate::snowflake::Snowflake;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventCounts {
-    /// Made by users: messages, reactions, interactions.
+    /// Made by users: messages, reactions, interactions, requests to join.
     pub made: u64,
     /// Those for which no session was there.
     pub to_nobody: u64,
+    /// Those that no session was to get, since the bots may not view the channel. They ask for no answer.
+    #[serde(default)]
+    pub hidden: u64,
     /// Those written to at least one connection.
     pub sent: u64,
     /// Times that one was written to a connection.
@@ -57,13 +60,15 @@ pub enum EventKind {
     Reaction,
     /// INTERACTION_CREATE.
     Interaction,
+    /// GUILD_JOIN_REQUEST_CREATE, _UPDATE, _DELETE.
+    JoinRequest,
 }
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventRecord {
-    /// Of the message or interaction; of a reaction, one that only the ledger knows.
+    /// Of the message, interaction or new request to join; of anything else, one that only the ledger knows.
     pub id: Snowflake,
     /// What it is.
     pub kind: EventKind,

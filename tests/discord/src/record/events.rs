@@ -84,6 +84,11 @@ impl Events {
         self.counts.to_nobody += u64::from(sessions == 0);
     }
 
+    /// No session is to get it, since the bots may not view its channel.
+    pub fn hidden(&mut self, number: Option<NonZeroU64>) {
+        self.counts.hidden += u64::from(number.is_some());
+    }
+
     /// It was written to a session's connection; again, if it is a replay.
     pub fn sent(&mut self, number: NonZeroU64, session: SessionId, sequence: u64, at_ms: u64) {
         self.counts.sends += 1;

@@ -56,6 +56,11 @@ pub fn unauthorized() -> Response {
     error(StatusCode::UNAUTHORIZED, 0, "401: Unauthorized")
 }
 
+/// 403 of what the bot may not view, or not ask for.
+pub fn missing_access() -> Response {
+    error(StatusCode::FORBIDDEN, 50001, "Missing Access")
+}
+
 /// 404 of a guild.
 pub fn unknown_guild() -> Response {
     error(StatusCode::NOT_FOUND, 10004, "Unknown Guild")
@@ -97,6 +102,10 @@ pub(crate) fn refused(why: Refused) -> Response {
         }
         Refused::NotInDirectMessages => {
             error(StatusCode::FORBIDDEN, 50003, "Cannot execute action on a DM channel")
+        }
+        Refused::MissingAccess => missing_access(),
+        Refused::NotText => {
+            error(StatusCode::BAD_REQUEST, 50008, "Cannot send messages in a non-text channel")
         }
         Refused::Interaction(Closed::Unknown) => not_found(10062, "Unknown interaction"),
         Refused::Interaction(Closed::NoWebhook) => not_found(10015, "Unknown Webhook"),

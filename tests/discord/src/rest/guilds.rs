@@ -5,17 +5,20 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{error, ok, unknown_guild};
+use super::answer::{error, missing_access, ok, unknown_guild};
+use super::gate::Caller;
 use super::query::{id, is_set, page};
 use crate::discord::Discord;
 use crate::intents;
 use crate::snowflake::Snowflake;
-use crate::world::{channel_of, objects};
+use crate::world::channels::KINDS;
+use crate::world::{channel_objects, objects};
 
 /// Members of the largest page.
 const MEMBERS: usize = 1000;
@@ -32,22 +35,27 @@ pub async fn read(State(discord): State<Arc<Discord>>, Path(guild): Path<String>
 }
 
 /// `GET /guilds/{guild}/channels`.
-pub async fn channels(State(discord): State<Arc<Discord>>, Path(guild): Path<String>) -> Response {
+pub async fn channels(
+    State(discord): State<Arc<Discord>>,
+    Extension(Caller(bot)): Extension<Caller>,
+    Path(guild): Path<String>,
+) -> Response {
     let Some(guild) = known(&discord, &guild) else { return unknown_guild() };
-    ok(&json!([objects::text_channel(guild, channel_of(guild))]))
+    let seen = |kind| channel_objects::rest(&discord.world.access, guild, kind, bot);
+    ok(&KINDS.into_iter().filter_map(seen).collect::<Value>())
 }
 
 /// `GET /guilds/{guild}/roles`.
 pub async fn roles(State(discord): State<Arc<Discord>>, Path(guild): Path<String>) -> Response {
     let Some(guild) = known(&discord, &guild) else { return unknown_guild() };
-    ok(&json!([objects::everyone(guild)]))
+    ok(&json!([objects::everyone(&discord.world, guild)]))
 }
 
 /// `GET /guilds/{guild}/members`.
 pub async fn members(State(discord): State<Arc<Discord>>, Path(guild): Path<String>, uri: Uri) -> Response {
     let Some(guild) = known(&discord, &guild) else { return unknown_guild() };
     if discord.options.privileged_intents & intents::GUILD_MEMBERS == 0 {
-        return error(StatusCode::FORBIDDEN, 50001, "Missing Access");
+        return missing_access();
     }
     let page = match page(&uri, 1, MEMBERS) {
         Ok(page) => page,

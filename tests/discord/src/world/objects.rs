@@ -10,12 +10,10 @@ use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::channel_objects::{self, Told};
 use super::{User, World, channel_of};
 use crate::intents;
 use crate::snowflake::Snowflake;
-
-/// All permissions of a moderator's bot, as the string that Discord uses.
-const PERMISSIONS: &str = "2248473465835073";
 
 /// Fields of a guild that are null in every guild of this world.
 const GUILD_HAS_NO: [&str; 17] = [
@@ -107,7 +105,8 @@ pub fn application(bot: &User, owner: &User, guilds: usize, privileged: u32) -> 
     json!({
         "id": bot.id, "name": bot.name, "icon": null, "description": "A bot in a simulated Discord.", "summary": "",
         "type": null, "bot": user(bot), "bot_public": true, "bot_require_code_grant": false,
-        "verify_key": "0".repeat(64), "flags": application_flags(privileged), "owner": user(owner), "team": null,
+        "verify_key": "0".repeat(64), "flags": application_flags(privileged),
+        "flags_new": application_flags(privileged).to_string(), "owner": user(owner), "team": null,
         "rpc_origins": [], "tags": [], "hook": true, "is_monetized": false, "redirect_uris": [],
         "interactions_endpoint_url": null, "role_connections_verification_url": null,
         "approximate_guild_count": guilds, "approximate_user_install_count": 0,
@@ -168,20 +167,6 @@ pub fn member(guild: Snowflake, of: &User) -> Value {
     json!(MemberObject::whole(guild, of))
 }
 
-/// A guild's text channel.
-pub fn text_channel(guild: Snowflake, channel: Snowflake) -> Value {
-    json!({
-        "id": channel, "guild_id": guild, "type": 0, "name": "general", "position": 0, "parent_id": null,
-        "permission_overwrites": [], "topic": null, "nsfw": false, "last_message_id": null, "last_pin_timestamp": null,
-        "rate_limit_per_user": 0, "flags": 0,
-    })
-}
-
-/// A channel between one person and the bot.
-pub fn direct_channel(channel: Snowflake, with: &User) -> Value {
-    json!({ "id": channel, "type": 1, "last_message_id": null, "flags": 0, "recipients": [user(with)] })
-}
-
 /// A guild as `GET guilds/{id}` answers it.
 pub fn guild(world: &World, id: Snowflake) -> Value {
     let owner = world.members_of(id).into_iter().next().map_or(id, |user| user.id);
@@ -189,7 +174,7 @@ pub fn guild(world: &World, id: Snowflake) -> Value {
         "id": id, "name": format!("Guild {}", id.0 % 100_000), "owner_id": owner, "region": "deprecated",
         "afk_timeout": 300, "widget_enabled": false, "verification_level": 1, "default_message_notifications": 1,
         "explicit_content_filter": 0, "mfa_level": 0, "nsfw": false, "nsfw_level": 0, "features": [], "emojis": [],
-        "stickers": [], "roles": [everyone(id)], "system_channel_id": channel_of(id), "system_channel_flags": 0,
+        "stickers": [], "roles": [everyone(world, id)], "system_channel_id": channel_of(id), "system_channel_flags": 0,
         "max_members": 500_000, "max_video_channel_users": 25, "max_stage_video_channel_users": 50, "premium_tier": 0,
         "premium_subscription_count": 0, "preferred_locale": "en-US", "premium_progress_bar_enabled": false,
     });
@@ -203,7 +188,7 @@ pub fn guild(world: &World, id: Snowflake) -> Value {
 pub fn own_guild(world: &World, id: Snowflake, with_counts: bool) -> Value {
     let mut guild = json!({
         "id": id, "name": format!("Guild {}", id.0 % 100_000), "icon": null, "banner": null, "owner": false,
-        "permissions": PERMISSIONS, "features": [],
+        "permissions": world.permissions(), "features": [],
     });
     if with_counts {
         guild["approximate_member_count"] = json!(world.members_of(id).len() + 1);
@@ -212,8 +197,13 @@ pub fn own_guild(world: &World, id: Snowflake, with_counts: bool) -> Value {
     guild
 }
 
-/// A guild as GUILD_CREATE brings it: with its channel, and with its people where the session may see them.
-pub fn guild_create(world: &World, id: Snowflake, bot: &User, all_members: bool) -> Value {
+/// A guild as GUILD_CREATE brings it: with its channels, and with its people where the session may see them.
+pub fn guild_create(
+    world: &World,
+    id: Snowflake,
+    bot: &User,
+    (all_members, hidden_bitrate): (bool, bool),
+) -> Value {
     let mut guild = guild(world, id);
     let people = world.members_of(id);
     let mut members = vec![member(id, bot)];
@@ -225,7 +215,8 @@ pub fn guild_create(world: &World, id: Snowflake, bot: &User, all_members: bool)
     guild["unavailable"] = json!(false);
     guild["member_count"] = json!(people.len() + 1);
     guild["members"] = json!(members);
-    guild["channels"] = json!([text_channel(id, channel_of(id))]);
+    let told = Told { bot: bot.id, hidden_bitrate };
+    guild["channels"] = json!(channel_objects::all(&world.access, id, told));
     for empty in [
         "threads",
         "presences",
@@ -240,11 +231,11 @@ pub fn guild_create(world: &World, id: Snowflake, bot: &User, all_members: bool)
 }
 
 /// The role that every member of a guild has.
-pub fn everyone(guild: Snowflake) -> Value {
+pub fn everyone(world: &World, guild: Snowflake) -> Value {
     json!({
         "id": guild, "name": "@everyone", "color": 0,
         "colors": { "primary_color": 0, "secondary_color": null, "tertiary_color": null }, "hoist": false, "icon": null,
-        "unicode_emoji": null, "position": 0, "permissions": PERMISSIONS, "managed": false, "mentionable": false,
+        "unicode_emoji": null, "position": 0, "permissions": world.permissions(), "managed": false, "mentionable": false,
         "flags": 0,
     })
 }

@@ -90,6 +90,7 @@ fn every_field_of_the_wrong_type_is_named() {
         (2, "shard", json!([0])),
         (2, "shard", json!(["0", "1"])),
         (2, "shard", json!([0, 1, 2])),
+        (2, "capabilities", no.clone()),
         (2, "intents", no.clone()),
         (2, "intents", json!(1.5)),
         (2, "presence", no.clone()),
