@@ -30,7 +30,7 @@ use crate::{
 
 /// Exists while the pod is fenced ([`shard_contract::env::STATE_DIR`]).
 pub(crate) const MARKER: &str = "/var/run/shard-operator/state/fenced";
-/// Without any evidence for this long a pod is fenced (`protocols.md` section 3).
+/// Without any evidence for this long a pod is fenced (`docs/protocols.md` section 3).
 const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
 /// The API server is asked once the gate has been silent for this long: longer than two reports.
 const ASK_API_AFTER: Duration = Duration::from_secs(10);

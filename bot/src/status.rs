@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::operator::Answers;
 
-/// How long a shard that was online may be away before the pod is not ready (`protocols.md` section 5).
+/// How long a shard that was online may be away before the pod is not ready (`docs/protocols.md` section 5).
 const AWAY_UNNOTICED: Duration = Duration::from_mins(1);
 /// A shard that was online for less was back for a moment only.
 const STAYED: Duration = Duration::from_secs(30);

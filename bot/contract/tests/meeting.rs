@@ -1,9 +1,9 @@
 //! Gate and fallback schedule meeting each other: never two IDENTIFYs of a bucket within Discord's five seconds.
 //!
 //! From many fleets whose pods lose the gate and find it again, and a leader that goes and is followed by a fresh one, to the
-//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::fallback`] with clocks that are wrong within
-//! the allowed bound; the gate's side is a small model of what it promises (`protocols.md` section 2): its opening wait, one
-//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on the fallback schedule.
+//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::turns`] with clocks that are wrong within
+//! the allowed bound; the gate's side is a small model of what it promises (`docs/protocols.md` section 2): its opening wait, one
+//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on turns.
 //! Everything wants to IDENTIFY at every moment. Deliberately absent: budget, back-off and ten minutes a shard, each of
 //! which only makes IDENTIFYs rarer.
 

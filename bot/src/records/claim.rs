@@ -1,4 +1,4 @@
-//! Whether a pod may have a shard, and where its session goes on: the rules of `protocols.md` section 3.
+//! Whether a pod may have a shard, and where its session goes on: the rules of `docs/protocols.md` section 3.
 //!
 //! From the record, the pod's own progress file and the layouts document to what is written and what follows; pure. The
 //! rules in one sentence: only a parked record, or one's own file, says where to resume; what is held by a pod that is
