@@ -13,9 +13,22 @@ use discord_sim::{FAKE_TOKEN, Simulator};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::install::Clients;
+use crate::install::python;
 use crate::library::Library;
 use crate::stage::PATIENCE;
+
+/// What a developer's shell says to Python, Node.js, Java and Go is not meant for bots.
+const OF_A_SHELL: [&str; 9] = [
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "CLASSPATH",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "GODEBUG",
+];
 
 /// What a bot is started with.
 #[derive(Clone, Debug)]
@@ -61,15 +74,14 @@ pub struct Bot {
 
 impl Bot {
     /// Starts it.
-    pub fn start(clients: &Clients, script: &Script, simulator: &Simulator) -> Result<Self> {
+    pub fn start(script: &Script, simulator: &Simulator) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for the bot")?;
-        let mut command = script.library.command(clients, folder.path())?;
-        // What a developer's shell says to Python and Node.js is not meant for these.
-        for name in ["PYTHONPATH", "PYTHONHOME", "NODE_OPTIONS", "NODE_PATH"] {
+        let mut command = script.library.command(folder.path())?;
+        for name in OF_A_SHELL {
             command.env_remove(name);
         }
         if script.has_zstandard {
-            command.env("PYTHONPATH", clients.zstandard());
+            command.env("PYTHONPATH", python::zstandard()?);
         }
         command
             .current_dir(folder.path())

@@ -66,23 +66,26 @@ fn has_its_pace(library: Library, log: &[Identify]) -> Result<()> {
     let &[first, second, third, fourth] = starts.as_slice() else { bail!("four starts, found {starts:?}") };
     let waits = |earlier: (u32, u64), later: (u32, u64)| later.1 - earlier.1 >= SPAN_MS;
     let shards = starts.iter().map(|start| start.0);
+    let of = |bucket| starts.iter().copied().filter(move |start| start.0 % 2 == bucket).collect::<Vec<_>>();
+    // Each bucket has a queue of its own, and they do not wait for each other.
+    let has_queues = !waits(first, second) && [0, 1].map(of).iter().all(|queue| waits(queue[0], queue[1]));
+    let keeps_order = [0, 1].map(of).iter().all(|queue| queue[0].0 < queue[1].0);
     let as_known = match library {
         // One after the other, whatever is allowed.
-        Library::DiscordPy => {
+        Library::DiscordPy | Library::Pycord => {
             shards.eq(0..4) && waits(first, second) && waits(second, third) && waits(third, fourth)
         }
         // A window of as many as are allowed, then the next; within a window in any order.
         Library::Hikari => {
             first.0 + second.0 == 1 && !waits(first, second) && waits(second, third) && !waits(third, fourth)
         }
-        // Each bucket has a queue of its own; in each, after five seconds, up to a second and a half more, by chance.
-        Library::DiscordJs => {
-            let of = |bucket| {
-                starts.iter().copied().filter(move |start| start.0 % 2 == bucket).collect::<Vec<_>>()
-            };
-            let keeps_order =
-                |bucket: &[(u32, u64)]| bucket[0].0 < bucket[1].0 && waits(bucket[0], bucket[1]);
-            !waits(first, second) && keeps_order(&of(0)) && keeps_order(&of(1))
+        // discord.js waits up to a second and a half more, by chance; oceanic.js counts from READY and looks each half second.
+        Library::DiscordJs | Library::Oceanic => has_queues && keeps_order,
+        // Its queues are in any order.
+        Library::Jda => has_queues,
+        // It is the bot's own loop that waits, after as many as are allowed.
+        Library::Discordgo => {
+            shards.eq(0..4) && !waits(first, second) && waits(second, third) && !waits(third, fourth)
         }
     };
     ensure!(as_known, "{library} starts its shards in another way than before: {starts:?}");

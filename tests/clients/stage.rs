@@ -12,7 +12,6 @@ use discord_sim::{
 };
 
 use crate::bot::{Bot, Script};
-use crate::install::Clients;
 
 /// Longer than anything takes, even with all cores busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,10 +51,9 @@ pub async fn play_with_breaches(
     scripts: &[Script],
     story: impl AsyncFnOnce(&Stage) -> Result<()>,
 ) -> Result<()> {
-    let clients = Clients::get()?;
     let options = Options { time_factor: options.time_factor.max(TIME_FACTOR), ..options };
     let simulator = Simulator::start(options).await.context("start the simulator")?;
-    let bots = scripts.iter().map(|script| Bot::start(clients, script, &simulator)).collect::<Result<_>>()?;
+    let bots = scripts.iter().map(|script| Bot::start(script, &simulator)).collect::<Result<_>>()?;
     let mut stage = Stage { simulator, bots };
     let ended = match story(&stage).await {
         Ok(()) => stage.has_seen_nothing_strange(),

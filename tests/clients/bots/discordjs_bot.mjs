@@ -20,6 +20,8 @@ const gateway = new WebSocketManager({
 });
 const client = new Client({ rest, gateway });
 
+// Of each channel its guild and its name; these parts have no cache of their own.
+const channels = new Map();
 // Guilds that a shard was told of and has not seen yet.
 const awaited = new Map();
 
@@ -34,11 +36,16 @@ client.on(GatewayDispatchEvents.Ready, async ({ data, shardId, api }) => {
 });
 
 client.on(GatewayDispatchEvents.GuildCreate, async ({ data, shardId }) => {
+  for (const { id, name } of data.channels) channels.set(id, { guild: data.id, name });
   const shard = awaited.get(shardId);
   shard.missing.delete(data.id);
   if (shard.missing.size === 0) {
     console.log(`shard ${shardId} of ${await gateway.getShardCount()}: ${shard.guilds} guilds`);
   }
+});
+
+client.on(GatewayDispatchEvents.ChannelUpdate, ({ data }) => {
+  channels.set(data.id, { guild: data.guild_id, name: data.name });
 });
 
 client.on(GatewayDispatchEvents.MessageCreate, async ({ data, api }) => {
@@ -48,6 +55,9 @@ client.on(GatewayDispatchEvents.MessageCreate, async ({ data, api }) => {
   const [command, argument] = data.content.split(' ');
   if (command === '!ping') {
     await reply('pong');
+  } else if (command === '!hidden') {
+    const hidden = [...channels.values()].filter(({ guild, name }) => guild === data.guild_id && name === '___hidden___');
+    await reply(`${hidden.length} hidden`);
   } else if (command === '!fib') {
     let [a, b] = [0n, 1n];
     for (let i = 0; i < Number(argument); i += 1) [a, b] = [b, a + b];

@@ -56,6 +56,11 @@ async def fib(ctx, n: int):
     await ctx.reply(f"fib {n} is {a}")
 
 
+@bot.command()
+async def hidden(ctx):
+    await ctx.reply(f"{sum(channel.name == '___hidden___' for channel in ctx.guild.channels)} hidden")
+
+
 @bot.tree.command(name="ping", description="Answers pong")
 async def slash_ping(interaction: discord.Interaction):
     await interaction.response.send_message("pong")

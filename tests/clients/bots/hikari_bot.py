@@ -46,6 +46,10 @@ async def command(event: hikari.GuildMessageCreateEvent):
         return
     if event.content == "!ping":
         await event.message.respond("pong", reply=True)
+    elif event.content == "!hidden":
+        channels = bot.cache.get_guild_channels_view_for_guild(event.guild_id).values()
+        hidden = sum(channel.name == "___hidden___" for channel in channels)
+        await event.message.respond(f"{hidden} hidden", reply=True)
     elif event.content.startswith("!fib "):
         n = int(event.content.removeprefix("!fib "))
         a, b = 0, 1

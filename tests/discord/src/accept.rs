@@ -1,7 +1,9 @@
 //! Accepting: TCP connections in, each served as HTTP/1.1 until it ends or becomes a WebSocket.
 //!
 //! From: a listener. For: the simulator's router. Who has not sent a whole request head after a while is dropped, so that
-//! those who never mean to cannot pile up. Source of the need: `axum::serve` has no such limit.
+//! those who never mean to cannot pile up. Source of the need: `axum::serve` has no such limit. It is no `shard-serve`: there each
+//! address has a share of the connections, answers that nobody reads end, and all ends at once; here ten thousand WebSockets come
+//! from one address, a client may read as slowly as it likes, the last answers are sent, and the kernel stamps what arrives.
 //! Deliberately absent: TLS and HTTP/2, which nobody needs on loopback.
 
 use std::net::SocketAddr;

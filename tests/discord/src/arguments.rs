@@ -97,7 +97,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   discord-sim --guilds 5000 --shards 4
-      a bot of 5000 guilds; what it prints says how to point twilight, discord.py, hikari and discord.js at it
+      a bot of 5000 guilds; what it prints says how to point twilight and seven other libraries at it
   discord-sim --shards 16 --max-concurrency 16 --time-factor 10
       a start of 16 shards at once, and waiting times of a tenth
   discord-sim --identify-total 20 --identify-remaining 3

@@ -6,8 +6,8 @@
 //!
 //! # For people who write bots
 //!
-//! `cargo discord -- --guilds 5000 --shards 4` starts one on your laptop and prints how twilight, discord.py, hikari and
-//! discord.js are pointed at it; `--help` has every option. Then, with `curl` or the client:
+//! `cargo discord -- --guilds 5000 --shards 4` starts one on your laptop and prints how twilight, discord.py, py-cord, hikari,
+//! discord.js, oceanic.js, discordgo and JDA are pointed at it; `--help` has every option. Then, with `curl` or the client:
 //!
 //! | call | does |
 //! | --- | --- |
@@ -59,9 +59,10 @@
 //! route to them answers 50001, and what is written there is delivered to nobody: the ledger counts it as `hidden`, not as
 //! lost. Access given or taken is a CHANNEL_UPDATE, of the category too where any channel in it can be viewed again or none any more.
 //! Interactions are not affected. Whether a hidden voice channel has a `bitrate` is not known: `hiddenVoiceBitrate` in the settings
-//! (true unless said). Without it discord.py 2.7.1 raises KeyError and ends, hikari 2.7.0 drops the GUILD_CREATE with a KeyError in its
-//! handler, and JDA 6.5.0 never sees the guild ready. The generator talks in channels that the bots may view. Requests to join
-//! reach sessions with GUILD_MODERATION, unless `--kick-members false`.
+//! (true unless said). Without it discord.py 2.7.1 raises KeyError and ends, hikari 2.7.0 drops the GUILD_CREATE with a KeyError in
+//! its handler, and JDA 6.5.0 never sees the guild ready; py-cord 2.8.1, discord.js, oceanic.js 1.15.0 and discordgo 0.29.0 bear it
+//! (more in [`clients`]). The generator talks in channels that the bots may view. Requests to join reach sessions with
+//! GUILD_MODERATION, unless `--kick-members false`.
 //!
 //! # How fast it is
 //!

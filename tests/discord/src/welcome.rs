@@ -112,11 +112,19 @@ fn libraries(at: &str, ws: &str, token: &str) -> String {
                   let config = twilight_gateway::ConfigBuilder::new(token, intents).proxy_url(\"{ws}\".to_owned()).build();
   discord.py      discord.http.Route.BASE = \"http://{at}/api/v10\"    # both before the client is made
                   discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(\"{ws}/\")
+  py-cord         discord.http.Route.API_BASE_URL = \"http://{at}/api/v{{API_VERSION}}\"    # before the client is made
   hikari          bot = hikari.GatewayBot(token, rest_url=\"http://{at}/api/v10\")
                   bot.run(check_for_updates=False)
   discord.js      new Client({{ intents, rest: {{ api: \"http://{at}/api\" }} }})
   @discordjs/ws   const rest = new REST({{ version: \"10\", api: \"http://{at}/api\" }}).setToken(token)
                   new WebSocketManager({{ token, intents, rest }})
+  oceanic.js      new Client({{ auth: `Bot ${{token}}`, rest: {{ baseURL: \"http://{at}/api/v10\" }} }})
+  discordgo       discordgo.EndpointAPI = \"http://{at}/api/v9/\"    // before a session is made, and so on with what is made of it:
+                  discordgo.EndpointGateway = discordgo.EndpointAPI + \"gateway\"
+  JDA             builder.setRestConfig(new RestConfig().setBaseUrl(\"http://{at}/api/v10/\"))
+                  builder.setSessionController(new ConcurrentSessionController() {{
+                    @Override public String getGateway() {{ return \"{ws}/\"; }}    // it uses no address of the gateway but this
+                  }})
 "
     )
 }

@@ -85,7 +85,8 @@ fn it_says_where_it_is_and_how_to_point_each_library_at_it_and_ends_with_0_when_
         let (mut process, printed, _rest) = started(&["--guilds", "5000", "--shards", "4"]);
         let address = address(&printed).to_owned();
         assert!(printed.contains("5000 guilds, 4 shards recommended"), "{printed}");
-        for library in ["twilight", "discord.py", "hikari", "discord.js", "@discordjs/ws"] {
+        let libraries = ["twilight", "discord.py", "py-cord", "hikari", "discord.js", "@discordjs/ws"];
+        for library in libraries.into_iter().chain(["oceanic.js", "discordgo", "JDA"]) {
             let line = printed.lines().find(|line| line.trim_start().starts_with(library));
             assert!(line.is_some(), "{library}: {printed}");
         }
