@@ -14,6 +14,7 @@ use clap::Parser;
 use options::Options;
 use shard_tests::images::Image;
 use shard_tests::kube::Kube;
+use shard_tests::setup::{Ready, Wanted, ready};
 use stage::Stages;
 use std::process::ExitCode;
 use test_cluster::Lifetime;
@@ -31,20 +32,15 @@ fn main() -> ExitCode {
 
 fn demo(options: &Options) -> Result<()> {
     let mut stages = Stages::new();
-    let programs =
-        stages.run("build the operator, the bot and the simulator", |_| shard_tests::checkout::programs())?;
+    let wanted = Wanted { images: true, ..Wanted::default() };
+    let Ready { images, .. } = stages.run("get everything ready", |say| ready(wanted, say))?;
+    if options.prepare {
+        return Ok(());
+    }
     let lifetime = if options.keep { Lifetime::UntilDown } else { Lifetime::WithCaller };
-    let images = std::thread::spawn({
-        let programs = programs.clone();
-        move || shard_tests::images::images(&programs)
-    });
     let kube =
         stages.run("bring up Kubernetes", |_| Kube::up("demo", lifetime, &mut test_cluster::printer()))?;
-    let images = stages.run("make the images and bring them to the nodes", |_| {
-        let images = images.join().map_err(|_| anyhow::anyhow!("making the images panicked"))??;
-        images.iter().try_for_each(|image| kube.load(image))?;
-        Ok(images)
-    })?;
+    stages.run("bring the images to the nodes", |_| images.iter().try_for_each(|image| kube.load(image)))?;
     kube.is_clear(&story::NAMESPACES)?;
     let shown = show(options, &kube, &images, &mut stages);
     if options.keep && shown.is_ok() {

@@ -13,6 +13,9 @@ pub struct Options {
     /// Write what was measured to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Install, build and make everything that it needs, and stop before Kubernetes is started
+    #[arg(long, conflicts_with_all = ["keep", "report"])]
+    pub prepare: bool,
     /// Leave everything running, and say how to look at it
     #[arg(long)]
     pub keep: bool,

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{fs, io};
+use test_cluster::debian::{self, Need};
 
 /// One image.
 #[derive(Clone, Debug)]
@@ -27,11 +28,27 @@ const IMAGES: [(&str, &str); 3] = [
     ("discord-sim", "tests/discord/Containerfile"),
 ];
 
+/// What making them needs of the machine.
+#[must_use]
+pub fn needs() -> [Need<'static>; 1] {
+    [Need::program("buildah", &["buildah"])]
+}
+
+/// Whether each was made before, of these programs or of older ones.
+#[must_use]
+pub fn were_made(programs: &Path) -> bool {
+    let folder = fs::read_dir(programs.join("images"));
+    let files: Vec<_> = folder.into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    let has = |program: &str| files.iter().any(|file| file.to_string_lossy().starts_with(program));
+    IMAGES.iter().all(|(program, _)| has(program))
+}
+
 /// Makes what is missing or stale.
 ///
 /// # Errors
-/// When buildah is missing or fails; its words are quoted.
+/// When buildah is missing and cannot be installed, or fails; its words are quoted.
 pub fn images(programs: &Path) -> Result<Vec<Image>> {
+    debian::ensure(&needs(), &mut test_cluster::printer())?;
     IMAGES
         .iter()
         .map(|(program, containerfile)| image(programs, program, &root().join(containerfile)))
@@ -97,7 +114,7 @@ fn make(folder: &Path, binary: &Path, containerfile: &Path, name: &str, archive:
 pub(crate) fn run(command: &mut Command) -> Result<Output> {
     let line = format!("{command:?}").replace('"', "");
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("run {program}; is it installed?"))?;
+    let output = command.output().with_context(|| format!("run {program}"))?;
     if !output.status.success() {
         bail!("{line}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use test_cluster::debian::callers_program;
 use test_cluster::{Cluster, Lifetime, Options};
 
 /// A Kubernetes.
@@ -53,6 +54,24 @@ impl Kube {
     #[must_use]
     pub fn is_users() -> bool {
         std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty())
+    }
+
+    /// Whether the user's cluster can be used: asked before anything is built for it.
+    ///
+    /// # Errors
+    /// Names what is missing on the search path.
+    pub fn check_users() -> Result<()> {
+        let delivery = match Self::users(&mut |_| ())? {
+            Self::Users(Delivery::Kind(_)) => Some("kind"),
+            Self::Users(Delivery::K3d(_)) => Some("k3d"),
+            _ => None,
+        };
+        let needed = ["kubectl", "helm"].into_iter().chain(delivery);
+        let missing: Vec<_> = needed.filter(|name| callers_program(name).is_none()).collect();
+        if !missing.is_empty() {
+            bail!("KUBECONFIG is set, so its cluster is used, and your PATH lacks {}", missing.join(" and "));
+        }
+        Ok(())
     }
 
     fn users(progress: &mut dyn FnMut(&str)) -> Result<Self> {

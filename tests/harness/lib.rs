@@ -7,6 +7,8 @@
 pub mod checkout;
 pub mod discord;
 pub mod fleet;
+pub mod fresh;
 pub mod images;
 pub mod kube;
+pub mod setup;
 pub mod until;

@@ -6,23 +6,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use test_cluster::debian;
+use test_cluster::debian::{self, Need};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The browser's program. Tests run side by side; one of them installs it.
+/// The browser's program. Tests run side by side; one of them installs it, or finds out for all that it cannot be had.
 pub fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| found().unwrap_or_else(install))
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PROGRAM.get_or_init(ensure).as_ref().unwrap_or_else(|error| panic!("no browser: {error}"))
 }
 
 fn found() -> Option<PathBuf> {
     NAMES.into_iter().find_map(debian::callers_program)
 }
 
-fn install() -> PathBuf {
-    let missing = || if found().is_some() { Vec::new() } else { vec![NAMES.join(" or ")] };
-    let installed = debian::install(missing(), &["chromium"], &mut test_cluster::printer(), missing);
-    installed.unwrap_or_else(|error| panic!("no browser: {error}"));
-    found().unwrap_or_else(|| panic!("the package has no browser of these names: {}", NAMES.join(", ")))
+fn ensure() -> Result<PathBuf, String> {
+    let missing = || NAMES.join(" or ");
+    let need = Need::new(&["chromium"], || found().is_none().then(missing));
+    debian::ensure(&[need], &mut test_cluster::printer()).map_err(|error| error.to_string())?;
+    found().ok_or_else(missing)
 }

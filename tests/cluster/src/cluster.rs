@@ -17,7 +17,8 @@ use crate::keeper::{self, Keeper};
 use crate::place::{MOST_NODES, MachineName, Place};
 use crate::programs::Programs;
 use crate::removal::{self, Lock};
-use crate::{config, images, machine, network, packages, ready};
+use crate::run::Stop;
+use crate::{config, machine, network, packages, ready, setup};
 
 pub(crate) mod api;
 mod start;
@@ -70,10 +71,8 @@ impl Cluster {
         if options.nodes > MOST_NODES {
             return Err(Error::Option { option: "nodes", found: options.nodes.to_string(), rule: "0 to 9" });
         }
-        packages::check_machine()?;
-        packages::ensure(progress)?;
-        let programs = Programs::ensure(place.cache(), progress)?;
-        let archives = images::ensure(&programs, progress)?;
+        setup::machine(&[], progress)?;
+        let (programs, archives) = setup::programs(place.cache(), &Stop::default(), progress)?;
         let lock = lock_unused(&place, progress)?;
         if let Some(found) = Self::found(&place, &programs, options.nodes)? {
             progress(&format!("cluster {:?} is up already", options.name));

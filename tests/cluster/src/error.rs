@@ -57,6 +57,12 @@ pub enum Error {
         /// The tail of what it said.
         output: String,
     },
+    /// A command was ended because something beside it has failed.
+    #[error("{what} was stopped")]
+    Stopped {
+        /// The command, as typed.
+        what: String,
+    },
     /// A file, folder or program could not be used.
     #[error("cannot {attempt} {}", .path.display())]
     Io {

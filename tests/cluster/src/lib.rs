@@ -12,7 +12,7 @@ pub use cluster::{Cluster, Lifetime, Options};
 pub use error::Error;
 pub use place::cache;
 pub use progress::printer;
-pub use run::{run_logged, typed};
+pub use run::{Stop, run_logged, run_shown, typed};
 pub use sandbox::{GATEWAY, Sandbox};
 
 mod cluster;
@@ -23,6 +23,8 @@ mod removal;
 mod place;
 
 pub mod debian;
+pub mod setup;
+
 mod images;
 mod packages;
 mod programs;

@@ -1,38 +1,42 @@
 //! The programs that come from the system: etcd, runc, the CNI plugins, iptables and a few more.
 //!
-//! Looks for each, and on Debian, as root, installs what is missing; elsewhere says what is missing and the
-//! command that gets it. Also the first check of all: Linux and root, since namespaces, mounts and cgroups
-//! need both. Deliberately absent: versions (Debian 12's serve) and what `programs.rs` builds.
+//! Says which they are and Debian's packages of them; `debian.rs` installs what is missing. Also the first check of all:
+//! Linux and root, since namespaces, mounts and cgroups need both. Deliberately absent: versions (Debian 12's serve) and
+//! what `programs.rs` builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::debian::{self, program};
+use crate::debian::{self, Need, program};
 use crate::error::Error;
 use crate::run::run;
 
 /// Each program and Debian's package of it.
-const PROGRAMS: [(&str, &str); 12] = [
-    ("etcd", "etcd-server"),
-    ("runc", "runc"),
-    ("iptables", "iptables"),
-    ("ip", "iproute2"),
-    ("conntrack", "conntrack"),
-    ("catatonit", "catatonit"),
-    ("buildah", "buildah"),
-    ("mount", "mount"),
-    ("nsenter", "util-linux"),
-    ("unshare", "util-linux"),
-    ("setsid", "util-linux"),
-    ("flock", "util-linux"),
+const PROGRAMS: [(&str, &[&str]); 12] = [
+    (ETCD, &["etcd-server"]),
+    ("runc", &["runc"]),
+    ("iptables", &["iptables"]),
+    ("ip", &["iproute2"]),
+    ("conntrack", &["conntrack"]),
+    ("catatonit", &["catatonit"]),
+    ("buildah", &["buildah"]),
+    ("mount", &["mount"]),
+    ("nsenter", &["util-linux"]),
+    ("unshare", &["util-linux"]),
+    ("setsid", &["util-linux"]),
+    ("flock", &["util-linux"]),
 ];
+const ETCD: &str = "etcd";
 
-/// Where distributions put the CNI plugins; Debian's package is containernetworking-plugins.
+/// Where distributions put the CNI plugins.
 const CNI_FOLDERS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 const CNI_PLUGINS: [&str; 4] = ["loopback", "ptp", "portmap", "host-local"];
 
 /// Linux and root, or an error that says so.
-pub(crate) fn check_machine() -> Result<(), Error> {
+///
+/// # Errors
+/// When it is not, with the remedy.
+pub fn check_machine() -> Result<(), Error> {
     if !cfg!(target_os = "linux") {
         return Err(Error::Unsuitable {
             needs: "Linux (namespaces and cgroups)",
@@ -51,14 +55,20 @@ pub(crate) fn check_machine() -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds every program, installing what is missing where that can be done.
-pub(crate) fn ensure(progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let (missing, packages) = missing();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    debian::install(missing, &packages, progress, || self::missing().0)?;
-    if packages.contains(&"etcd-server") && Path::new("/run/systemd/system").exists() {
+/// Everything that a cluster needs of the system, and these.
+pub(crate) fn with<'a>(others: &[Need<'a>]) -> Vec<Need<'a>> {
+    let programs = PROGRAMS.into_iter().map(|(name, packages)| Need::program(name, packages));
+    let cni = Need::new(&["containernetworking-plugins"], || {
+        cni_folder().is_none().then(|| format!("the CNI plugins {}", CNI_PLUGINS.join(", ")))
+    });
+    programs.chain([cni]).chain(others.iter().cloned()).collect()
+}
+
+/// Finds everything, these too, installing what is missing where that can be done.
+pub(crate) fn ensure(others: &[Need<'_>], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let had_etcd = program(ETCD).is_some();
+    debian::ensure(&with(others), progress)?;
+    if !had_etcd && Path::new("/run/systemd/system").exists() {
         progress("disabling Debian's own etcd service, which came with the package");
         run(Command::new("systemctl").args(["disable", "--now", "etcd.service"]))?;
     }
@@ -69,22 +79,4 @@ pub(crate) fn ensure(progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
 pub(crate) fn cni_folder() -> Option<PathBuf> {
     let complete = |folder: &&Path| CNI_PLUGINS.iter().all(|plugin| folder.join(plugin).exists());
     CNI_FOLDERS.iter().map(Path::new).find(complete).map(Path::to_owned)
-}
-
-/// The programs that are not here, and the packages that have them.
-fn missing() -> (Vec<String>, Vec<&'static str>) {
-    let mut names = Vec::new();
-    let mut packages = Vec::new();
-    for (name, package) in PROGRAMS {
-        if program(name).is_none() {
-            names.push(name.to_owned());
-            packages.push(package);
-        }
-    }
-    if cni_folder().is_none() {
-        names.push(format!("the CNI plugins {}", CNI_PLUGINS.join(", ")));
-        packages.push("containernetworking-plugins");
-    }
-    packages.dedup();
-    (names, packages)
 }

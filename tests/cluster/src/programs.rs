@@ -15,7 +15,7 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, tail};
-use crate::run::run_logged;
+use crate::run::{Stop, run_logged_until};
 
 /// The names by which the one Kubernetes binary is called.
 const KUBERNETES: [&str; 6] =
@@ -31,10 +31,20 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them in the cache or builds them.
-    pub fn ensure(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
-        let sources = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("programs"))?;
-        let folder = cache.join(format!("programs-{}", sources.hash()));
+    /// Whether they are in the cache; if not, that there is a Go that can build them.
+    pub fn check(cache: &Path) -> Result<bool, Error> {
+        let sources = Sources::here()?;
+        let built = sources.target(cache).exists();
+        if !built {
+            check_go(&sources.go_mod(), &sources.folder)?;
+        }
+        Ok(built)
+    }
+
+    /// Finds them in the cache or builds them, unless it is told to stop.
+    pub fn ensure(cache: &Path, stop: &Stop, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        let sources = Sources::here()?;
+        let folder = sources.target(cache);
         let programs = Self { folder: folder.clone() };
         if folder.exists() {
             return Ok(programs);
@@ -47,7 +57,7 @@ impl Programs {
             held.lock().map_err(Error::io("lock", &lock))?;
         }
         if !folder.exists() {
-            sources.build(&folder, progress)?;
+            sources.build(&folder, stop, progress)?;
         }
         Ok(programs)
     }
@@ -81,6 +91,15 @@ struct Build {
 }
 
 impl Sources {
+    fn here() -> Result<Self, Error> {
+        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("programs"))
+    }
+
+    /// Where what is built from them is kept.
+    fn target(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("programs-{}", self.hash()))
+    }
+
     fn read(folder: PathBuf) -> Result<Self, Error> {
         let read = |name| fs::read(folder.join(name)).map_err(Error::io("read", folder.join(name)));
         let contents = SOURCES.into_iter().map(read).collect::<Result<_, _>>()?;
@@ -137,7 +156,7 @@ impl Sources {
     }
 
     /// Builds everything into a folder beside `target`, then renames it.
-    fn build(&self, target: &Path, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    fn build(&self, target: &Path, stop: &Stop, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
         check_go(&self.go_mod(), &self.folder)?;
         let part = target.with_extension("part");
         if part.exists() {
@@ -147,7 +166,11 @@ impl Sources {
         progress("building Kubernetes, containerd, CoreDNS and Helm: about 12 minutes on two cores, once");
         let start = Instant::now();
         for build in self.builds() {
-            self.go_build(&build, &part, start, progress)?;
+            self.go_build(&build, &part, stop, &mut |names| {
+                // Since the start of the whole build, of which this is a part.
+                let elapsed = start.elapsed().as_secs();
+                progress(&format!("  building {names}: {}:{:02} of about 12:00", elapsed / 60, elapsed % 60));
+            })?;
         }
         for name in KUBERNETES {
             symlink("kubernetes", part.join(name)).map_err(Error::io("link", part.join(name)))?;
@@ -161,8 +184,8 @@ impl Sources {
         &self,
         build: &Build,
         part: &Path,
-        start: Instant,
-        progress: &mut dyn FnMut(&str),
+        stop: &Stop,
+        tell: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let log = part.join("build.log");
         let mut go = Command::new("go");
@@ -172,11 +195,7 @@ impl Sources {
             .args(&build.packages);
         let names: Vec<&str> = build.packages.iter().filter_map(|path| path.rsplit('/').next()).collect();
         let names = names.join(", ");
-        let ended = run_logged(&mut go, &log, |_| {
-            // Since the start of the whole build, of which this is a part.
-            let elapsed = start.elapsed().as_secs();
-            progress(&format!("  building {names}: {}:{:02} of about 12:00", elapsed / 60, elapsed % 60));
-        })?;
+        let ended = run_logged_until(stop, &mut go, &log, |_| tell(&names))?;
         if ended.success() {
             return Ok(());
         }
@@ -253,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_real_go_mod_names_both_versions() {
-        let real = Sources::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")).unwrap();
+        let real = Sources::here().unwrap();
         assert!(required(&real.go_mod(), "k8s.io/kubernetes").is_some());
         assert!(required(&real.go_mod(), "helm.sh/helm/v3").is_some());
     }

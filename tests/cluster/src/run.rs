@@ -7,10 +7,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use tied::Tied;
+
+mod tied;
 
 /// How many characters of a failed command's output an error quotes.
 const QUOTED: usize = 4000;
@@ -53,28 +57,71 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Strin
     Err(failure(command, &output))
 }
 
-/// Runs it with no input and its output in a file, and tells again and again how long it has run.
+/// Tells long commands that run beside something else to end, because that has failed.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Whoever runs a command with it ends that at once, with all its processes.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was raised.
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs it with no input and its output in a file, and tells again and again how long it has run. It ends with this process
+/// at the latest, whatever ends that.
 ///
 /// # Errors
 /// When the file or the command cannot be used; how it ended is what is returned.
 pub fn run_logged(
     command: &mut Command,
     log: &Path,
-    mut tell: impl FnMut(Duration),
+    tell: impl FnMut(Duration),
+) -> Result<ExitStatus, Error> {
+    run_logged_until(&Stop::default(), command, log, tell)
+}
+
+/// The same, until it is told to stop.
+pub(crate) fn run_logged_until(
+    stop: &Stop,
+    command: &mut Command,
+    log: &Path,
+    tell: impl FnMut(Duration),
 ) -> Result<ExitStatus, Error> {
     let output = File::create(log).map_err(Error::io("create", log))?;
     let errors = output.try_clone().map_err(Error::io("share", log))?;
-    let program = command.get_program().to_owned();
+    tied(stop, command, tied::Output { stdout: output.into(), stderr: errors.into() }, tell)
+}
+
+/// Runs it with no input, its output where this process's is, until it is told to stop; it ends with this process at the
+/// latest, whatever ends that.
+///
+/// # Errors
+/// When it cannot be run, or was stopped; how it ended is what is returned.
+pub fn run_shown(stop: &Stop, command: &mut Command) -> Result<ExitStatus, Error> {
+    tied(stop, command, tied::Output { stdout: Stdio::inherit(), stderr: Stdio::inherit() }, |_| ())
+}
+
+fn tied(
+    stop: &Stop,
+    command: &Command,
+    output: tied::Output,
+    mut tell: impl FnMut(Duration),
+) -> Result<ExitStatus, Error> {
+    let program = command.get_program();
     let started = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(Error::io("run", &program))?;
+    let mut running = Tied::start(command, output).map_err(Error::io("run", program))?;
     loop {
-        if let Some(ended) = child.try_wait().map_err(Error::io("wait for", &program))? {
+        if let Some(ended) = running.ended().map_err(Error::io("wait for", program))? {
             return Ok(ended);
+        }
+        if stop.is_raised() {
+            return Err(Error::Stopped { what: as_typed(command) });
         }
         tell(started.elapsed());
         // The pace of telling, not a time that anything depends on.
@@ -125,6 +172,39 @@ mod tests {
         });
         assert_eq!(ended.unwrap().code(), Some(3));
         assert_eq!(std::fs::read_to_string(log).unwrap(), "out\nerr\n");
+    }
+
+    #[test]
+    fn a_command_that_is_stopped_ends_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let child = folder.path().join("child");
+        // Its child holds a pipe open that only both of them have: the end of the pipe is the end of both.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let script = "sleep 1000 & echo $! >\"$0\"; wait";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(&child);
+        let stop = Stop::default();
+        let output = tied::Output { stdout: writer.into(), stderr: Stdio::null() };
+        let ended = tied(&stop, &command, output, |_| {
+            if std::fs::read_to_string(&child).is_ok_and(|pid| pid.ends_with('\n')) {
+                stop.raise();
+            }
+        });
+        assert!(matches!(ended, Err(Error::Stopped { .. })), "{ended:?}");
+        assert_eq!(std::io::Read::read_to_end(&mut reader, &mut Vec::new()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_command_that_ends_by_itself_leaves_nothing_that_watches_it() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo done >&2; exit 7"]);
+        let output = tied::Output { stdout: Stdio::null(), stderr: writer.into() };
+        let ended = tied(&Stop::default(), &command, output, |_| ()).unwrap();
+        assert_eq!(ended.code(), Some(7));
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut said).unwrap();
+        assert_eq!(said, "done\n");
     }
 
     #[test]

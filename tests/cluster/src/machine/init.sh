@@ -5,8 +5,8 @@
 set -eu
 
 # The machine's own /run and /tmp are memory, its /var/lib and /var/log are folders of the cluster's. What is hidden by
-# that may hold the cache itself, so the cache is put back in its place after.
-mount --bind "$CACHE" /mnt
+# that may hold the cache itself, so the cache is put back in its place after, with what is mounted in it.
+mount --rbind "$CACHE" /mnt
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount --bind "/mnt/${MACHINE#"$CACHE"/}/disk" /var/lib
