@@ -25,7 +25,8 @@ use crate::{
 
 /// Connections at a time: the kubelet and Prometheus need one each, and the other pods, of which each asks at most 64 drawn by
 /// lot, some 64; few enough for a small pod's memory. It takes sixteen addresses to lock the kubelet out.
-const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 256, per_address: 16 };
+const CONNECTIONS: ConnectionLimits =
+    ConnectionLimits { total: 256, unrecognised: 256, per_address: 16, per_caller: 16 };
 
 /// What the pages are made of.
 pub(crate) struct Health {

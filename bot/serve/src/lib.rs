@@ -1,34 +1,39 @@
 //! Accepting: TCP connections in, each served as HTTP/1.1 until it ends.
 //!
-//! From a listener to a router. What a stranger can hold is bounded: who has not sent a whole request head after a while is
-//! dropped, and so is who does not read the answers; beyond so many connections the rest wait to be accepted, and no address has
-//! more than its part of them ([`ConnectionLimits`]); a server never has more of them than its share of the
+//! From a listener to a router. What an unrecognised caller can hold is bounded: who has not sent a whole request head after a while is
+//! dropped, and so is who does not read the answers; beyond so many connections the rest wait to be accepted, no address and no caller has
+//! more than its part of them, and those whose caller is unknown have a small room of their own ([`ConnectionLimits`]); a server never has more of them than its share of the
 //! files that the process may have open ([`raise_file_limit`]), so that what the process itself must open is never kept from it.
 //! `axum::serve` has none of these limits. Calls under way are
 //! not waited for at the end: their callers ask again, and the gate's next leader answers. Both the operator's servers and a pod's
 //! health pages are served by this. Deliberately absent: TLS and HTTP/2, and what is answered.
 
+mod connections;
 mod files;
-mod places;
+mod shares;
 
 use axum::Router;
+use axum::extract::Request;
+pub use connections::Connection;
+use connections::Connections;
 pub use files::raise_file_limit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use places::Places;
+pub use shares::{Share, Shares};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// How long a request's head may take; also how long a connection may wait for its next request: two report times.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long an answer may wait for the caller to read.
 const READ_TIME: Duration = Duration::from_secs(10);
-/// The longest head, and what is read ahead of a body: a token has some 1 to 2 KiB.
-const HEAD_LIMIT: usize = 16 * 1_024;
+/// The longest head, and what is read ahead of a body: the least that hyper takes. A token has some 1 to 2 KiB.
+const HEAD_LIMIT: usize = 8 * 1_024;
 /// How long to wait where no connection can be accepted, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,44 +42,54 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct ConnectionLimits {
     /// From everybody.
     pub total: usize,
+    /// Of them, those whose caller is not known: each may hold a head that never ends, some 13 KiB. The oldest makes way for a
+    /// newcomer, and one address has at most a quarter of them.
+    pub unrecognised: usize,
     /// From one address, which many callers may share: the pods of a node, or what stands before the server. Never more than
     /// half of what there is.
     pub per_address: usize,
+    /// Of one caller that is known.
+    pub per_caller: usize,
 }
 
-/// Serves at most so many connections at a time, and at most its share of open files, until it is told to stop.
-pub async fn serve(listener: TcpListener, router: Router, most: ConnectionLimits, stop: CancellationToken) {
-    let places = most.total.min(files::share());
-    if places < most.total {
+/// Serves at most so many connections at a time, and at most its share of open files, until it is told to stop. Each request has its
+/// [`Connection`] among its extensions.
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, stop: CancellationToken) {
+    let total = limits.total.min(files::share());
+    if total < limits.total {
         tracing::info!(
-            places,
-            most = most.total,
+            total,
+            most = limits.total,
             "fewer connections than could be served, for want of open files"
         );
     }
-    let places = Places::new(places, most.per_address);
+    let connections = Connections::new(ConnectionLimits { total, ..limits });
     // Dropped at the end, and with it every connection.
-    let mut connections = JoinSet::new();
+    let mut served = JoinSet::new();
     loop {
         let accepted = async {
-            let free = places.free().await;
+            let free = connections.free().await;
             (listener.accept().await, free)
         };
         let (accepted, free) = tokio::select! {
             accepted = accepted => accepted,
-            Some(_) = connections.join_next() => continue,
+            Some(_) = served.join_next() => continue,
             () = stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, caller)) => {
-                let Some(place) = places.take(free, caller.ip()) else {
+                let Some(connection) = connections.take(free, caller.ip()) else {
                     tracing::debug!(%caller, "a connection was closed: its address has as many as it may");
                     continue;
                 };
                 let router = router.clone();
-                connections.spawn(async move {
-                    connection(stream, router).await;
-                    drop(place);
+                served.spawn(async move {
+                    tokio::select! {
+                        () = one(stream, router, connection.clone()) => {}
+                        () = connection.ended() => {
+                            tracing::debug!(%caller, "a connection made way: nobody knew whose it was");
+                        }
+                    }
                 });
             }
             Err(error) => {
@@ -85,14 +100,18 @@ pub async fn serve(listener: TcpListener, router: Router, most: ConnectionLimits
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn one(stream: TcpStream, router: Router, connection: Connection) {
     // Without this, an answer may wait for the caller's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_LIMIT);
-    let service = TowerToHyperService::new(router);
+    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        request
+    });
+    let service = TowerToHyperService::new(service);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(READ_TIME));
     if let Err(error) = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).await {
@@ -115,7 +134,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/long", get(async || vec![b'.'; 64 << 20]));
-        let most = ConnectionLimits { total: most, per_address: most };
+        let most = ConnectionLimits { total: most, unrecognised: most, per_address: most, per_caller: most };
         tokio::spawn(serve(listener, router, most, stop.clone()));
         (address, stop)
     }
@@ -162,6 +181,20 @@ mod tests {
         let mut got = Vec::new();
         _ = silent.read_to_end(&mut got).await;
         assert!(got.len() < 64 << 20);
+    }
+
+    #[tokio::test]
+    async fn heads_that_never_end_make_way_for_whole_ones() {
+        let (address, _stop) = begin(8).await;
+        let mut heads = Vec::new();
+        for _ in 0..20 {
+            heads.push(client(address, "GET / HTTP/1.1\r\nX-Slow: a").await);
+            let whole =
+                heard(client(address, "GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").await);
+            assert!(whole.await.ends_with("hello"));
+        }
+        let ended = heard(heads.swap_remove(0)).await;
+        assert_eq!(ended, "");
     }
 
     #[tokio::test]
