@@ -8,17 +8,14 @@
 mod reading;
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use k8s_openapi::jiff::fmt::rfc2822;
 use shard_contract::layouts::Layouts;
-use tokio::{sync::watch, time::Instant};
-use twilight_http::{Client, Response, error::ErrorType, response::ResponseFuture};
+use shard_discord::{Answer, AskError};
+use tokio::sync::watch;
+use twilight_http::{Client, Response, response::ResponseFuture};
 use twilight_model::channel::message::AllowedMentions;
 
 pub(crate) use self::reading::Reading;
@@ -111,17 +108,10 @@ struct Made {
 
 impl Made {
     fn new(token: Token, api: Option<String>) -> Self {
-        let mut builder = Client::builder()
-            .token(token.reveal().to_owned())
-            .default_allowed_mentions(AllowedMentions::default());
-        if let Some(api) = &api {
-            let (host, plain) = match api.strip_prefix("http://") {
-                Some(host) => (host, true),
-                None => (api.trim_start_matches("https://"), false),
-            };
-            builder = builder.proxy(host.trim_end_matches('/').to_owned(), plain);
-        }
-        Self { token, api, client: Arc::new(builder.build()) }
+        let client = shard_discord::client(api.as_deref(), token.reveal().to_owned())
+            .default_allowed_mentions(AllowedMentions::default())
+            .build();
+        Self { token, api, client: Arc::new(client) }
     }
 }
 
@@ -223,58 +213,25 @@ impl Discord {
         T: serde::de::DeserializeOwned + Unpin,
     {
         let base = || self.layouts.borrow().discord.api.clone().unwrap_or_else(|| "discord.com".to_owned());
-        let asked = Instant::now();
-        let asking = async {
-            match few_tries(request).await {
-                Ok(response) => {
-                    let reading = self.reading(&response, asked);
-                    let model = response.model().await;
-                    model.map(|model| (model, reading)).map_err(|error| DiscordError::Read {
-                        base: base(),
-                        path,
-                        source: Box::new(error),
-                    })
+        let asked = tokio::time::timeout(ANSWER_WITHIN, shard_discord::ask(request, TRIES)).await;
+        let Answer { said, dated } =
+            asked.map_err(|_| DiscordError::Late { base: base(), path })?.map_err(|error| match error {
+                AskError::TokenRefused => DiscordError::TokenRefused { base: base() },
+                AskError::Failed(error) => DiscordError::Ask { base: base(), path, source: Box::new(error) },
+                AskError::Unreadable(error) => {
+                    DiscordError::Read { base: base(), path, source: Box::new(error) }
                 }
-                Err(error) if is_unauthorized(&error) => Err(DiscordError::TokenRefused { base: base() }),
-                Err(error) => Err(DiscordError::Ask { base: base(), path, source: Box::new(error) }),
-            }
-        };
-        let answered = tokio::time::timeout(ANSWER_WITHIN, asking).await;
-        answered.unwrap_or_else(|_| Err(DiscordError::Late { base: base(), path }))
-    }
-
-    /// Discord's clock as an answer that just came shows it.
-    fn reading<T>(&self, response: &Response<T>, asked: Instant) -> Option<Reading> {
-        let (_, date) = response.headers().find(|(name, _)| name.eq_ignore_ascii_case("date"))?;
+            })?;
         let pace = self.layouts.borrow().discord.time_factor;
-        Some(Reading::new(read_date(date)?, asked, Instant::now(), pace))
+        Ok((said, dated.map(|dated| Reading::new(dated, pace))))
     }
 }
 
-/// A `Date`, in milliseconds since 1970.
-fn read_date(date: &[u8]) -> Option<u64> {
-    let read = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-    u64::try_from(read.as_millisecond()).ok()
-}
-
-/// Sends a request, and gives up after a few answers with 429.
-///
-/// twilight tries again at once and without end when an answer does not say whose limit it is, which alone could use
-/// up the 10,000 invalid requests after which Discord bans the address. Given up, the error is `RequestCanceled`.
+/// Sends a request, and gives up after a few answers with 429: `RequestCanceled`.
 pub(crate) async fn few_tries<T: Unpin>(
-    mut request: ResponseFuture<T>,
+    request: ResponseFuture<T>,
 ) -> Result<Response<T>, twilight_http::Error> {
-    let tries = AtomicU32::new(0);
-    request.set_pre_flight(move || tries.fetch_add(1, Ordering::Relaxed) < TRIES);
-    request.await
-}
-
-pub(crate) fn is_unauthorized(error: &twilight_http::Error) -> bool {
-    match error.kind() {
-        ErrorType::Unauthorized => true,
-        ErrorType::Response { status, .. } => status.get() == 401,
-        _ => false,
-    }
+    shard_discord::few_tries(request, TRIES).await
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use shard_contract::{
-    pace::Pace,
     fallback::{FROM_MS, UNTIL_MS},
+    pace::Pace,
 };
+use shard_discord::Dated;
 use tokio::time::Instant;
 
 /// `Date` cuts off less than this.
@@ -28,9 +29,8 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// `asked` is when the request began to be sent, `answered` when the answer's head was there.
-    pub(crate) const fn new(date_ms: u64, asked: Instant, answered: Instant, pace: Pace) -> Self {
-        Self { date_ms, asked, answered, pace }
+    pub(crate) const fn new(Dated { said_ms, asked_at, answered_at }: Dated, pace: Pace) -> Self {
+        Self { date_ms: said_ms, asked: asked_at, answered: answered_at, pace }
     }
 
     pub(crate) const fn pace(&self) -> Pace {
