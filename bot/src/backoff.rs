@@ -5,33 +5,40 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
 /// Waits that double.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    first: Duration,
-    longest: Duration,
-    next: Duration,
+    waits: ExponentialBuilder,
+    left: ExponentialBackoff,
 }
 
 impl Backoff {
-    pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        let waits = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest);
+        let waits = waits.without_max_times();
+        Self { waits, left: waits.build() }
     }
 
     /// The next wait.
     pub(crate) fn next(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = (wait * 2).min(self.longest);
-        spread(wait)
+        spread(self.exact())
+    }
+
+    /// The next wait, not spread.
+    pub(crate) fn exact(&mut self) -> Duration {
+        // Never ends.
+        self.left.next().unwrap_or(Duration::MAX)
     }
 
     /// After a success the next failure begins anew.
-    pub(crate) const fn reset(&mut self) {
-        self.next = self.first;
+    pub(crate) fn reset(&mut self) {
+        self.left = self.waits.build();
     }
 }
 
-/// The wait, a quarter longer or shorter by chance.
+/// The wait, a quarter longer or shorter by chance. `backon`'s own jitter only lengthens a wait, up to twice.
 pub(crate) fn spread(wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.75..1.25))
 }

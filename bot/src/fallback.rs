@@ -14,8 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use shard_contract::{
-    pace::Pace,
     fallback::{ALONE_MS, Place, SLOT_MS, UNTIL_MS},
+    pace::Pace,
 };
 use tokio::time::Instant;
 
@@ -169,7 +169,12 @@ impl FallbackSchedule {
 }
 
 /// Waits for the next slot of this place and asks Discord in it.
-async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (Known, Result<Allowance, NoSlot>) {
+async fn slot(
+    discord: &Discord,
+    mine: Place,
+    pace: Pace,
+    mut known: Known,
+) -> (Known, Result<Allowance, NoSlot>) {
     let before = match known.reading {
         Some(reading) => reading,
         None => match first_look(discord, pace).await {
@@ -204,7 +209,12 @@ async fn slot(discord: &Discord, mine: Place, pace: Pace, mut known: Known) -> (
 }
 
 /// When IDENTIFYs of this slot may leave, and how many.
-fn allowance(start: u64, reading: Reading, limits: &Limits, now: Instant) -> Result<(Instant, Allowance), NoSlot> {
+fn allowance(
+    start: u64,
+    reading: Reading,
+    limits: &Limits,
+    now: Instant,
+) -> Result<(Instant, Allowance), NoSlot> {
     let (remaining, total) = (limits.remaining, limits.total);
     let most = choice::allowed(remaining, total);
     if most == 0 {

@@ -16,10 +16,10 @@ mod waiting;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use shard_contract::fallback::APART_MS;
 use shard_contract::identify::{
     GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Priority,
 };
-use shard_contract::fallback::APART_MS;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{Id, JoinError, JoinSet},
@@ -32,11 +32,11 @@ use self::{telling::Telling, waiting::Waiting};
 use crate::{
     backoff::Backoff,
     discord::Discord,
+    fallback::{Allowance, FallbackSchedule, Tries, choose},
     metrics::Counters,
     operator::{Answer, CallError, Operator},
     status::Status,
     trouble::Trouble,
-    fallback::{Tries, Allowance, FallbackSchedule, choose},
 };
 
 /// The gate answers within its hold; the rest is for the way.

@@ -65,10 +65,10 @@ mod token;
 
 // Connections and the permission for them.
 mod discord;
+mod fallback;
 mod gate;
 mod operator;
 mod shard;
-mod fallback;
 
 // Sessions that outlive the process.
 mod progress;

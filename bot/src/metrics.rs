@@ -23,8 +23,8 @@
 //! | `shard_bot_resumes_total` | counter | `shard` | RESUMEs that succeeded |
 //! | `shard_bot_record_writes_total` | counter | `outcome`: ok, stale, failed | Writes of session records by outcome |
 //! | `shard_bot_gate_answer_age_seconds` | gauge | | Time since a leader of the gate answered last; missing in a local run |
-//! | `shard_bot_on_turns` | gauge | | 1 while the pod identifies by the fallback schedule, else 0 |
-//! | `shard_bot_fenced` | gauge | | 1 while the pod is cut off and has let its shards go, else 0 |
+//! | `shard_bot_on_fallback_schedule` | gauge | | 1 while the pod identifies by the fallback schedule, else 0 |
+//! | `shard_bot_isolated` | gauge | | 1 while the pod is cut off and has let its shards go, else 0 |
 //! | `shard_bot_commands_total` | counter | `command`, `outcome`: ok, wrong, busy, error, panic | Commands by name and outcome |
 //! | `shard_bot_handler_panics_total` | counter | | Handlers and commands that panicked |
 //! | `shard_bot_handler_errors_total` | counter | | Event handlers that returned an error |
@@ -200,7 +200,7 @@ impl Rows {
             flag(self.status.on_fallback_schedule()),
         )?;
         single(
-            "fenced",
+            "isolated",
             "1 while the pod is cut off and has let its shards go, else 0",
             flag(self.status.fenced()),
         )?;

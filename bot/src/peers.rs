@@ -91,8 +91,8 @@ fn addresses(layouts: &Layouts, me: &Pod) -> Vec<String> {
     let pods = layouts.layouts.iter().flat_map(|layout| (0..layout.pods).map(|pod| (layout.number, pod)));
     pods.filter(|pod| *pod != (*mine, *ordinal))
         .map(|(layout, pod)| {
-            let set = names::stateful_set(bot, layout);
-            format!("http://{set}-{pod}.{bot}-shards.{namespace}.svc:{HEALTH_PORT}")
+            let (set, service) = (names::stateful_set(bot, layout), names::shards(bot));
+            format!("http://{set}-{pod}.{service}.{namespace}.svc:{HEALTH_PORT}")
         })
         .collect()
 }

@@ -190,7 +190,12 @@ impl Progress {
         // Dispatch begins in order, so this is not reached; if it were, the rest would be handled twice, unmarked.
         skip.truncate(MOST_SKIPPED);
         redelivered.truncate(MOST_SKIPPED);
-        Checkpoint { session: state.header.session.clone(), after: state.window.resume_at(), skip, redelivered }
+        Checkpoint {
+            session: state.header.session.clone(),
+            after: state.window.resume_at(),
+            skip,
+            redelivered,
+        }
     }
 
     fn renew(&self, session: Option<Session>, window: Window) {

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use shard_discord::is_unauthorized;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use twilight_http::{Response, error::ErrorType, response::ResponseFuture};
 use twilight_model::{
@@ -27,7 +28,7 @@ use crate::{
     backoff::Backoff,
     command::{CommandError, Reply},
     context::Context,
-    discord::{few_tries, is_unauthorized},
+    discord::few_tries,
     trouble::chain,
 };
 
@@ -56,24 +57,24 @@ pub(crate) enum ReplyError {
 
 /// Holds all replies of the pod while Discord refuses them with 429 and does not say whose limit it is.
 #[derive(Debug, Default)]
-pub(crate) struct Brake(Mutex<Option<(Instant, Duration)>>);
+pub(crate) struct Brake(Mutex<Option<(Instant, Backoff)>>);
 
 impl Brake {
     fn until(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|(until, _)| until)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(until, _)| *until)
     }
 
     fn refused(&self) {
         let mut brake = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let hold = match *brake {
+        let (until, holds) = brake.get_or_insert_with(|| (now, Backoff::new(FIRST_HOLD, LONGEST_HOLD)));
+        if *until > now {
             // Another request of the same moment said so already.
-            Some((until, _)) if until > now => return,
-            Some((_, hold)) => (hold * 2).min(LONGEST_HOLD),
-            None => FIRST_HOLD,
-        };
+            return;
+        }
+        let hold = holds.exact();
         tracing::warn!(?hold, "Discord refuses replies (429), holding them");
-        *brake = Some((now + hold, hold));
+        *until = now + hold;
     }
 
     fn accepted(&self) {
@@ -96,7 +97,9 @@ pub(crate) async fn send(
     reply: Reply,
 ) -> Result<Result<(), CommandError>, ReplyError> {
     let (first, then) = match reply {
-        Reply::Text(text) => return create(context, brake, to, &text, context.redelivered()).await.map(|_| Ok(())),
+        Reply::Text(text) => {
+            return create(context, brake, to, &text, context.redelivered()).await.map(|_| Ok(()));
+        }
         Reply::Later { first, then } => (first, then),
     };
     // The work does not wait for the first text's way to Discord and back.

@@ -68,7 +68,7 @@ impl Reporter {
             jobs: self.jobs.report(),
             intents: self.intents,
             on_fallback_schedule: self.status.on_fallback_schedule(),
-            fenced: self.status.fenced(),
+            isolated: self.status.fenced(),
         }
     }
 }

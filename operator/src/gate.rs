@@ -18,10 +18,11 @@ use rules::{DiscordTime, Limits, Millis, Request};
 use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
 use shard_contract::pace::Pace;
+use shard_serve::{Share, Shares};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Calls of one pod that may wait. A pod needs one, and a few more while connections break.
@@ -85,6 +86,9 @@ pub struct Gate {
     pace: Pace,
     leadership: watch::Receiver<Leadership>,
     inner: Arc<Mutex<Inner>>,
+    /// Calls that may still come to wait, and those that wait, by the pod's UID.
+    places: Arc<Semaphore>,
+    held: Shares<String>,
 }
 
 /// Total, pods and fallback slot of each layout that may identify.
@@ -95,8 +99,6 @@ struct Inner {
     closed: bool,
     bots: HashMap<(String, String), GateSetting>,
     tokens: HashMap<Fingerprint, TokenGate>,
-    held: HashMap<String, usize>,
-    held_in_all: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +113,15 @@ impl Gate {
     /// A gate that grants while this process leads, for a Discord whose time passes so fast.
     #[must_use]
     pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>) -> Self {
-        Self { started: Instant::now(), leader: rand::random(), pace, leadership, inner: Arc::default() }
+        Self {
+            started: Instant::now(),
+            leader: rand::random(),
+            pace,
+            leadership,
+            inner: Arc::default(),
+            places: Arc::new(Semaphore::new(MOST)),
+            held: Shares::new(MOST_OF_A_POD),
+        }
     }
 
     /// Sets the gate for a bot, as planned.
@@ -186,8 +196,8 @@ impl Gate {
             && let Err(refused) = self.check(caller, &request)
         {
             // The gate was closed for it while it waited.
-            let told = Command::Told { pod: caller.uid.clone(), grant, outcome: Outcome::Unused };
-            let _ = commands.send(told).await;
+            let unused = Command::Outcome { pod: caller.uid.clone(), grant, outcome: Outcome::Unused };
+            let _ = commands.send(unused).await;
             return Err(refused);
         }
         Ok(answer)
@@ -200,7 +210,7 @@ impl Gate {
     pub async fn identified(&self, caller: &Caller, grant: u64, outcome: Outcome) -> Result<(), Refused> {
         let commands = self.lock().of(caller)?.1.commands.clone();
         commands
-            .send(Command::Told { pod: caller.uid.clone(), grant, outcome })
+            .send(Command::Outcome { pod: caller.uid.clone(), grant, outcome })
             .await
             .map_err(|_| Refused::Closed("the operator is stopping".into()))
     }
@@ -322,19 +332,16 @@ impl Gate {
 
     /// Counts a call among those that wait, until what is returned is dropped, with the call or before.
     fn hold(&self, caller: &Caller) -> Result<Held, Refused> {
-        let mut inner = self.lock();
-        if inner.held_in_all >= MOST {
-            return Err(Refused::TooMany(format!("{MOST} calls wait already; ask again later")));
-        }
-        let own = inner.held.entry(caller.uid.clone()).or_default();
-        if *own >= MOST_OF_A_POD {
-            let error =
-                format!("{MOST_OF_A_POD} calls of pod {} wait already; wait for their answers", caller.pod);
-            return Err(Refused::TooMany(error));
-        }
-        *own += 1;
-        inner.held_in_all += 1;
-        Ok(Held { inner: self.inner.clone(), uid: caller.uid.clone() })
+        let place = self.places.clone().try_acquire_owned();
+        let place =
+            place.map_err(|_| Refused::TooMany(format!("{MOST} calls wait already; ask again later")))?;
+        let share = self.held.take(caller.uid.clone()).ok_or_else(|| {
+            Refused::TooMany(format!(
+                "{MOST_OF_A_POD} calls of pod {} wait already; wait for their answers",
+                caller.pod
+            ))
+        })?;
+        Ok(Held { _place: place, _share: share })
     }
 
     fn open(&self) -> TokenGate {
@@ -393,21 +400,8 @@ impl Inner {
 
 /// A call that waits; dropped with it, also when its caller goes away.
 struct Held {
-    inner: Arc<Mutex<Inner>>,
-    uid: String,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.held_in_all = inner.held_in_all.saturating_sub(1);
-        if let Some(own) = inner.held.get_mut(&self.uid) {
-            *own -= 1;
-            if *own == 0 {
-                inner.held.remove(&self.uid);
-            }
-        }
-    }
+    _place: OwnedSemaphorePermit,
+    _share: Share<String>,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -518,11 +512,7 @@ mod tests {
         gone.abort();
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(gate.totals().calls, 0);
-        let held = {
-            let inner = gate.lock();
-            (inner.held_in_all, inner.held.len())
-        };
-        assert_eq!(held, (0, 0));
+        assert_eq!((gate.places.available_permits(), gate.held.is_empty()), (MOST, true));
         assert!(grant(&gate.identify(&pod(1), asks(1)).await.unwrap()).is_some());
         assert_eq!(gate.totals().grants.live, 1, "none was given to who had gone");
     }

@@ -39,7 +39,7 @@ impl Owner {
     /// Name of the Service, the account, the Role and the RoleBinding.
     #[must_use]
     pub fn shards(&self) -> String {
-        format!("{}-shards", self.name)
+        shard_contract::names::shards(&self.name)
     }
 
     /// Labels of every object of the bot.

@@ -42,7 +42,8 @@ impl Place {
     #[must_use]
     pub const fn next_slot(self, at_ms: u64) -> u64 {
         let round = LAYOUT_SLOTS as u64 * self.pods_or_one();
-        let mine = (self.ordinal as u64 % self.pods_or_one()) * LAYOUT_SLOTS as u64 + (self.fallback_slot % LAYOUT_SLOTS) as u64;
+        let mine = (self.ordinal as u64 % self.pods_or_one()) * LAYOUT_SLOTS as u64
+            + (self.fallback_slot % LAYOUT_SLOTS) as u64;
         let first = at_ms.div_ceil(SLOT_MS);
         let ahead = (mine + round - first % round) % round;
         (first + ahead) * SLOT_MS
@@ -81,8 +82,9 @@ mod tests {
         for pods in [1, 2, 3, 16, 128] {
             for slot in 0..u64::from(pods) * 8 {
                 let start = slot * SLOT_MS;
-                let places =
-                    (0..LAYOUT_SLOTS).flat_map(|fallback_slot| (0..pods).map(move |ordinal| Place { fallback_slot, ordinal, pods }));
+                let places = (0..LAYOUT_SLOTS).flat_map(|fallback_slot| {
+                    (0..pods).map(move |ordinal| Place { fallback_slot, ordinal, pods })
+                });
                 let owners: Vec<_> = places.filter(|place| place.slot_at(start + 500).is_some()).collect();
                 assert_eq!(owners.len(), 1, "pods {pods}, slot {slot}");
                 assert_eq!(u64::from(owners[0].fallback_slot), slot % 4);

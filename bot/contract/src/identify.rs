@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn the_wire_reads_as_documented() {
         let request = IdentifyRequest { layout: 1, shards: vec![3, 4], priority: Priority::Active };
-        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"layout":1,"shards":[3,4],"priority":"active"}"#);
+        assert_eq!(
+            serde_json::to_string(&request).unwrap(),
+            r#"{"layout":1,"shards":[3,4],"priority":"active"}"#
+        );
         let granted = IdentifyAnswer::Granted { shard: 3, grant: 9, held_ms: 12 };
         assert_eq!(
             serde_json::to_string(&granted).unwrap(),

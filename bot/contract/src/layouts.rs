@@ -80,7 +80,14 @@ mod tests {
     fn the_document_reads_as_documented() {
         let document = Layouts {
             generation: 3,
-            layouts: vec![Layout { number: 2, total: 16, pods: 2, role: Role::Active, session_group: 0, fallback_slot: 2 }],
+            layouts: vec![Layout {
+                number: 2,
+                total: 16,
+                pods: 2,
+                role: Role::Active,
+                session_group: 0,
+                fallback_slot: 2,
+            }],
             gate: GateAddress { url: "http://gate:8080".into() },
             discord: DiscordAddress::default(),
         };

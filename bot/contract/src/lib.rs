@@ -5,6 +5,7 @@
 //! Deliberately absent: any client, clock, runtime or Kubernetes type. This crate depends on serde alone.
 
 pub mod env;
+pub mod fallback;
 pub mod identify;
 pub mod layout;
 pub mod layouts;
@@ -12,7 +13,6 @@ pub mod names;
 pub mod pace;
 pub mod record;
 pub mod report;
-pub mod fallback;
 
 /// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
 /// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.

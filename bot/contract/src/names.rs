@@ -19,6 +19,12 @@ pub fn layouts_config_map(bot: &str) -> String {
     format!("{bot}-layouts")
 }
 
+/// Name of the headless Service over all layouts, in whose DNS domain the pods are; its account, Role and RoleBinding are called the same.
+#[must_use]
+pub fn shards(bot: &str) -> String {
+    format!("{bot}-shards")
+}
+
 /// Name of a layout's StatefulSet.
 #[must_use]
 pub fn stateful_set(bot: &str, layout: u32) -> String {
@@ -57,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_found_by_family_and_shard() {
+    fn a_record_is_found_by_session_group_and_shard() {
         assert_eq!(
             (sessions_secret("b", 63), sessions_secret("b", 64)),
             ("b-sessions-0".into(), "b-sessions-1".into())

@@ -27,7 +27,7 @@ pub struct Report {
     pub on_fallback_schedule: bool,
     /// Whether the pod found itself cut off and has let its shards go, until it reads its records again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub fenced: bool,
+    pub isolated: bool,
 }
 
 /// One shard of the pod.
@@ -114,7 +114,7 @@ mod tests {
             jobs: JobsReport { running: 1, queued: 2, refused: 0 },
             intents: 513,
             on_fallback_schedule: false,
-            fenced: false,
+            isolated: false,
         };
         let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99,"redelivered":0,"idleMs":350}],"jobs":{"running":1,"queued":2,"refused":0},"intents":513}"#;
         assert_eq!(serde_json::to_string(&report).unwrap(), json);

@@ -1,16 +1,16 @@
 //! Gate and fallback schedule meeting each other: never two IDENTIFYs of a bucket within Discord's five seconds.
 //!
 //! From many fleets whose pods lose the gate and find it again, and a leader that goes and is followed by a fresh one, to the
-//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::turns`] with clocks that are wrong within
+//! moments at which IDENTIFYs arrive at Discord. The pods' side is [`shard_contract::fallback`] with clocks that are wrong within
 //! the allowed bound; the gate's side is a small model of what it promises (`docs/protocols.md` section 2): its opening wait, one
-//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on turns.
+//! grant a bucket until 5.12 s after the word or the grant's end, and nothing near the slots of a pod that may be on the fallback schedule.
 //! Everything wants to IDENTIFY at every moment. Deliberately absent: budget, back-off and ten minutes a shard, each of
 //! which only makes IDENTIFYs rarer.
 
 use proptest::prelude::*;
 use shard_contract::{
+    fallback::{ALONE_MS, APART_MS, DOUBTFUL_MS, FROM_MS, LAYOUT_SLOTS, Place, SLOT_MS, UNTIL_MS, may_leave},
     identify::GRANT_VALID_MS,
-    fallback::{ALONE_MS, APART_MS, DOUBTFUL_MS, FROM_MS, Place, SLOT_MS, LAYOUT_SLOTS, UNTIL_MS, may_leave},
 };
 
 /// Discord's window (<https://docs.discord.com/developers/events/gateway#rate-limiting>).
@@ -238,14 +238,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn grants_and_turns_never_meet_within_five_seconds(story in story()) {
+    fn grants_and_the_fallback_schedule_never_meet_within_five_seconds(story in story()) {
         let seen = story.run(APART_MS);
         prop_assert!(seen.closest() >= WINDOW_MS, "{} ms apart: {:?}", seen.closest(), seen);
     }
 }
 
 /// A pod of one that was on the fallback schedule and hears the leader right after its slot.
-fn back_right_after_its_turn() -> Story {
+fn back_right_after_its_slot() -> Story {
     let place = Place { fallback_slot: 0, ordinal: 0, pods: 1 };
     let begins_ms = place.next_slot(1_700_000_000_000) - 60_000;
     let pod = Pod {
@@ -268,8 +268,8 @@ fn back_right_after_its_turn() -> Story {
 }
 
 #[test]
-fn a_pod_that_named_an_answer_right_after_its_turn_would_have_a_grant_meet_it() {
-    let story = back_right_after_its_turn();
+fn a_pod_that_named_an_answer_right_after_its_slot_would_have_a_grant_meet_it() {
+    let story = back_right_after_its_slot();
     let (at_once, later) = (story.run(0), story.run(APART_MS));
     assert!(at_once.by_turns > 0 && at_once.by_grants > 0, "{at_once:?}");
     assert!(at_once.closest() < WINDOW_MS, "{at_once:?}");

@@ -3,7 +3,7 @@
 //! From who waits since when, the tries so far and what Discord says of buckets and budget to the shards that IDENTIFY now.
 //! Pure, with time as an argument. Deliberately absent: when ([`super`]).
 
-use shard_contract::{identify::Priority, pace::Pace, fallback::budget_allows};
+use shard_contract::{fallback::budget_allows, identify::Priority, pace::Pace};
 use tokio::time::Instant;
 
 use super::{Allowance, tries::Tries};
@@ -53,14 +53,20 @@ mod tests {
     #[test]
     fn one_a_bucket_the_most_urgent_first_and_none_twice_in_ten_minutes() {
         let now = Instant::now();
-        let at = |shard, priority, seconds| Waits { shard, priority, since: now + Duration::from_secs(seconds) };
-        let waiting =
-            [at(0, Priority::Active, 0), at(2, Priority::Live, 9), at(1, Priority::Standby, 0), at(3, Priority::Standby, 1)];
+        let at =
+            |shard, priority, seconds| Waits { shard, priority, since: now + Duration::from_secs(seconds) };
+        let waiting = [
+            at(0, Priority::Active, 0),
+            at(2, Priority::Live, 9),
+            at(1, Priority::Standby, 0),
+            at(3, Priority::Standby, 1),
+        ];
         let allowance = Allowance { until: now, buckets: 2, most: 5 };
         let folder = tempfile::tempdir().unwrap();
         let mut tries = Tries::kept(folder.path());
-        let chosen =
-            |tries: &Tries, allowance: Allowance, now| choose(waiting.into_iter(), tries, &allowance, Pace::REAL, now);
+        let chosen = |tries: &Tries, allowance: Allowance, now| {
+            choose(waiting.into_iter(), tries, &allowance, Pace::REAL, now)
+        };
         assert_eq!(chosen(&tries, allowance, now), [2, 1]);
         assert_eq!(chosen(&tries, Allowance { most: 1, ..allowance }, now), [2]);
         tries.note(2, now);

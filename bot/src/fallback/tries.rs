@@ -11,7 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use shard_contract::{pace::Pace, fallback::RETRY_MS};
+use shard_contract::{fallback::RETRY_MS, pace::Pace};
 use tokio::time::{Duration, Instant};
 
 use crate::kept::Kept;

@@ -12,7 +12,7 @@ use shard_contract::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{backoff::spread, metrics::Counters, operator::Operator};
+use crate::{backoff::Backoff, metrics::Counters, operator::Operator};
 
 /// One try may take so long.
 const TRY_WITHIN: Duration = Duration::from_secs(3);
@@ -54,14 +54,13 @@ async fn tell(operator: Operator, told: Identified, after: Option<JoinHandle<()>
         _ = after.await;
     }
     let telling = async {
-        let mut wait = Duration::from_millis(100);
+        let mut backoff = Backoff::new(Duration::from_millis(100), TRY_WITHIN);
         loop {
             match operator.post(IDENTIFIED_PATH, &told, TRY_WITHIN).await {
                 Ok(_) => return,
                 Err(error) => tracing::debug!(grant = told.grant, %error, "could not tell the gate"),
             }
-            tokio::time::sleep(spread(wait)).await;
-            wait = (wait * 2).min(TRY_WITHIN);
+            tokio::time::sleep(backoff.next()).await;
         }
     };
     if tokio::time::timeout(within(told.outcome, operator.pace()), telling).await.is_err() {

@@ -198,7 +198,9 @@ async fn a_call_that_panics_is_over_and_its_shards_ask_again() {
     let (asker, _layouts) = asker("http://127.0.0.1:9".to_owned(), &bearer);
     let mut asking = Asking::new(asker);
     let (reply, _granted) = oneshot::channel();
-    asking.waiting.add(Ask { shard: 3, priority: Priority::Live, reply }, Instant::now() - Duration::from_secs(1));
+    asking
+        .waiting
+        .add(Ask { shard: 3, priority: Priority::Live, reply }, Instant::now() - Duration::from_secs(1));
     let call = asking.waiting.next_call(Instant::now()).unwrap();
     assert_eq!(asking.waiting.next_wake(), None, "the call names it");
     let made = asking.calls.spawn(async { panic!("a defect") });
@@ -264,7 +266,8 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
     let place = shard_contract::fallback::Place { fallback_slot: 1, ordinal: 2, pods: 3 };
     let (say, mut questions) = mpsc::unbounded_channel();
     let api = fast_discord(place.next_slot(1_700_000_000_000), say).await;
-    let layout = Layout { number: 7, total: 8, pods: 3, role: Role::Active, session_group: 0, fallback_slot: 1 };
+    let layout =
+        Layout { number: 7, total: 8, pods: 3, role: Role::Active, session_group: 0, fallback_slot: 1 };
     let document = Layouts {
         layouts: vec![layout],
         gate: GateAddress { url: "http://127.0.0.1:1".into() },

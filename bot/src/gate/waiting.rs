@@ -52,7 +52,8 @@ impl Waiting {
     /// Takes a shard in. One that asks again replaces its older ask.
     pub(super) fn add(&mut self, ask: Ask, now: Instant) {
         let call = self.shards.get(&ask.shard).and_then(|wait| wait.call);
-        let wait = Wait { priority: ask.priority, reply: ask.reply, since: now, not_before: now + GATHER, call };
+        let wait =
+            Wait { priority: ask.priority, reply: ask.reply, since: now, not_before: now + GATHER, call };
         self.shards.insert(ask.shard, wait);
     }
 
@@ -61,7 +62,9 @@ impl Waiting {
         self.shards.retain(|_, wait| !wait.reply.is_closed());
         let room = [self.has_room(false), self.has_room(true)];
         let due = |wait: &Wait| {
-            wait.call.is_none() && wait.not_before <= now && room[usize::from(wait.priority == Priority::Live)]
+            wait.call.is_none()
+                && wait.not_before <= now
+                && room[usize::from(wait.priority == Priority::Live)]
         };
         let priority = self.shards.values().filter(|wait| due(wait)).map(|wait| wait.priority).min()?;
         self.calls += 1;
@@ -78,8 +81,10 @@ impl Waiting {
 
     /// When there may be a call to make, as far as known now; none while that needs the end of a call.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        let may =
-            self.shards.values().filter(|wait| wait.call.is_none() && self.has_room(wait.priority == Priority::Live));
+        let may = self
+            .shards
+            .values()
+            .filter(|wait| wait.call.is_none() && self.has_room(wait.priority == Priority::Live));
         may.map(|wait| wait.not_before).min()
     }
 
@@ -150,7 +155,8 @@ mod tests {
     #[test]
     fn a_grant_takes_its_shard_out_and_the_others_ask_again() {
         let (mut waiting, now) = (Waiting::default(), Instant::now());
-        let _asks = [ask(&mut waiting, 1, Priority::Active, now), ask(&mut waiting, 2, Priority::Active, now)];
+        let _asks =
+            [ask(&mut waiting, 1, Priority::Active, now), ask(&mut waiting, 2, Priority::Active, now)];
         let now = now + GATHER;
         let call = waiting.next_call(now).unwrap();
         assert!(waiting.take(call.number, 7).is_none(), "not asked for");

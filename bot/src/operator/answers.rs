@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_answer_is_named_for_a_while_after_a_turn() {
+    fn no_answer_is_named_for_a_while_after_a_slot() {
         let now = Instant::now();
         let (soon, later) = (now + Duration::from_secs(5), now + Duration::from_secs(9));
         let heard = Heard::new(now);

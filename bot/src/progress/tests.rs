@@ -26,7 +26,8 @@ fn a_killed_process_leaves_what_it_had_begun_to_be_handled_again() {
     let next = kept(folder.path());
     assert_eq!(next.header().rev, 4);
     assert_eq!(next.resume(), Some((session("a"), 1)));
-    let marks: Vec<_> = (2..=6).map(|sequence| next.receive(sequence).map(|ticket| ticket.redelivered())).collect();
+    let marks: Vec<_> =
+        (2..=6).map(|sequence| next.receive(sequence).map(|ticket| ticket.redelivered())).collect();
     assert_eq!(marks, [Some(true), None, Some(true), Some(false), Some(false)]);
 }
 
@@ -39,7 +40,10 @@ fn after_closing_nothing_begins_and_the_next_owner_gets_the_rest() {
     progress.close();
     assert!(!tickets[2].begin());
     let checkpoint = progress.checkpoint();
-    assert_eq!(checkpoint, Checkpoint { session: Some(session("a")), after: 2, skip: vec![], again: vec![] });
+    assert_eq!(
+        checkpoint,
+        Checkpoint { session: Some(session("a")), after: 2, skip: vec![], redelivered: vec![] }
+    );
     drop(tickets);
 
     let next = Progress::unkept(0);

@@ -10,7 +10,7 @@ use shard_contract::{
     record::{Owner, Record, Session, State},
 };
 
-use crate::progress::{Header, Checkpoint};
+use crate::progress::{Checkpoint, Header};
 
 /// Who claims.
 #[derive(Clone, Debug)]
@@ -168,7 +168,11 @@ pub(super) fn held(me: &Me, session: Option<Session>, rev: u64) -> Record {
 }
 
 /// A record as its holder leaves it.
-pub(super) fn parked(me: &Me, Checkpoint { session, after, skip, redelivered }: Checkpoint, rev: u64) -> Record {
+pub(super) fn parked(
+    me: &Me,
+    Checkpoint { session, after, skip, redelivered }: Checkpoint,
+    rev: u64,
+) -> Record {
     let resumable = session.is_some();
     Record {
         rev,
@@ -204,7 +208,14 @@ mod tests {
     }
 
     fn layouts(numbers: &[u32]) -> Layouts {
-        let layout = |number| Layout { number, total: 4, pods: 1, role: Role::Active, session_group: 0, fallback_slot: 0 };
+        let layout = |number| Layout {
+            number,
+            total: 4,
+            pods: 1,
+            role: Role::Active,
+            session_group: 0,
+            fallback_slot: 0,
+        };
         Layouts { layouts: numbers.iter().copied().map(layout).collect(), ..Layouts::default() }
     }
 
@@ -244,7 +255,9 @@ mod tests {
                 let session = record.session.map_or("none".to_owned(), |session| session.id);
                 let then = match then {
                     Then::File => "resume by the file".to_owned(),
-                    Then::TakeOver(checkpoint) => format!("resume at {} but {:?}", checkpoint.after, checkpoint.skip),
+                    Then::TakeOver(checkpoint) => {
+                        format!("resume at {} but {:?}", checkpoint.after, checkpoint.skip)
+                    }
                     Then::Identify { live: true } => "identify as live".to_owned(),
                     Then::Identify { live: false } => "identify".to_owned(),
                 };

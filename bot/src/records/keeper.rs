@@ -182,7 +182,8 @@ impl Keeper {
                 self.denied = false;
                 self.trouble.over();
                 for (shard, row) in &mut self.rows {
-                    let known = contents.records.get(&(self.session_group, *shard)).cloned().unwrap_or_default();
+                    let known =
+                        contents.records.get(&(self.session_group, *shard)).cloned().unwrap_or_default();
                     row.read(&self.me, known);
                 }
                 self.contents = contents;

@@ -27,7 +27,14 @@ struct Scene {
 
 async fn scene(shards: u32) -> Scene {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let layout = |number| Layout { number, total: 8, pods: 2, role: Role::Active, session_group: 0, fallback_slot: number };
+    let layout = |number| Layout {
+        number,
+        total: 8,
+        pods: 2,
+        role: Role::Active,
+        session_group: 0,
+        fallback_slot: number,
+    };
     let document = Layouts { layouts: vec![layout(1), layout(2)], ..Layouts::default() };
     let mut server = Server { document: document.clone(), ..Server::default() };
     server.put(json!({ "metadata": { "name": "b-sessions-0", "namespace": "n" }, "data": {} }));

@@ -34,7 +34,10 @@ async fn a_report_says_it_all_on_change_and_every_fifteen_seconds_of_discords_ti
     tokio::spawn(Reporter { operator, layout: 3, status: Arc::clone(&status), jobs, intents: 513 }.run());
 
     let first = seen.recv().await.unwrap();
-    assert_eq!((first.layout, first.intents, first.on_fallback_schedule, first.fenced), (3, 513, false, false));
+    assert_eq!(
+        (first.layout, first.intents, first.on_fallback_schedule, first.isolated),
+        (3, 513, false, false)
+    );
     // Without a change the next one comes all the same: 15 s are 300 ms here.
     assert_eq!(seen.recv().await.unwrap().shards[0].state, ShardState::Waiting);
     status.set_on_fallback_schedule(true);
@@ -46,5 +49,5 @@ async fn a_report_says_it_all_on_change_and_every_fifteen_seconds_of_discords_ti
             break report;
         }
     };
-    assert!(told.on_fallback_schedule && told.fenced, "changes of one moment are in one report: {told:?}");
+    assert!(told.on_fallback_schedule && told.isolated, "changes of one moment are in one report: {told:?}");
 }

@@ -17,7 +17,14 @@ const LOCAL_LAYOUT: u32 = 1;
 
 /// Finds what there is to be found.
 pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
-    let only = Layout { number: LOCAL_LAYOUT, total, pods: 1, role: Role::Active, session_group: 0, fallback_slot: 0 };
+    let only = Layout {
+        number: LOCAL_LAYOUT,
+        total,
+        pods: 1,
+        role: Role::Active,
+        session_group: 0,
+        fallback_slot: 0,
+    };
     let document = Layouts {
         generation: 1,
         layouts: vec![only],

@@ -192,7 +192,7 @@ impl Link {
             if let Some(seen) = self.seen.pop_front() {
                 return Poll::Ready(seen);
             }
-            if let Some(ended) = self.take_turn(context) {
+            if let Some(ended) = self.take_grant(context) {
                 return Poll::Ready(Seen::Ended(ended));
             }
             let polled = Pin::new(&mut self.shard).poll_next(context);
@@ -215,7 +215,7 @@ impl Link {
     }
 
     /// Moves the IDENTIFY on as far as it can be. An end: the connection must not be polled again.
-    fn take_turn(&mut self, context: &mut Context<'_>) -> Option<Ended> {
+    fn take_grant(&mut self, context: &mut Context<'_>) -> Option<Ended> {
         while let GrantState::Asking(go, asking) = &mut self.grant_state {
             if go.is_closed() {
                 self.grant_state = GrantState::NotYet;

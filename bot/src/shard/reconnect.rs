@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{link::Ended, refusal};
+use crate::backoff::Backoff;
 
 /// A connection that was online for this long forgets the failures before it.
 const HEALTHY: Duration = Duration::from_secs(30);
@@ -26,7 +27,8 @@ const RESUME_FOR: Duration = Duration::from_secs(30);
 /// What the next step depends on.
 #[derive(Debug, Default)]
 pub(super) struct Reconnect {
-    failures: u32,
+    /// None: the next try comes at once.
+    backoff: Option<Backoff>,
     /// Failed RESUMEs in a row, and when the first of them failed.
     resumes: u32,
     failed_first: Option<Instant>,
@@ -63,7 +65,7 @@ impl Reconnect {
             // Invalid sequence, session timed out: "start a new session".
             Ended::Closed(4007 | 4009) | Ended::Unreadable => keep_session = false,
             Ended::WasOnline(online) if online >= HEALTHY => {
-                self.failures = 0;
+                self.backoff = None;
                 self.forget_resumes();
             }
             Ended::ResumeFailed => keep_session = !self.resume_failed_too_often(now),
@@ -76,12 +78,11 @@ impl Reconnect {
     }
 
     fn wait(&mut self) -> Duration {
-        let failures = self.failures;
-        self.failures += 1;
-        match failures {
-            0 => Duration::ZERO,
-            _ => (FIRST_WAIT * 2_u32.saturating_pow(failures - 1).min(1_000)).min(LONGEST_WAIT),
+        if let Some(backoff) = &mut self.backoff {
+            return backoff.exact();
         }
+        self.backoff = Some(Backoff::new(FIRST_WAIT, LONGEST_WAIT));
+        Duration::ZERO
     }
 
     fn resume_failed_too_often(&mut self, now: Instant) -> bool {

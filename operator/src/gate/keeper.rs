@@ -36,7 +36,7 @@ pub enum Command {
         reply: oneshot::Sender<IdentifyAnswer>,
     },
     /// What became of a grant.
-    Told {
+    Outcome {
         /// The UID of the pod that says it.
         pod: String,
         /// The grant.
@@ -219,8 +219,8 @@ impl Actor {
         match command {
             Command::Ask { pod, request, arrived, reply } => self.ask(now, pod, &request, arrived, reply),
             // Only the pod that a grant was given to may speak of it.
-            Command::Told { pod, grant, outcome } if self.owners.get(&grant) == Some(&pod) => {
-                self.state.told(now, grant, outcome);
+            Command::Outcome { pod, grant, outcome } if self.owners.get(&grant) == Some(&pod) => {
+                self.state.outcome(now, grant, outcome);
                 if !self.state.remembers(grant) {
                     self.owners.remove(&grant);
                 }
@@ -229,7 +229,7 @@ impl Actor {
             Command::Time(time) => self.state.tell_time(time),
             Command::Set(setting) => self.set(now, *setting),
             Command::Anew => self.state.begin_anew(),
-            Command::Told { .. } | Command::Close => {}
+            Command::Outcome { .. } | Command::Close => {}
         }
     }
 
@@ -327,7 +327,7 @@ impl Actor {
         if reply.send(answer).is_ok() {
             self.owners.insert(grant, pod);
         } else {
-            self.state.told(now, grant, Outcome::Unused);
+            self.state.outcome(now, grant, Outcome::Unused);
         }
     }
 

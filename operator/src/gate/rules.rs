@@ -11,9 +11,9 @@ pub mod breaker;
 pub mod buckets;
 pub mod budget;
 pub mod clock;
+pub mod fallback;
 pub mod queue;
 pub mod state;
-pub mod fallback;
 
 pub use budget::Limits;
 pub use clock::{DiscordTime, Millis};

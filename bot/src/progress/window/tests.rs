@@ -198,7 +198,7 @@ proptest! {
             match received {
                 Received::Fresh => prop_assert_eq!(seen.begun, 0, "{}", sequence),
                 Received::Skip => prop_assert!(!seen.handled || seen.begun > 0, "{}", sequence),
-                Received::Again => prop_assert!(again.contains(sequence), "{}", sequence),
+                Received::Redelivered => prop_assert!(redelivered.contains(sequence), "{}", sequence),
             }
         }
     }

@@ -8,12 +8,14 @@
 //! knows.
 
 use super::clock::Millis;
+use crate::backoff::Backoff as Waits;
 use shard_contract::pace::Pace;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-/// The wait after the second failure; it doubles.
+/// The waits from the second failure on.
+const WAITS: Waits = Waits::new(Duration::from_millis(FIRST_MS), Duration::from_millis(LONGEST_MS));
 const FIRST_MS: u64 = 5_000;
-/// The longest wait.
 const LONGEST_MS: u64 = 900_000;
 /// A shard that has not failed for so long after its wait begins anew.
 const FORGOTTEN_MS: u64 = 3_600_000;
@@ -22,9 +24,10 @@ const FORGOTTEN_MS: u64 = 3_600_000;
 const LASTING_MS: u64 = 600_000;
 /// So many short sessions in a row are nobody's fault.
 const SHORT_FREE: u32 = 3;
-/// The wait after the next one; it doubles.
+/// The waits from the next one on.
+const SHORT_WAITS: Waits =
+    Waits::new(Duration::from_millis(FIRST_SHORT_MS), Duration::from_millis(LONGEST_SHORT_MS));
 const FIRST_SHORT_MS: u64 = 60_000;
-/// The longest such wait.
 const LONGEST_SHORT_MS: u64 = 3_600_000;
 
 /// Shards that failed, or came online lately, by layout and id.
@@ -68,8 +71,7 @@ impl Backoff {
         let failing = self.failing.entry((layout, shard)).or_insert(Failing { times: 0, until: now });
         failing.times = failing.times.saturating_add(1);
         if let Some(doublings) = failing.times.checked_sub(2) {
-            let wait = FIRST_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_MS);
-            failing.until = now.after(pace.real_ms(wait));
+            failing.until = now.after(pace.real_ms(millis(WAITS.wait(doublings))));
         }
     }
 
@@ -79,9 +81,7 @@ impl Backoff {
         let lasting = pace.real_ms(LASTING_MS);
         let before = self.online.get(&(layout, shard)).filter(|before| now.since(before.until) < lasting);
         let short = before.map_or(0, |before| before.short.saturating_add(1));
-        let wait = short.checked_sub(SHORT_FREE).map_or(0, |doublings| {
-            FIRST_SHORT_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_SHORT_MS)
-        });
+        let wait = short.checked_sub(SHORT_FREE).map_or(0, |doublings| millis(SHORT_WAITS.wait(doublings)));
         self.online.insert((layout, shard), Online { short, until: now.after(pace.real_ms(wait)) });
     }
 
@@ -103,6 +103,10 @@ impl Backoff {
         let lasting = pace.real_ms(LASTING_MS);
         self.online.retain(|_, online| now.since(online.until) < lasting);
     }
+}
+
+fn millis(wait: Duration) -> u64 {
+    wait.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,16 +7,18 @@
 //! closes it. Deliberately absent: why they fail, which pods report.
 
 use super::clock::Millis;
+use crate::backoff::Backoff;
 use shard_contract::pace::Pace;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Fewer failures never trip it.
 const LEAST: usize = 10;
 /// Failures count for so long.
 const WITHIN_MS: u64 = 1_800_000;
-/// The wait before the first probe; it doubles.
+/// The waits before probes.
+const WAITS: Backoff = Backoff::new(Duration::from_millis(FIRST_MS), Duration::from_millis(LONGEST_MS));
 const FIRST_MS: u64 = 30_000;
-/// The longest wait.
 const LONGEST_MS: u64 = 900_000;
 
 /// Closed, or open since it tripped.
@@ -30,7 +32,8 @@ pub struct Breaker {
 struct Open {
     /// Failures in a row.
     failures: u32,
-    wait_ms: u64,
+    /// Probes in vain.
+    probes: u32,
     next: Millis,
     /// The grant whose outcome is waited for.
     probe: Option<u64>,
@@ -85,8 +88,8 @@ impl Breaker {
             // One that was under way when it tripped proves nothing new.
             if open.probe == Some(grant) {
                 open.probe = None;
-                open.wait_ms = (open.wait_ms * 2).min(LONGEST_MS);
-                open.next = now.after(pace.real_ms(open.wait_ms));
+                open.probes = open.probes.saturating_add(1);
+                open.next = next_probe(now, open.probes, pace);
             }
             return;
         }
@@ -97,8 +100,7 @@ impl Breaker {
         }
         if self.failures.len() >= LEAST.max(daily_total as usize / 50) {
             let failures = self.failures.len().try_into().unwrap_or(u32::MAX);
-            let next = now.after(pace.real_ms(FIRST_MS));
-            self.open = Some(Open { failures, wait_ms: FIRST_MS, next, probe: None });
+            self.open = Some(Open { failures, probes: 0, next: next_probe(now, 0, pace), probe: None });
             self.failures.clear();
         }
     }
@@ -107,6 +109,11 @@ impl Breaker {
     pub fn ready(&mut self) {
         *self = Self::default();
     }
+}
+
+fn next_probe(now: Millis, probes: u32, pace: Pace) -> Millis {
+    let wait_ms = WAITS.wait(probes).as_millis().try_into().unwrap_or(u64::MAX);
+    now.after(pace.real_ms(wait_ms))
 }
 
 #[cfg(test)]

@@ -179,7 +179,11 @@ impl Budget {
             "{} of {} daily IDENTIFYs are left and {reserve} are kept {}; the budget is full again in {} s",
             self.remaining,
             limits.total,
-            if priority == Priority::Live { "from everybody, since Discord may count more" } else { "for live shards" },
+            if priority == Priority::Live {
+                "from everybody, since Discord may count more"
+            } else {
+                "for live shards"
+            },
             limits.resets_at.since(now) / 1_000
         );
         Some((at, because))
@@ -225,7 +229,11 @@ mod tests {
         budget.set(limits(892, 60_000), true);
         assert_eq!((budget.remaining(), budget.unattributed()), (892, 7));
         budget.set(limits(890, 120_000), false);
-        assert_eq!(budget.unattributed(), 7, "pods on the fallback schedule spend it too, and are no strangers");
+        assert_eq!(
+            budget.unattributed(),
+            7,
+            "pods on the fallback schedule spend it too, and are no strangers"
+        );
         let tomorrow = Limits { resets_at: Millis(166_400_000), ..limits(1_000, 80_000_001) };
         budget.set(tomorrow, true);
         assert_eq!((budget.remaining(), budget.unattributed()), (1_000, 0));

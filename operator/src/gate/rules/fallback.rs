@@ -6,9 +6,9 @@
 //! Deliberately absent: pods of layouts that the plan does not list; they are on their way out and begin nothing.
 
 use super::clock::{DiscordTime, Millis};
+use shard_contract::fallback::{APART_MS, DOUBTFUL_MS, FROM_MS, LAYOUT_SLOTS, SLOT_MS, UNTIL_MS};
 use shard_contract::identify::GRANT_VALID_MS;
 use shard_contract::pace::Pace;
-use shard_contract::fallback::{APART_MS, DOUBTFUL_MS, FROM_MS, SLOT_MS, LAYOUT_SLOTS, UNTIL_MS};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// More slots than this around now mean that Discord's time is as good as unknown.
@@ -112,13 +112,15 @@ impl FallbackPods {
             slots.filter(|(_, first, last)| last.saturating_sub(*first) < MOST_SLOTS)
         else {
             return (!self.none(now, pace)).then(|| {
-                let because = "pods may be identifying by the fallback schedule, and Discord's time is not known";
+                let because =
+                    "pods may be identifying by the fallback schedule, and Discord's time is not known";
                 (now.after(1_000), because.to_owned())
             });
         };
         let slot = (first..=last).find(|slot| self.is_taken(*slot, now, pace))?;
         let clear = slot * SLOT_MS + UNTIL_MS + APART_MS + 1;
-        let because = "a pod that has not heard from the operator may be identifying by the fallback schedule";
+        let because =
+            "a pod that has not heard from the operator may be identifying by the fallback schedule";
         Some((now.after(pace.real_ms(clear.saturating_sub(early)).max(1)), because.to_owned()))
     }
 
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_granted_that_could_come_near_a_doubtful_pods_turn() {
+    fn nothing_is_granted_that_could_come_near_a_doubtful_pods_slot() {
         let mut fallback = pods(3);
         for uid in ["u0", "u2"] {
             fallback.heard(Millis(2_900_000), Pace::REAL, uid, Millis(3_500_000));
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_until_the_turn_is_over_and_not_longer() {
+    fn it_waits_until_the_slot_is_over_and_not_longer() {
         let fallback = pods(1);
         let (at, because) = fallback.denies(Millis(75_000), Some(&TIME), Pace::REAL).unwrap();
         assert!(because.contains("by the fallback schedule"));
@@ -195,14 +197,17 @@ mod tests {
     }
 
     #[test]
-    fn without_discords_time_nothing_is_granted_while_a_pod_may_be_on_turns() {
+    fn without_discords_time_nothing_is_granted_while_a_pod_may_be_on_the_fallback_schedule() {
         let mut fallback = pods(2);
         fallback.heard(Millis(1_000), Pace::REAL, "u0", Millis(1_000));
         assert!(fallback.denies(Millis(1_000), None, Pace::REAL).is_some());
         fallback.heard(Millis(2_000), Pace::REAL, "u1", Millis(2_000));
         assert_eq!(fallback.denies(Millis(9_500), None, Pace::REAL), None);
         assert_eq!(fallback.count(Millis(9_499), Pace::REAL), 1, "u1 may have come back right from its slot");
-        assert_eq!((fallback.count(Millis(9_500), Pace::REAL), fallback.count(Millis(46_000), Pace::REAL)), (0, 1));
+        assert_eq!(
+            (fallback.count(Millis(9_500), Pace::REAL), fallback.count(Millis(46_000), Pace::REAL)),
+            (0, 1)
+        );
         assert!(fallback.denies(Millis(46_000), None, Pace::REAL).is_some(), "u0 was silent for 45 s");
     }
 
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_may_come_right_from_its_turn_stays_in_doubt_for_a_while() {
+    fn only_who_may_come_right_from_its_slot_stays_in_doubt_for_a_while() {
         let mut fallback = pods(1);
         let seats = |pods: &[&str]| pods.iter().map(|uid| ((*uid).to_owned(), 5, 0)).collect::<Vec<_>>();
         fallback.set(Millis(90_000), Pace::REAL, [(5, 1, 1)], seats(&["u0", "new"]));
@@ -226,7 +231,10 @@ mod tests {
         assert_eq!(fallback.count(Millis(107_499), Pace::REAL), 1, "u0 was there before this leader");
         assert_eq!(fallback.count(Millis(107_500), Pace::REAL), 0);
         assert!(!fallback.heard(Millis(130_000), Pace::REAL, "new", Millis(129_900)));
-        assert!(fallback.heard(Millis(180_000), Pace::REAL, "new", Millis(179_900)), "silent for 45 s and more");
+        assert!(
+            fallback.heard(Millis(180_000), Pace::REAL, "new", Millis(179_900)),
+            "silent for 45 s and more"
+        );
         assert_eq!(fallback.count(Millis(180_000), Pace::REAL), 2);
         fallback.set(Millis(187_500), Pace::REAL, [(5, 1, 1)], seats(&["new"]));
         assert!(fallback.none(Millis(187_500), Pace::REAL) && fallback.back_since.is_empty());

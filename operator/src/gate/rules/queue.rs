@@ -76,7 +76,14 @@ impl Queue {
     }
 
     /// Lets a call wait, in the place of one that went if one is named; returns its arrival.
-    pub fn push(&mut self, place: Option<u64>, now: Millis, layout: u32, shards: &[u32], priority: Priority) -> u64 {
+    pub fn push(
+        &mut self,
+        place: Option<u64>,
+        now: Millis,
+        layout: u32,
+        shards: &[u32],
+        priority: Priority,
+    ) -> u64 {
         let place = place.filter(|place| *place <= self.arrivals && !self.calls.contains_key(place));
         let arrival = place.unwrap_or_else(|| {
             self.arrivals += 1;
@@ -215,7 +222,7 @@ mod tests {
                 Next::Serve { call, shard } => {
                     let layout = queue.remove(call).unwrap().layout;
                     let grant = state.grant(now, layout, shard);
-                    state.told(now, grant, Outcome::Sent);
+                    state.outcome(now, grant, Outcome::Sent);
                     served.push((call, shard));
                 }
                 Next::Wait(Some(at)) => {
@@ -233,7 +240,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(2);
         let (mut state, mut now) = (state(2, 900), START);
-        let mut push = |shard: u32, priority: Why| {
+        let mut push = |shard: u32, priority: Priority| {
             now = now.after(1_000);
             queue.push(None, now, 1, &[shard], priority)
         };
@@ -275,13 +282,13 @@ mod tests {
         let mut now = START;
         for _ in 0..4 {
             let grant = state.grant(now, 1, 0);
-            state.told(now, grant, Outcome::Failed);
+            state.outcome(now, grant, Outcome::Failed);
             now = now.after(20_000);
         }
         // Failed four times, the last time 20 s ago: no wait is left; twice more, and 80 s are.
         for _ in 0..2 {
             let grant = state.grant(now, 1, 0);
-            state.told(now, grant, Outcome::Failed);
+            state.outcome(now, grant, Outcome::Failed);
         }
         let both = queue.push(None, now, 1, &[0, 1], Priority::Active);
         assert_eq!(served(&mut queue, &mut state, now, 1), [(both, 1)], "the other shard of the call");
@@ -297,8 +304,10 @@ mod tests {
         let mut queue = Queue::default();
         queue.resize(1);
         let mut state = state(1, 900);
-        let (first, second) =
-            (queue.push(None, START, 1, &[0], Priority::Active), queue.push(None, START, 1, &[1], Priority::Active));
+        let (first, second) = (
+            queue.push(None, START, 1, &[0], Priority::Active),
+            queue.push(None, START, 1, &[1], Priority::Active),
+        );
         queue.remove(first);
         assert_eq!(queue.push(Some(first), START.after(30), 1, &[0], Priority::Active), first);
         let stolen = queue.push(Some(first), START.after(30), 1, &[2], Priority::Active);

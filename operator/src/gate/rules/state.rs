@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 /// A fresh leader waits out a grant of its predecessor (3 s) and the window after it (5 s), with slack.
 const OPENING_MS: u64 = 8_880;
 /// A grant of which nothing more is heard for so long has failed: its pod died.
-const UNTOLD_MS: u64 = 60_000;
+const UNREPORTED_MS: u64 = 60_000;
 /// At no pace less than this: a process needs real time to reach READY.
-const UNTOLD_LEAST_MS: u64 = 10_000;
+const UNREPORTED_LEAST_MS: u64 = 10_000;
 /// What a pod spent by the fallback schedule may come to Discord's books so much later than the gate believes it back.
 const DOUBT_COUNTS_MS: u64 = 10_000;
 /// A READY that comes even later still counts as one.
@@ -76,11 +76,11 @@ struct Grant {
     layout: u32,
     shard: u32,
     at: Millis,
-    told: Told,
+    reported: Reported,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Nothing,
     Sent,
     /// Or nothing for too long.
@@ -301,20 +301,20 @@ impl State {
             budget.spend(now);
         }
         self.breaker.granted(grant);
-        self.grants.insert(grant, Grant { layout, shard, at: now, told: Told::Nothing });
+        self.grants.insert(grant, Grant { layout, shard, at: now, reported: Reported::Nothing });
         grant
     }
 
     /// Takes note of what became of a grant. Unknown and old grants change nothing, nor does a word that contradicts an
     /// earlier one, but for a READY that comes after all.
-    pub fn told(&mut self, now: Millis, grant: u64, outcome: Outcome) {
-        let Some(&Grant { layout, shard, at, told }) = self.grants.get(&grant) else { return };
-        match (outcome, told) {
-            (Outcome::Sent, Told::Nothing) => {
+    pub fn outcome(&mut self, now: Millis, grant: u64, outcome: Outcome) {
+        let Some(&Grant { layout, shard, at, reported }) = self.grants.get(&grant) else { return };
+        match (outcome, reported) {
+            (Outcome::Sent, Reported::Nothing) => {
                 self.buckets.sent(now, shard, grant);
-                self.note(grant, Told::Sent);
+                self.note(grant, Reported::Sent);
             }
-            (Outcome::Unused, Told::Nothing) => {
+            (Outcome::Unused, Reported::Nothing) => {
                 self.buckets.give_back(now, shard, grant);
                 if let Some(budget) = &mut self.budget {
                     budget.refund(at);
@@ -327,37 +327,38 @@ impl State {
                 self.breaker.ready();
                 self.grants.remove(&grant);
             }
-            (Outcome::Invalid, Told::Nothing | Told::Sent) => {
+            (Outcome::Invalid, Reported::Nothing | Reported::Sent) => {
                 self.buckets.invalid(now, shard, grant);
                 self.fail(now, grant);
                 self.grants.remove(&grant);
             }
-            (Outcome::Failed, Told::Nothing | Told::Sent) => {
+            (Outcome::Failed, Reported::Nothing | Reported::Sent) => {
                 self.fail(now, grant);
                 self.grants.remove(&grant);
             }
-            (Outcome::Sent | Outcome::Unused, _) | (Outcome::Invalid | Outcome::Failed, Told::Failed) => {}
+            (Outcome::Sent | Outcome::Unused, _) | (Outcome::Invalid | Outcome::Failed, Reported::Failed) => {
+            }
         }
     }
 
     /// Counts grants of which nothing more was heard as failed; returns when the next one is.
     pub fn lapse(&mut self, now: Millis) -> Option<Millis> {
         let pace = self.pace();
-        let untold = pace.real_ms(UNTOLD_MS).max(UNTOLD_LEAST_MS);
+        let unreported = pace.real_ms(UNREPORTED_MS).max(UNREPORTED_LEAST_MS);
         // In order of time, since numbers rise with it; most are gone before they are this old.
         let lapsed: Vec<_> = self
             .grants
             .iter()
-            .take_while(|(_, grant)| now.since(grant.at) >= untold)
-            .filter(|(_, grant)| grant.told != Told::Failed)
+            .take_while(|(_, grant)| now.since(grant.at) >= unreported)
+            .filter(|(_, grant)| grant.reported != Reported::Failed)
             .map(|(number, _)| *number)
             .collect();
         for grant in lapsed {
             self.fail(now, grant);
-            self.note(grant, Told::Failed);
+            self.note(grant, Reported::Failed);
         }
-        let open = self.grants.values().find(|grant| grant.told != Told::Failed)?;
-        Some(open.at.after(untold))
+        let open = self.grants.values().find(|grant| grant.reported != Reported::Failed)?;
+        Some(open.at.after(unreported))
     }
 
     fn fail(&mut self, now: Millis, grant: u64) {
@@ -368,9 +369,9 @@ impl State {
         self.breaker.failed(now, grant, total, pace);
     }
 
-    fn note(&mut self, grant: u64, told: Told) {
+    fn note(&mut self, grant: u64, reported: Reported) {
         if let Some(grant) = self.grants.get_mut(&grant) {
-            grant.told = told;
+            grant.reported = reported;
         }
     }
 
@@ -382,8 +383,8 @@ impl State {
         let pace = self.pace();
         self.buckets.forget(now);
         self.backoff.forget(now, pace);
-        let kept = pace.real_ms(REMEMBERED_MS).max(2 * UNTOLD_LEAST_MS);
-        self.grants.retain(|_, grant| grant.told != Told::Failed || now.since(grant.at) < kept);
+        let kept = pace.real_ms(REMEMBERED_MS).max(2 * UNREPORTED_LEAST_MS);
+        self.grants.retain(|_, grant| grant.reported != Reported::Failed || now.since(grant.at) < kept);
     }
 }
 
@@ -391,8 +392,8 @@ impl State {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use shard_contract::identify::GRANT_VALID_MS;
     use shard_contract::fallback::{APART_MS, Place, SLOT_MS, may_leave};
+    use shard_contract::identify::GRANT_VALID_MS;
     use std::collections::HashMap;
 
     const START: u64 = 100_000;
@@ -449,7 +450,7 @@ mod tests {
             None,
             "no word: the grant counts as used at its end"
         );
-        state.told(Millis(START + 200), grant, Outcome::Sent);
+        state.outcome(Millis(START + 200), grant, Outcome::Sent);
         assert_eq!(granted(&state, START + 5_319, &[1], Priority::Active), None);
         assert_eq!(granted(&state, START + 5_320, &[1], Priority::Active), Some(1));
     }
@@ -459,10 +460,10 @@ mod tests {
         let mut state = state(1, 900);
         let first = state.grant(Millis(START), 1, 0);
         let second = state.grant(Millis(START + 8_120), 1, 1);
-        state.told(Millis(START + 8_200), first, Outcome::Unused);
+        state.outcome(Millis(START + 8_200), first, Outcome::Unused);
         assert_eq!(granted(&state, START + 8_300, &[2], Priority::Live), None);
-        state.told(Millis(START + 8_400), second, Outcome::Sent);
-        state.told(Millis(START + 8_500), second, Outcome::Unused);
+        state.outcome(Millis(START + 8_400), second, Outcome::Sent);
+        state.outcome(Millis(START + 8_500), second, Outcome::Unused);
         assert_eq!(granted(&state, START + 13_519, &[2], Priority::Live), None);
         assert_eq!(granted(&state, START + 13_520, &[2], Priority::Live), Some(2));
     }
@@ -472,7 +473,7 @@ mod tests {
         let mut state = state(1, 900);
         let grant = state.grant(Millis(START), 1, 0);
         assert_eq!(state.remaining(), 899);
-        state.told(Millis(START + 50), grant, Outcome::Unused);
+        state.outcome(Millis(START + 50), grant, Outcome::Unused);
         assert_eq!((state.remaining(), granted(&state, START + 50, &[1], Priority::Active)), (900, Some(1)));
         assert_eq!((state.lapse(Millis(START + 99_000)), state.failed()), (None, 0));
     }
@@ -505,7 +506,7 @@ mod tests {
         let mut burned = 0;
         while let Some(shard) = granted(&state, now, &[0], Priority::Live) {
             let grant = state.grant(Millis(now), 1, shard);
-            state.told(Millis(now), grant, Outcome::Ready);
+            state.outcome(Millis(now), grant, Outcome::Ready);
             burned += 1;
             now = state.backs_off_until(Millis(now), 1, 0).0.max(now + 9_000);
         }
@@ -522,7 +523,7 @@ mod tests {
         assert_eq!((state.failed(), state.tripped(Millis(START + 59_999))), (0, None));
         assert_eq!(state.lapse(Millis(START + 60_000)), None);
         assert_eq!((state.failed(), state.tripped(Millis(START + 60_000))), (20, Some((20, 30))));
-        state.told(Millis(START + 70_000), grants[3], Outcome::Ready);
+        state.outcome(Millis(START + 70_000), grants[3], Outcome::Ready);
         assert_eq!(state.tripped(Millis(START + 70_000)), None);
     }
 
@@ -555,14 +556,14 @@ mod tests {
         let mut state = state(16, 900);
         for shard in 0..20 {
             let grant = state.grant(Millis(START), 1, shard);
-            state.told(Millis(START), grant, Outcome::Failed);
+            state.outcome(Millis(START), grant, Outcome::Failed);
         }
         let probe_at = START + 30_000;
         assert_eq!(granted(&state, probe_at - 1, &[40], Priority::Live), None);
         assert_eq!(granted(&state, probe_at, &[40], Priority::Live), Some(40));
         let probe = state.grant(Millis(probe_at), 1, 40);
         assert_eq!(granted(&state, probe_at + 5_000, &[41], Priority::Live), None);
-        state.told(Millis(probe_at + 6_000), probe, Outcome::Ready);
+        state.outcome(Millis(probe_at + 6_000), probe, Outcome::Ready);
         assert_eq!(granted(&state, probe_at + 6_000, &[41], Priority::Live), Some(41));
     }
 
@@ -608,7 +609,7 @@ mod tests {
                 on_the_way.sort_unstable_by_key(|(at, ..)| *at);
                 while on_the_way.first().is_some_and(|(at, ..)| *at <= now) {
                     let (at, grant, outcome) = on_the_way.remove(0);
-                    state.told(Millis(at), grant, outcome);
+                    state.outcome(Millis(at), grant, outcome);
                 }
                 state.lapse(Millis(now));
                 hear(&mut state, Millis(now));
