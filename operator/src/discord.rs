@@ -1,17 +1,21 @@
 //! `GET /gateway/bot`, and nothing more.
 //!
 //! From a token to what Discord recommends and how many IDENTIFYs are left. Answers are kept for a while, failures
-//! back off, and one token is asked by one call at a time: the route itself is limited to about 2 calls per 5 s, and
-//! 10,000 refused calls in 10 minutes ban the address. Deliberately absent: every other route.
+//! back off, and one token is asked by one call at a time: the route itself is limited to about 2 calls per 5 s. Refused calls are
+//! counted over all bots ([`brake`]). Deliberately absent: every other route.
 
+mod brake;
+
+use crate::backoff::Backoff;
 use crate::model::{DiscordProblem, DiscordSeen, Fingerprint, GatewaySeen, Token};
-use k8s_openapi::jiff::fmt::rfc2822;
+use brake::{Brake, Held};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shard_contract::pace::Pace;
+pub use shard_discord::Dated;
+use shard_discord::{Answer, AskError};
 use std::collections::HashMap;
 use std::future::IntoFuture;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,9 +23,8 @@ use twilight_http::error::{Error, ErrorType};
 
 /// How long an answer is used before Discord is asked again.
 const FRESH: Duration = Duration::from_secs(45);
-/// The first wait after a failure; it doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The waits after failures.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
 
 /// Asks Discord, sparingly.
 pub struct Discord {
@@ -29,6 +32,7 @@ pub struct Discord {
     pace: Pace,
     dated: Box<dyn Fn(Fingerprint, Dated) + Send + Sync>,
     asked: Mutex<HashMap<Fingerprint, Arc<tokio::sync::Mutex<Asked>>>>,
+    brake: Brake,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ struct Asked {
     seen: DiscordSeen,
     good_until: Option<Instant>,
     failures: u32,
+    /// Whether Discord has answered to it, and has not refused it since.
+    accepted: bool,
 }
 
 /// Names the bot that a token belongs to, without saying it. The first of a token's parts is the bot's id: it stays when
@@ -51,17 +57,6 @@ fn hash(text: &str) -> Fingerprint {
     Fingerprint(first)
 }
 
-/// What Discord's clock showed, by the `Date` of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dated {
-    /// The second that it names, in milliseconds since 1970.
-    pub said_ms: u64,
-    /// When the question went out.
-    pub asked_at: Instant,
-    /// When the answer was here.
-    pub answered_at: Instant,
-}
-
 impl Discord {
     /// Asks at this base URL, or Discord itself, and says what time it is there.
     #[must_use]
@@ -70,11 +65,12 @@ impl Discord {
         pace: Pace,
         dated: impl Fn(Fingerprint, Dated) + Send + Sync + 'static,
     ) -> Self {
-        Self { base, pace, dated: Box::new(dated), asked: Mutex::default() }
+        Self { base, pace, dated: Box::new(dated), asked: Mutex::default(), brake: Brake::default() }
     }
 
-    /// What Discord says of this token: an answer at most [`FRESH`] old, or the last one and why there is no newer.
-    pub async fn gateway(&self, token: &Token) -> DiscordSeen {
+    /// What Discord says of this bot's token: an answer at most [`FRESH`] old, or the last one and why there is no newer.
+    /// `answered`: whether the bot's status says that Discord has answered to it.
+    pub async fn gateway(&self, bot: &(String, String), token: &Token, answered: bool) -> DiscordSeen {
         let slot = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             if asked.len() > 20_000 {
@@ -86,43 +82,40 @@ impl Discord {
         if slot.good_until.is_some_and(|until| Instant::now() < until) {
             return slot.seen.clone();
         }
+        let leave = match self.brake.leave(bot, slot.accepted || answered, Instant::now()) {
+            Ok(leave) => leave,
+            Err(held) => return held_back(&slot.seen, &held),
+        };
         let wait = match self.ask(token).await {
             Ok(answer) => {
-                slot.failures = 0;
+                leave.accepted();
+                (slot.failures, slot.accepted) = (0, true);
                 slot.seen = DiscordSeen { answer: Some(answer), problem: None };
                 FRESH
             }
-            Err(problem) => {
+            Err((problem, refused)) => {
+                if refused {
+                    leave.refused(Instant::now());
+                }
+                slot.accepted &= problem != DiscordProblem::TokenRefused;
                 slot.failures = slot.failures.saturating_add(1);
                 let answer = slot.seen.answer.filter(|_| problem != DiscordProblem::TokenRefused);
                 slot.seen = DiscordSeen { answer, problem: Some(problem) };
-                (FIRST_WAIT * 2_u32.saturating_pow((slot.failures - 1).min(8))).min(LONGEST_WAIT)
+                RETRIES.after(slot.failures)
             }
         };
         slot.good_until = Some(Instant::now() + wait);
         slot.seen.clone()
     }
 
-    async fn ask(&self, token: &Token) -> Result<GatewaySeen, DiscordProblem> {
+    async fn ask(&self, token: &Token) -> Result<GatewaySeen, (DiscordProblem, bool)> {
         let asked_at = Timestamp::now();
         let client = self.client(token);
-        let mut request = client.gateway().authed().into_future();
-        // Twilight repeats a 429 at once and without end; this lets the first try through and no other.
-        let tried = AtomicBool::new(false);
-        request.set_pre_flight(move || !tried.swap(true, Ordering::Relaxed));
-        let sent_at = Instant::now();
-        let response = request.await.map_err(|error| problem(&error))?;
-        let date = response.headers().find(|(name, _)| name.eq_ignore_ascii_case("date"));
-        if let Some(said_ms) = date.and_then(|(_, value)| unix_ms(value)) {
-            (self.dated)(
-                fingerprint(token),
-                Dated { said_ms, asked_at: sent_at, answered_at: Instant::now() },
-            );
+        let asked = shard_discord::ask(client.gateway().authed().into_future(), 1).await;
+        let Answer { said: info, dated } = asked.map_err(|error| (problem(&error), is_refused(&error)))?;
+        if let Some(dated) = dated {
+            (self.dated)(fingerprint(token), dated);
         }
-        let info = response
-            .model()
-            .await
-            .map_err(|error| DiscordProblem::Unreachable(format!("its answer could not be read: {error}")))?;
         let limit = info.session_start_limit;
         let resets_in = self.pace.real_ms(limit.reset_after);
         let resets_in = SignedDuration::from_millis(resets_in.try_into().unwrap_or(i64::MAX / 2));
@@ -137,61 +130,57 @@ impl Discord {
     }
 
     fn client(&self, token: &Token) -> twilight_http::Client {
-        let builder = twilight_http::Client::builder()
-            .token(token.expose().to_owned())
+        shard_discord::client(self.base.as_deref(), token.expose().to_owned())
             .remember_invalid_token(false)
-            .timeout(Duration::from_secs(10));
-        match &self.base {
-            Some(url) => {
-                let plain = url.starts_with("http://");
-                let host = url.trim_start_matches("http://").trim_start_matches("https://");
-                builder.proxy(host.to_owned(), plain)
-            }
-            None => builder,
-        }
-        .build()
+            .timeout(Duration::from_secs(10))
+            .build()
     }
 }
 
-/// From `Mon, 23 Nov 2026 20:37:55 GMT`.
-fn unix_ms(date: &[u8]) -> Option<u64> {
-    let time = rfc2822::parse(std::str::from_utf8(date).ok()?).ok()?;
-    time.timestamp().as_millisecond().try_into().ok()
+/// What was known, and why it is not asked now. A token that was refused stays so.
+fn held_back(seen: &DiscordSeen, held: &Held) -> DiscordSeen {
+    let problem = match &seen.problem {
+        Some(DiscordProblem::TokenRefused) => DiscordProblem::TokenRefused,
+        _ => DiscordProblem::Unreachable(held.to_string()),
+    };
+    DiscordSeen { problem: Some(problem), ..seen.clone() }
 }
 
-fn problem(error: &Error) -> DiscordProblem {
+/// Whether Discord counts the request as an invalid one. Given up after a 429, a request is a cancelled one.
+fn is_refused(error: &AskError) -> bool {
+    match error {
+        AskError::TokenRefused => true,
+        AskError::Failed(error) => match error.kind() {
+            ErrorType::Response { status, .. } => matches!(status.get(), 403 | 429),
+            kind => matches!(kind, ErrorType::RequestCanceled),
+        },
+        AskError::Unreadable(_) => false,
+    }
+}
+
+fn problem(error: &AskError) -> DiscordProblem {
+    match error {
+        AskError::TokenRefused => DiscordProblem::TokenRefused,
+        AskError::Failed(error) => DiscordProblem::Unreachable(failure(error)),
+        AskError::Unreadable(error) => {
+            DiscordProblem::Unreachable(format!("its answer could not be read: {error}"))
+        }
+    }
+}
+
+/// For people.
+fn failure(error: &Error) -> String {
     match error.kind() {
-        ErrorType::Response { status, .. } if status.get() == 401 => DiscordProblem::TokenRefused,
-        ErrorType::Unauthorized => DiscordProblem::TokenRefused,
-        ErrorType::Response { status, .. } => {
-            DiscordProblem::Unreachable(format!("it answered GET /gateway/bot with {status}"))
-        }
-        ErrorType::RequestCanceled => {
-            DiscordProblem::Unreachable("it limits GET /gateway/bot (429); the next try waits".into())
-        }
-        ErrorType::RequestTimedOut => DiscordProblem::Unreachable("no answer within 10 s".into()),
-        ErrorType::Parsing { .. } => {
-            DiscordProblem::Unreachable("its answer to GET /gateway/bot is not Discord's JSON".into())
-        }
+        ErrorType::Response { status, .. } => format!("it answered GET /gateway/bot with {status}"),
+        ErrorType::RequestCanceled => "it limits GET /gateway/bot (429); the next try waits".into(),
+        ErrorType::RequestTimedOut => "no answer within 10 s".into(),
+        ErrorType::Parsing { .. } => "its answer to GET /gateway/bot is not Discord's JSON".into(),
         _ => {
             let mut deepest: &dyn std::error::Error = error;
             while let Some(source) = deepest.source() {
                 deepest = source;
             }
-            DiscordProblem::Unreachable(deepest.to_string())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_date_of_an_answer_is_read_and_nothing_else_for_it() {
-        assert_eq!(unix_ms(b"Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
-        for bad in ["", "now", "1994-11-06", "Sun, 06 Nov 1894 08:49:37 GMT"] {
-            assert_eq!(unix_ms(bad.as_bytes()), None, "{bad}");
+            deepest.to_string()
         }
     }
 }
