@@ -10,7 +10,7 @@ use crate::names::MANAGER;
 use crate::world::Apis;
 use axum::http;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, Request};
 use kube::core::Status;
 use kube::{Client, ResourceExt};
 use serde::de::IgnoredAny;
@@ -49,19 +49,20 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
             Ok(None)
         }
         Step::Create(object) => {
-            create(&api(object.kind), object).await.map_err(|error| refused(object, &error, false))?;
-            Ok(Some(said(object.kind, &object.name)))
-        }
-        Step::Apply(object) => {
-            let params = PatchParams::apply(MANAGER).force();
-            api(object.kind)
-                .patch(&object.name, &params, &Patch::Apply(&object.body))
+            create(&ctx.client, &api(object.kind), object)
                 .await
                 .map_err(|error| refused(object, &error, false))?;
             Ok(Some(said(object.kind, &object.name)))
         }
-        Step::Delete(kind, name) => match api(*kind).delete(name, &DeleteParams::background()).await {
-            Ok(_) => Ok(Some(said(*kind, name))),
+        Step::Apply(object) => {
+            let params = PatchParams::apply(MANAGER).force();
+            let url = api(object.kind).resource_url().to_owned();
+            let request = Request::new(url).patch(&object.name, &params, &Patch::Apply(&object.body));
+            send(&ctx.client, request).await.map_err(|error| refused(object, &error, false))?;
+            Ok(Some(said(object.kind, &object.name)))
+        }
+        Step::Delete(kind, name) => match delete(&ctx.client, &api(*kind), name).await {
+            Ok(()) => Ok(Some(said(*kind, name))),
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
             Err(error) => Err(failed(&said(*kind, name), &error)),
         },
@@ -126,13 +127,25 @@ async fn attempt(client: &Client, api: &Api<DynamicObject>, object: &Object) -> 
     let url = format!("{}?dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}", api.resource_url());
     let body = serde_json::to_vec(&object.body).map_err(kube::Error::SerdeError)?;
     let request = http::Request::post(url).header(http::header::CONTENT_TYPE, "application/json").body(body);
-    client.request::<Value>(request.map_err(kube::Error::HttpError)?).await.map(|_| ())
+    client.request::<IgnoredAny>(request.map_err(kube::Error::HttpError)?).await.map(|_| ())
 }
 
-async fn create(api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
+async fn create(client: &Client, api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
     let params = PostParams { dry_run: false, field_manager: Some(MANAGER.into()) };
-    let body: DynamicObject = serde_json::from_value(object.body.clone()).map_err(kube::Error::SerdeError)?;
-    api.create(&params, &body).await.map(|_| ())
+    let body = serde_json::to_vec(&object.body).map_err(kube::Error::SerdeError)?;
+    send(client, Request::new(api.resource_url()).create(&params, body)).await
+}
+
+async fn delete(client: &Client, api: &Api<DynamicObject>, name: &str) -> Result<(), kube::Error> {
+    send(client, Request::new(api.resource_url()).delete(name, &DeleteParams::background())).await
+}
+
+/// Sends a request whose answer is the object, which is not looked at: a tree of it would take many times its length.
+async fn send(
+    client: &Client,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<(), kube::Error> {
+    client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await.map(|_| ())
 }
 
 fn said(kind: Kind, name: &str) -> String {

@@ -2,12 +2,12 @@
 //!
 //! The API server reviews the token for the gate's audience and names the pod it is bound to; the pod must exist with
 //! that UID and be controlled by its layout's StatefulSet. Reviews are kept for a while and made once at a time for each
-//! token; refusals for a shorter while. Reviews have three lanes, so that strangers, however many, keep no pod from the gate: tokens
+//! token; refusals for a shorter while. Reviews have three lanes, so that unrecognised callers, however many, keep no pod from the gate: tokens
 //! that were accepted before; those that say that they are a known pod's, a few for each pod, since a pod's UID is no secret; and
 //! all others. Deliberately absent: what the pod may ask for, which the gate knows.
 
+use crate::crd::Listed;
 use crate::gate::Caller;
-use crate::shares::Shares;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -19,6 +19,7 @@ use lru::LruCache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, stateful_set};
+use shard_serve::Shares;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,7 @@ const FOR_ACCEPTED: usize = 16;
 const FOR_PODS: usize = 16;
 /// And of these for one pod, those that wait included: its next token, and one more. What is beyond goes with the others.
 const OF_A_POD: usize = 2;
-/// The same about everybody else: strangers, and pods that are newer than the watch. Nobody costs the API server more.
+/// The same about everybody else: unrecognised callers, and pods that are newer than the watch. Nobody costs the API server more.
 const FOR_OTHERS: usize = 4;
 /// A review that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,20 +80,20 @@ type Reviewed = Arc<OnceCell<Result<Bound, Error>>>;
 /// Recognises pods.
 pub struct Callers {
     client: Client,
-    pods: Vec<Store<Pod>>,
+    pods: Vec<Store<Listed<Pod>>>,
     reviews: Mutex<LruCache<[u8; 32], (Instant, Reviewed)>>,
-    /// Tokens of pods that were let in. Apart from the reviews, whose number strangers can fill.
+    /// Tokens of pods that were let in. Apart from the reviews, whose number unrecognised callers can fill.
     accepted: Mutex<LruCache<[u8; 32], ()>>,
     for_accepted: Semaphore,
     for_pods: Semaphore,
-    of_a_pod: Shares,
+    of_a_pod: Shares<String>,
     for_others: Semaphore,
 }
 
 impl Callers {
     /// Recognises the pods in these stores, and those that are too new to be in them.
     #[must_use]
-    pub fn new(client: Client, pods: Vec<Store<Pod>>) -> Self {
+    pub fn new(client: Client, pods: Vec<Store<Listed<Pod>>>) -> Self {
         Self {
             client,
             pods,
@@ -160,7 +161,7 @@ impl Callers {
         let known = claimed(token)
             .filter(|bound| self.seen(bound).is_some_and(|pod| caller(&pod, bound).is_some()))
             .filter(|_| !accepted);
-        let share = known.as_ref().and_then(|bound| self.of_a_pod.take(&bound.uid));
+        let share = known.as_ref().and_then(|bound| self.of_a_pod.take(bound.uid.clone()));
         let turns = match &share {
             _ if accepted => &self.for_accepted,
             Some(_) => &self.for_pods,
@@ -188,19 +189,19 @@ impl Callers {
     }
 
     /// The pod, if it is in a store.
-    fn seen(&self, bound: &Bound) -> Option<Arc<Pod>> {
-        let reference = ObjectRef::<Pod>::new(&bound.name).within(&bound.namespace);
+    fn seen(&self, bound: &Bound) -> Option<Arc<Listed<Pod>>> {
+        let reference = ObjectRef::<Listed<Pod>>::new(&bound.name).within(&bound.namespace);
         let seen = self.pods.iter().find_map(|store| store.get(&reference));
         seen.filter(|pod| pod.uid().as_deref() == Some(&bound.uid))
     }
 
-    async fn pod(&self, bound: &Bound) -> Result<Option<Arc<Pod>>, Error> {
+    async fn pod(&self, bound: &Bound) -> Result<Option<Arc<Listed<Pod>>>, Error> {
         let seen = self.seen(bound);
         if seen.is_some() {
             return Ok(seen);
         }
         // Newer than the watch: a set's next pod has the name of the one before.
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &bound.namespace);
+        let api: Api<Listed<Pod>> = Api::namespaced(self.client.clone(), &bound.namespace);
         let found = async {
             // Never closed.
             let _turn = self.for_others.acquire().await;
@@ -265,7 +266,7 @@ fn bound(status: &TokenReviewStatus) -> Result<Bound, Error> {
 }
 
 /// The caller, if the pod is the one that the token speaks of and a StatefulSet of its layout controls it.
-fn caller(pod: &Pod, bound: &Bound) -> Option<Caller> {
+fn caller(pod: &Listed<Pod>, bound: &Bound) -> Option<Caller> {
     let name = pod.name_any();
     let (bot, layout, ordinal) = parse_pod(&name)?;
     let set = stateful_set(bot, layout);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     /// A shard pod, controlled by a StatefulSet of this name.
-    fn pod(owner: &str, uid: &str, layout: &str) -> Pod {
+    fn pod(owner: &str, uid: &str, layout: &str) -> Listed<Pod> {
         serde_json::from_value(json!({ "metadata": {
             "namespace": "bots", "name": "mybot-1-0", "uid": uid,
             "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: layout },
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stranger_who_repeats_himself_costs_one_review_in_ten_seconds() {
+    async fn an_unrecognised_caller_who_repeats_himself_costs_one_review_in_ten_seconds() {
         let (callers, asked) = callers(json!({ "authenticated": false }));
         for _ in 0..100 {
             assert!(matches!(callers.recognise("stranger").await, Err(Error::Unknown(_))));
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_have_so_many_reviews_at_a_time_and_no_more() {
+    async fn unrecognised_callers_have_so_many_reviews_at_a_time_and_no_more() {
         let (callers, asked) = callers(json!({ "authenticated": false }));
         let tokens: Vec<_> = (0..100).map(|number| format!("stranger{number}")).collect();
         let all = futures::future::join_all(tokens.iter().map(|token| callers.recognise(token)));
@@ -390,13 +391,13 @@ mod tests {
     }
 
     /// The store of a watch that knows one pod.
-    fn known() -> Store<Pod> {
+    fn known() -> Store<Listed<Pod>> {
         let (known, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod("mybot-1", "u", "1")));
         known
     }
 
-    /// Tokens that a stranger made who knows the pod's UID.
+    /// Tokens that an unrecognised caller made who knows the pod's UID.
     fn forged() -> Vec<String> {
         (0..100).map(|number| format!("{}{number}", token("mybot-1-0", "u"))).collect()
     }
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_known_pod_does_not_wait_for_strangers() {
+    async fn a_known_pod_does_not_wait_for_unrecognised_callers() {
         let (mut callers, asked) = callers(json!({ "authenticated": false }));
         callers.pods.push(known());
         let tokens: Vec<_> = (0..100).map(|number| token("mybot-1-0", &format!("forged{number}"))).collect();
@@ -448,7 +449,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stranger_with_a_pod_of_his_own_costs_no_more_than_one_without() {
+    async fn an_unrecognised_caller_with_a_pod_of_his_own_costs_no_more_than_one_without() {
         let extra = json!({
             "authentication.kubernetes.io/pod-name": ["stranger"],
             "authentication.kubernetes.io/pod-uid": ["u"],

@@ -7,27 +7,41 @@ mod held;
 
 pub use held::{Found, Held};
 
-use crate::crd::{ShardedBot, ShardedBotStatus};
+use crate::backoff::Backoff;
+use crate::crd::{Listed, ShardedBot, ShardedBotStatus};
 use crate::discord::Discord;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::model::{Addresses, SecretSeen};
+use crate::rates::Rates;
+use crate::reads::Reads;
 use crate::reports::Reports;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// A bot's namespace and name.
 pub type Key = (String, String);
 
+/// The waits after failed rounds in a row.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
+
 /// The handles of a round.
 pub struct Context {
     /// The API server.
     pub client: kube::Client,
+    /// Its answers, within bounds.
+    pub reads: Reads,
+    /// How often each bot has a round.
+    pub rounds: Rates<Key>,
+    /// Room for bots whose templates are large, a few at a time.
+    pub large: Semaphore,
     /// Discord, sparingly.
     pub discord: Discord,
     /// The gate, as part of the world.
@@ -62,10 +76,17 @@ impl Context {
 #[derive(Debug, Default)]
 pub struct Memory {
     sent: Mutex<HashMap<Key, Sent>>,
-    failures: Mutex<HashMap<Key, u32>>,
+    failures: Mutex<HashMap<Key, Failing>>,
     holders: Mutex<HashMap<Key, Held>>,
-    stores: Mutex<Vec<Store<ShardedBot>>>,
+    stores: Mutex<Vec<Store<Listed<ShardedBot>>>>,
     secrets: Mutex<HashMap<Key, Read>>,
+}
+
+/// How often a bot's rounds have failed in a row, and until when the next one waits.
+#[derive(Debug)]
+struct Failing {
+    rounds: u32,
+    until: Instant,
 }
 
 /// What was read of a bot's Secrets.
@@ -92,7 +113,7 @@ pub struct Sent {
 
 impl Memory {
     /// Lets it see which bots exist.
-    pub fn watch(&self, store: Store<ShardedBot>) {
+    pub fn watch(&self, store: Store<Listed<ShardedBot>>) {
         lock(&self.stores).push(store);
     }
 
@@ -101,7 +122,7 @@ impl Memory {
     pub fn lives(&self, key: &Key) -> bool {
         let stores = lock(&self.stores);
         let mut bots = stores.iter().flat_map(Store::state);
-        bots.any(|bot| bot.metadata.deletion_timestamp.is_none() && name(&bot) == *key)
+        bots.any(|bot| bot.meta().deletion_timestamp.is_none() && name(&bot) == *key)
     }
 
     /// Forgets all of a bot but the token it held, which is looked after where tokens are compared.
@@ -144,12 +165,19 @@ impl Memory {
         lock(&self.secrets).remove(key);
     }
 
-    /// How long to wait after one more failure: 1 s, doubling, at most 5 minutes.
+    /// How long to wait after one more failure: 1 s, doubling, at most 5 minutes. A change may bring a round before that is over; its
+    /// failure makes the wait no longer.
     pub fn failed(&self, key: Key) -> Duration {
+        let now = Instant::now();
         let mut failures = lock(&self.failures);
-        let count = failures.entry(key).or_insert(0);
-        *count = count.saturating_add(1);
-        Duration::from_secs(2_u64.saturating_pow((*count - 1).min(9)).min(300))
+        let failing = failures.entry(key).or_insert(Failing { rounds: 0, until: now });
+        if now < failing.until {
+            return failing.until - now;
+        }
+        failing.rounds = failing.rounds.saturating_add(1);
+        let wait = RETRIES.after(failing.rounds);
+        failing.until = now + wait;
+        wait
     }
 
     /// Forgets failures after a success.
@@ -157,16 +185,22 @@ impl Memory {
         lock(&self.failures).remove(key);
     }
 
+    /// Remembers that this bot was looked at in vain: younger bots, which may hold the same token, need not wait for it. What it
+    /// was known to hold stays.
+    pub fn looked_in_vain(&self, key: &Key) {
+        lock(&self.holders).entry(key.clone()).or_default();
+    }
+
     /// Remembers what was found of this bot's token; returns what that means for this bot.
     #[must_use]
     pub fn hold_token(&self, key: &Key, created: Timestamp, found: Found) -> Standing {
-        let bots: Vec<Arc<ShardedBot>> = lock(&self.stores).iter().flat_map(Store::state).collect();
-        let age = |bot: &ShardedBot| {
-            (bot.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |at| at.0), name(bot))
+        let bots: Vec<Arc<Listed<ShardedBot>>> = lock(&self.stores).iter().flat_map(Store::state).collect();
+        let age = |bot: &Listed<ShardedBot>| {
+            (bot.meta().creation_timestamp.as_ref().map_or(Timestamp::MAX, |at| at.0), name(bot))
         };
         let living: HashMap<Key, Timestamp> = bots
             .iter()
-            .filter(|bot| bot.metadata.deletion_timestamp.is_none())
+            .filter(|bot| bot.meta().deletion_timestamp.is_none())
             .map(|bot| (name(bot), age(bot).0))
             .collect();
         let mut holders = lock(&self.holders);
@@ -205,9 +239,9 @@ pub enum Standing {
     Unknown,
 }
 
-fn name(bot: &ShardedBot) -> Key {
+fn name(bot: &Listed<ShardedBot>) -> Key {
     let of = |field: &Option<String>| field.clone().unwrap_or_default();
-    (of(&bot.metadata.namespace), of(&bot.metadata.name))
+    (of(&bot.meta().namespace), of(&bot.meta().name))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -219,11 +253,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_bot_that_is_gone_neither_status_nor_failures_stay() {
+    fn a_bot_that_cannot_be_read_holds_up_no_younger_one() {
+        let (memory, (bots, mut writer)) = (Memory::default(), kube::runtime::reflector::store());
+        memory.watch(bots);
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        for (name, second) in [("older", 1), ("younger", 2)] {
+            let metadata = kube::core::ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some("bots".into()),
+                creation_timestamp: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(second))),
+                ..kube::core::ObjectMeta::default()
+            };
+            let bot = Listed::<ShardedBot>::new(metadata);
+            writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(bot));
+        }
+        let key = |name: &str| ("bots".to_owned(), name.to_owned());
+        let token = Found::Accepted(crate::model::Fingerprint([1; 16]));
+        let younger = || memory.hold_token(&key("younger"), at(2), token);
+        assert_eq!(younger(), Standing::Unknown, "the older one was not looked at yet");
+        memory.looked_in_vain(&key("older"));
+        assert_eq!(younger(), Standing::Alone);
+        assert_eq!(memory.hold_token(&key("older"), at(1), token), Standing::Alone);
+        memory.looked_in_vain(&key("older"));
+        assert_eq!(younger(), Standing::After("bots/older".into()), "what it was known to hold stays");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_failures_that_a_storm_of_changes_brings_only_the_first_makes_the_wait_longer() {
+        let (memory, key) = (Memory::default(), ("bots".to_owned(), "mybot".to_owned()));
+        for wait in [1, 2, 4] {
+            assert_eq!(memory.failed(key.clone()), Duration::from_secs(wait));
+            for _ in 0..10 {
+                assert_eq!(
+                    memory.failed(key.clone()),
+                    Duration::from_secs(wait),
+                    "a change came before it was over"
+                );
+            }
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_bot_that_is_gone_neither_status_nor_failures_stay() {
         let (memory, key) = (Memory::default(), ("bots".to_owned(), "mybot".to_owned()));
         let sent = Sent { uid: "u".into(), status: ShardedBotStatus::default(), at: Instant::now() };
         memory.keep_sent(key.clone(), sent);
         assert_eq!(memory.failed(key.clone()), Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(memory.failed(key.clone()), Duration::from_secs(2));
         assert!(memory.sent(&key, "u").is_some() && !memory.lives(&key));
         memory.forget(&key);

@@ -5,7 +5,7 @@
 //! leads; it runs only where the lease is held.
 
 use crate::context::Context;
-use crate::crd::ShardedBot;
+use crate::crd::{Listed, ShardedBot};
 use crate::reconcile::{reconcile, retry};
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -18,18 +18,20 @@ use kube::{Client, ResourceExt};
 use shard_contract::names::BOT_LABEL;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 /// One controller, not yet running.
 pub struct Scope {
-    controller: Controller<ShardedBot>,
+    controller: Controller<Listed<ShardedBot>>,
     filled: Arc<AtomicU8>,
     /// The bots that it sees.
-    pub bots: Store<ShardedBot>,
+    pub bots: Store<Listed<ShardedBot>>,
     /// The pods that it sees.
-    pub pods: Store<Pod>,
+    pub pods: Store<Listed<Pod>>,
 }
 
+/// Objects on a page of a list. Of each only metadata comes, of which managed fields and annotations may take up to etcd's limit of
+/// 1.5 MiB: 12 MiB on a page at the very most, and four watches may be filled at once.
+const PAGE: u32 = 8;
 /// How many watches a controller fills before it is ready: bots and pods.
 const WATCHES: u8 = 2;
 
@@ -40,25 +42,29 @@ impl Scope {
         client: &Client,
         namespace: Option<&str>,
         concurrency: u16,
-        reports: impl Stream<Item = ObjectRef<ShardedBot>> + Send + 'static,
+        reports: impl Stream<Item = ObjectRef<Listed<ShardedBot>>> + Send + 'static,
     ) -> Self {
-        let labelled = watcher::Config::default().labels(BOT_LABEL);
+        let all = watcher::Config::default().page_size(PAGE);
+        let labelled = all.clone().labels(BOT_LABEL);
         let filled = Arc::new(AtomicU8::new(0));
         let (pods, pod_writer) = store();
-        let pod_watch = watcher(api::<Pod>(client, namespace), labelled.clone()).modify(slim);
+        let pod_watch = watcher(api::<Pod>(client, namespace), labelled.clone());
         let pod_events =
             count(reflector(pod_writer, pod_watch.default_backoff()), filled.clone()).touched_objects();
         let (bots, bot_writer) = store();
-        let bot_watch = watcher(api::<ShardedBot>(client, namespace), watcher::Config::default());
+        let bot_watch = watcher(api::<ShardedBot>(client, namespace), all);
         // The status is ours: a round for each of our own writes would only find that nothing is to be done.
         let bot_events = count(reflector(bot_writer, bot_watch.default_backoff()), filled.clone())
             .applied_objects()
             .predicate_filter(predicates::generation, PredicateConfig::default());
-        let settings = Config::default().concurrency(concurrency).debounce(Duration::from_millis(100));
+        // Not kube's debounce, which starts anew with each trigger and has no end: rounds keep their own pace.
+        let settings = Config::default().concurrency(concurrency);
+        let sets = watcher(api::<StatefulSet>(client, namespace), labelled.clone());
+        let maps = watcher(api::<ConfigMap>(client, namespace), labelled);
         let controller = Controller::for_stream(bot_events, bots.clone())
             .with_config(settings)
-            .owns(api::<StatefulSet>(client, namespace), labelled.clone())
-            .owns(api::<ConfigMap>(client, namespace), labelled)
+            .owns_stream(sets.default_backoff().touched_objects())
+            .owns_stream(maps.default_backoff().touched_objects())
             .watches_stream(pod_events, |pod| bot_of(&pod))
             .reconcile_on(reports);
         Self { controller, filled, bots, pods }
@@ -105,7 +111,7 @@ fn count<K>(
     })
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<Listed<K>>
 where
     K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
 {
@@ -115,12 +121,6 @@ where
     }
 }
 
-/// Keeps of a pod what callers are recognised by.
-fn slim(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
-    pod.spec = None;
-}
-
-fn bot_of(pod: &Pod) -> Option<ObjectRef<ShardedBot>> {
+fn bot_of(pod: &Listed<Pod>) -> Option<ObjectRef<Listed<ShardedBot>>> {
     Some(ObjectRef::new(pod.labels().get(BOT_LABEL)?).within(&pod.namespace()?))
 }

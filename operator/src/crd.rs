@@ -4,6 +4,7 @@
 //! `shard-operator crd`; a test fails when they are stale. The pod template's schema is written by hand in
 //! [`schema`], and so are the corrections that the derive cannot express.
 
+mod listed;
 mod schema;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+pub use listed::Listed;
 pub use schema::{SCHEMA_ANNOTATION, SCHEMA_VERSION, definition};
 
 /// A sharded Discord bot. The operator never writes it: GitOps owns it.
@@ -274,6 +276,25 @@ pub struct IdentifiesStatus {
     /// When the waiting shards will have had their turn, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_done: Option<String>,
+}
+
+impl ShardedBotSpec {
+    /// A spec in which nothing is set: each field has its default, and what has none is empty.
+    #[must_use]
+    pub fn unset() -> Self {
+        Self {
+            token_secret_ref: TokenSecretRef { name: String::new(), key: token_key() },
+            shards: None,
+            shard_multiple: one(),
+            shards_per_pod: sixteen(),
+            follow: None,
+            update: Update::default(),
+            identify: Identify::default(),
+            paused: false,
+            restarted_at: None,
+            template: PodTemplate::default(),
+        }
+    }
 }
 
 impl Default for Follow {

@@ -13,8 +13,10 @@ use crate::callers::{self, Callers};
 use crate::gate::{Caller, Gate, Refused};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use crate::reports::Reports;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,16 +27,27 @@ use shard_contract::identify::{
     ANSWER_HEADER, HEARD_HEADER, IDENTIFIED_PATH, IDENTIFY_PATH, Identified, IdentifyRequest, Refusal,
 };
 use shard_contract::report::{REPORT_PATH, Report};
-use shard_serve::ConnectionLimits;
+use shard_serve::{Connection, ConnectionLimits};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
-/// Connections to the gate at a time: a few more than calls that may wait. The pods of a node may come by one address, and what
-/// is read ahead for it, 16 KiB each, is to stay far below the chart's 512 MiB.
-pub const GATE_CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 60_000, per_address: 4_096 };
-/// Connections for health and metrics: far more than anybody needs, so that a stranger who keeps many does not lock the kubelet
-/// out.
-pub const HEALTH_CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 16_384, per_address: 256 };
+/// Connections to the gate at a time: a few more than calls that may wait. The pods of a node may come by one address. What those hold
+/// that nobody knows is at most 4,096 times 13 KiB, 52 MiB of the chart's 512.
+pub const GATE_CONNECTIONS: ConnectionLimits =
+    ConnectionLimits { total: 60_000, unrecognised: 4_096, per_address: 4_096, per_caller: 16 };
+/// Connections for health and metrics: far more than anybody needs. A stranger who keeps many does not lock the kubelet out, since
+/// the oldest makes way.
+pub const HEALTH_CONNECTIONS: ConnectionLimits =
+    ConnectionLimits { total: 512, unrecognised: 256, per_address: 256, per_caller: 1 };
+/// Calls of one pod at once, then one in [`CALL_EVERY`]: a pod of 256 shards whose buckets are all free asks and tells three times for
+/// each.
+const CALLS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1_024).expect("it is not 0");
+const CALL_EVERY: Duration = Duration::from_millis(10);
+/// Reports of one pod at once, then one in [`REPORT_EVERY`]: a pod whose shards change without end sends one in 200 ms.
+const REPORTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(20).expect("it is not 0");
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// The longest word of an answer, in characters.
 const WORD_LIMIT: usize = 64;
 
@@ -49,12 +62,23 @@ pub struct AppState {
     pub gate: Gate,
     /// Keeps reports.
     pub reports: Reports,
+    /// How often each pod may call.
+    pub calls: Arc<Rates<String>>,
+    /// How often each pod may report.
+    pub report_rates: Arc<Rates<String>>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Whether this replica leads.
     pub leadership: watch::Receiver<Leadership>,
     /// Whether it stands by, or all watches have been filled once.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// How often each pod may call, and how often report.
+#[must_use]
+pub fn rates() -> [Arc<Rates<String>>; 2] {
+    [(CALLS_AT_ONCE, CALL_EVERY), (REPORTS_AT_ONCE, REPORT_EVERY)]
+        .map(|(at_once, every)| Arc::new(Rates::new(at_once, every)))
 }
 
 /// The gate's routes.
@@ -100,6 +124,7 @@ async fn identified(State(state): State<AppState>, call: Request) -> Response {
 async fn report(State(state): State<AppState>, call: Request) -> Response {
     let answer = async {
         let (caller, report): (_, Report) = asked(&state, call).await?;
+        state.report_rates.take(&caller.uid).map_err(|wait| too_often(&caller, wait))?;
         if report.layout != caller.layout {
             let error = format!(
                 "layout: found {}; pod {} belongs to layout {}",
@@ -154,7 +179,7 @@ impl IntoResponse for TurnedAway {
 /// Who calls, and what he says.
 async fn asked<T: DeserializeOwned>(state: &AppState, call: Request) -> Result<(Caller, T), TurnedAway> {
     let (head, body) = call.into_parts();
-    let caller = match admit(state, &head.headers).await {
+    let caller = match admit(state, &head).await {
         Ok(caller) => caller,
         Err(turned_away) => {
             bodies::let_go(body).await;
@@ -176,14 +201,27 @@ async fn asked<T: DeserializeOwned>(state: &AppState, call: Request) -> Result<(
     Ok((caller, parse(&body)?))
 }
 
-async fn admit(state: &AppState, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+async fn admit(state: &AppState, head: &Parts) -> Result<Caller, TurnedAway> {
+    let (headers, connection) = (&head.headers, head.extensions.get::<Connection>());
     leads(&state.leadership.borrow())?;
     let caller = recognised(state, headers).await?;
+    let whose_is_it = connection.is_none_or(|connection| connection.recognise(&caller.uid));
+    if !whose_is_it {
+        let error =
+            format!("pod {} has {} connections already; use those", caller.pod, GATE_CONNECTIONS.per_caller);
+        return Err(TurnedAway::new(StatusCode::TOO_MANY_REQUESTS, error));
+    }
+    state.calls.take(&caller.uid).map_err(|wait| too_often(&caller, wait))?;
     let word = headers.get(HEARD_HEADER).and_then(|value| value.to_str().ok());
     if let Some(word) = word.filter(|word| word.len() <= WORD_LIMIT) {
         state.gate.heard(&caller, word);
     }
     Ok(caller)
+}
+
+fn too_often(caller: &Caller, wait: Duration) -> TurnedAway {
+    let error = format!("pod {} calls too often; call again in {} ms", caller.pod, wait.as_millis());
+    TurnedAway::new(StatusCode::TOO_MANY_REQUESTS, error)
 }
 
 fn leads(leadership: &Leadership) -> Result<(), TurnedAway> {
@@ -254,6 +292,7 @@ fn counted(state: &AppState, path: &'static str, answer: Result<Response, Turned
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::Listed;
     use k8s_openapi::api::core::v1::Pod;
     use kube::client::Body;
     use serde_json::json;
@@ -265,6 +304,9 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
+
+    /// Connections of one pod: fewer than bodies that it may have under way.
+    const PER_CALLER: usize = 16;
 
     /// The API server: knows one token and one pod.
     fn api() -> kube::Client {
@@ -282,7 +324,7 @@ mod tests {
         kube::Client::new(service, "bots")
     }
 
-    fn pod() -> Pod {
+    fn pod() -> Listed<Pod> {
         serde_json::from_value(json!({ "metadata": {
             "namespace": "bots", "name": "mybot-1-0", "uid": "u",
             "labels": { BOT_LABEL: "mybot", LAYOUT_LABEL: "1" },
@@ -296,11 +338,14 @@ mod tests {
         let (sender, leadership) = watch::channel(leadership);
         let (pods, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod()));
+        let [calls, report_rates] = rates();
         let state = AppState {
             callers: Arc::new(Callers::new(api(), vec![pods])),
             bodies: Arc::default(),
             gate: Gate::new(Pace::REAL, leadership.clone()),
             reports: Reports::new().0,
+            calls,
+            report_rates,
             metrics: Arc::default(),
             leadership,
             ready: Arc::new(|| true),
@@ -309,7 +354,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // More callers than a shell's usual limit of open files has room for.
         shard_serve::raise_file_limit();
-        let most = ConnectionLimits { total: 2_048, per_address: 1_024 };
+        let most = ConnectionLimits {
+            total: 2_048,
+            unrecognised: 2_048,
+            per_address: 1_024,
+            per_caller: PER_CALLER,
+        };
         tokio::spawn(shard_serve::serve(listener, gate_router(state), most, CancellationToken::new()));
         (address, sender)
     }
@@ -326,6 +376,18 @@ mod tests {
             "POST {IDENTIFIED_PATH} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// A whole report of the known pod.
+    async fn report(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let body = r#"{"layout":1}"#;
+        let head = format!(
+            "POST {REPORT_PATH} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nAuthorization: Bearer good\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
         stream
     }
 
@@ -356,6 +418,38 @@ mod tests {
         let begun = Instant::now();
         assert!(said(call(address, "good", 1_024, "{").await).await.contains("421"));
         assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_reports_without_end_is_told_to_wait() {
+        let (address, _leadership) = begin(leading()).await;
+        let (begun, mut taken) = (Instant::now(), 0_u128);
+        let refused = loop {
+            let answer = said(report(address).await).await;
+            if !answer.contains("204") {
+                break answer;
+            }
+            taken += 1;
+        };
+        assert!(refused.contains("429"), "{refused}");
+        let most =
+            u128::from(REPORTS_AT_ONCE.get()) + begun.elapsed().as_millis() / REPORT_EVERY.as_millis() + 1;
+        assert!(taken <= most, "{taken} of at most {most}");
+        let identified = said(call(address, "good", 2, "{}").await).await;
+        assert!(identified.contains("400"), "its other calls are counted apart: {identified}");
+    }
+
+    #[tokio::test]
+    async fn a_pod_with_too_many_connections_is_told_to_use_those_it_has() {
+        let (address, _leadership) = begin(leading()).await;
+        let mut held = Vec::new();
+        for _ in 0..PER_CALLER {
+            held.push(call(address, "good", 1_024, "{").await);
+        }
+        // They count as the pod's when they have been recognised.
+        while !said(call(address, "good", 2, "{}").await).await.contains("429") {}
+        held.clear();
+        while !said(call(address, "good", 2, "{}").await).await.contains("400") {}
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@
 //! the dashboard, which comes later.
 
 pub mod apply;
+pub mod backoff;
 pub mod callers;
 pub mod config;
 pub mod context;
@@ -28,10 +29,11 @@ pub mod model;
 pub mod names;
 pub mod observe;
 pub mod plan;
+pub mod rates;
+pub mod reads;
 pub mod reconcile;
 pub mod report;
 pub mod reports;
-pub mod shares;
 pub mod telemetry;
 pub mod world;
 
@@ -39,6 +41,7 @@ use callers::Callers;
 use config::Config;
 use context::{Context, Memory};
 use controller::Scope;
+use crd::Listed;
 use discord::{Dated, Discord};
 use futures::{Stream, StreamExt, future};
 use gate::Gate;
@@ -48,12 +51,25 @@ use kube::runtime::reflector::ObjectRef;
 use leader::Leader;
 use lease::Leadership;
 use metrics::Metrics;
+use rates::Rates;
+use reads::Reads;
 use reports::Reports;
 use shard_serve::serve;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+
+/// Rounds of one bot at once, for the steps of a change ...
+const ROUNDS_AT_ONCE: NonZeroU32 = NonZeroU32::new(10).expect("it is not 0");
+/// ... then one in this time, whoever edits its objects how often.
+const ROUND_EVERY: Duration = Duration::from_secs(2);
+/// How long rounds may take to end when the process is told to stop, of the 30 s that Kubernetes gives it.
+const ROUNDS_END_WITHIN: Duration = Duration::from_secs(10);
+/// Bots with large templates that have a round at a time. Each may take some 40 MiB.
+const LARGE_AT_A_TIME: usize = 2;
 
 /// Why the operator could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +103,14 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let gate = Gate::new(config.addresses.time_factor, leadership.clone());
     let metrics = Arc::new(Metrics::default());
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
+    let [calls, report_rates] = http::rates();
     let state = AppState {
         callers: Arc::new(Callers::new(client.clone(), pods)),
         bodies: Arc::default(),
         gate: gate.clone(),
         reports: reports.clone(),
+        calls,
+        report_rates,
         metrics: metrics.clone(),
         ready: ready(&scopes, leadership.clone()),
         leadership,
@@ -145,9 +164,11 @@ async fn lead(
         scopes.into_iter().map(|scope| scope.run(ctx.clone(), stop.clone().cancelled_owned())),
     );
     let rounds = async {
-        rounds.await;
-        // The controllers end only when they are stopped.
-        stop.cancelled().await;
+        tokio::select! {
+            // The controllers end only when they are stopped; with a list that fails they do not hear it.
+            _ = rounds => stop.cancelled().await,
+            () = overdue(stop) => tracing::warn!("what was under way is cut off: it did not end in time"),
+        }
     };
     let closing = async {
         stop.cancelled().await;
@@ -163,6 +184,12 @@ async fn lead(
             Ok(())
         }
     }
+}
+
+/// Comes when rounds have had their time to end after the process was told to.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(ROUNDS_END_WITHIN).await;
 }
 
 fn context(
@@ -191,6 +218,9 @@ fn context(
         addresses,
         memory,
         leading_since,
+        reads: Reads::new(client.clone()),
+        rounds: Rates::new(ROUNDS_AT_ONCE, ROUND_EVERY),
+        large: Semaphore::new(LARGE_AT_A_TIME),
         client,
     }
 }
@@ -208,7 +238,7 @@ fn ready(scopes: &[Scope], leadership: watch::Receiver<Leadership>) -> Arc<dyn F
 fn scopes(
     client: &kube::Client,
     config: &Config,
-    changes: impl Stream<Item = ObjectRef<crd::ShardedBot>> + Send + 'static,
+    changes: impl Stream<Item = ObjectRef<Listed<crd::ShardedBot>>> + Send + 'static,
 ) -> Vec<Scope> {
     if config.watch_namespaces.is_empty() {
         return vec![Scope::new(client, None, config.concurrency, changes)];

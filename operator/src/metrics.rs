@@ -149,7 +149,11 @@ impl OfBots {
             "IDENTIFYs of today that nobody here was granted",
             bots.unattributed.clone(),
         );
-        registry.register("pods_on_fallback_schedule", "Pods that may identify without the gate", bots.on_fallback_schedule.clone());
+        registry.register(
+            "pods_on_fallback_schedule",
+            "Pods that may identify without the gate",
+            bots.on_fallback_schedule.clone(),
+        );
         bots
     }
 

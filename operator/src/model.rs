@@ -29,6 +29,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// What the operator was started with and pods must know.
     pub addresses: Addresses,
+    /// What cannot be read of the spec, and the remedy.
+    pub unreadable: Option<Note>,
     /// The bot's token, as far as it could be read.
     pub token: TokenSeen,
     /// Another bot that holds the same token and is older: `namespace/name`.
@@ -200,11 +202,15 @@ pub struct Child {
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// Its UID.
+    pub uid: String,
     /// Whether this bot is its controller, by UID.
     pub ours: bool,
+    /// Whether some ShardedBot is among its owners.
+    pub of_a_bot: bool,
     /// Whether it is on its way out.
     pub deleting: bool,
-    /// The object as it stands.
+    /// The object as it stands, as far as a plan looks; of what is not ours nothing.
     pub live: Value,
 }
 
@@ -443,6 +449,7 @@ mod tests {
             Self {
                 now: Timestamp::UNIX_EPOCH,
                 addresses: Addresses::default(),
+                unreadable: None,
                 token: TokenSeen::SecretMissing,
                 rival: None,
                 waits_for_others: false,

@@ -1,33 +1,38 @@
 //! All reads of a round: the API server, Discord, the gate's figures, pods' reports, the clock.
 //!
 //! After planning starts nobody reads again. Reads are live, not from a cache: a round that took a stale list for the
-//! world could make a second layout. Secrets are read by name and never listed. Deliberately absent: decisions; a read
+//! world could make a second layout. Secrets are read by name and never listed. What others may write is looked at as text, within
+//! bounds, before it is parsed ([`crate::reads`]). Deliberately absent: decisions; a read
 //! that fails ends the round, except Discord's, which is an observation like any other.
 
+mod bot;
+mod children;
 mod nodes;
 mod pods;
 mod secrets;
 
 use crate::context::{Context, Found, Key, Standing};
-use crate::crd::ShardedBot;
-use crate::discord::fingerprint;
-use crate::model::{Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Observed, Token, TokenSeen};
-use crate::names::api_version;
-use crate::world::{Apis, names_of};
-use k8s_openapi::api::core::v1::{Event, Secret};
+use crate::crd::{Listed, ShardedBot};
+use crate::model::{Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, TokenSeen};
+use crate::reads;
+use bot::Read;
+use children::children;
+use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DynamicObject, ListParams};
 use kube::{Resource, ResourceExt};
 use nodes::nodes;
 use pods::pods;
-use secrets::secrets;
+use secrets::{secrets, token};
+use serde::Deserialize;
 use shard_contract::layouts::Layouts;
-use shard_contract::names::{BOT_LABEL, LAYOUTS_KEY};
+use shard_contract::names::LAYOUTS_KEY;
 use std::time::Duration;
-use strum::IntoEnumIterator;
 
 /// How long a fresh leader waits for the reports of pods that run: three report times.
 const HEARS_FOR: Duration = Duration::from_secs(45);
+
+/// Events of a set that are looked at.
+const EVENTS: u32 = 64;
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,44 +40,68 @@ pub enum Error {
     /// The object has no namespace or name.
     #[error("a ShardedBot without namespace, name or UID")]
     Nameless,
+    /// The bot itself.
+    #[error("read the ShardedBot")]
+    ReadBot(#[source] reads::Error),
     /// The Secret with the token.
     #[error("read Secret {0}")]
-    ReadSecret(String, #[source] kube::Error),
+    ReadSecret(String, #[source] reads::Error),
     /// An object of the bot.
     #[error("read {0} of the bot")]
-    ReadChildren(&'static str, #[source] kube::Error),
+    ReadChildren(&'static str, #[source] reads::Error),
     /// Events of a set.
     #[error("list events of the bot's StatefulSet")]
-    ListEvents(#[source] kube::Error),
+    ListEvents(#[source] reads::Error),
     /// The pods.
     #[error("list the bot's pods")]
-    ListPods(#[source] kube::Error),
+    ListPods(#[source] reads::Error),
     /// A Secret with records.
     #[error("read the Secrets with the bot's records")]
-    ReadRecords(#[source] kube::Error),
+    ReadRecords(#[source] reads::Error),
+}
+
+/// The bot as it is now, as far as it can be read; none when it is gone.
+///
+/// # Errors
+/// When the API server refused or failed the read.
+pub async fn current(ctx: &Context, listed: &Listed<ShardedBot>) -> Result<Option<Read>, Error> {
+    let (Some(namespace), Some(name)) = (listed.namespace(), listed.meta().name.as_ref()) else {
+        return Err(Error::Nameless);
+    };
+    let path = format!("{}/{name}", ShardedBot::url_path(&(), Some(&namespace)));
+    let metadata = || listed.meta().clone();
+    match ctx.reads.get(&path, bot::read).await {
+        Ok(read) => Ok(read.map(|read| read.unwrap_or_else(|error| bot::unreadable(metadata(), &error)))),
+        Err(error @ reads::Error::TooLong) => Ok(Some(bot::unreadable(metadata(), &error))),
+        Err(error) => Err(Error::ReadBot(error)),
+    }
 }
 
 /// Reads everything that a plan needs.
 ///
 /// # Errors
 /// The first read that the API server refused or failed.
-pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error> {
+pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) -> Result<Observed, Error> {
     let (Some(namespace), Some(name), Some(uid)) = (bot.namespace(), bot.meta().name.clone(), bot.uid())
     else {
         return Err(Error::Nameless);
     };
     let key = (namespace, name);
     let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
-    let read = read_token(ctx, bot, &key.0).await;
-    if read.is_err() {
-        // Looked at, in vain: younger bots need not wait for it.
-        let _ = ctx.memory.hold_token(&key, created, Found::Nothing);
-    }
-    let (seen, token) = read?;
+    let reference = &bot.spec.token_secret_ref;
+    let (seen, token) = token(&ctx.reads, &key.0, reference)
+        .await
+        .map_err(|source| Error::ReadSecret(reference.name.clone(), source))?;
     let pods = async { pods(ctx, &key).await.map_err(Error::ListPods) };
-    let (children, pods) = tokio::try_join!(children(ctx, &key, &uid), pods)?;
+    let children = async {
+        children(&ctx.reads, &key, &uid).await.map_err(|(kind, source)| Error::ReadChildren(kind, source))
+    };
+    let (children, pods) = tokio::try_join!(children, pods)?;
     let discord = match &token {
-        Some(token) => ctx.discord.gateway(token).await,
+        Some(token) => {
+            let answered = bot.status.as_ref().is_some_and(|status| status.recommended_shards.is_some());
+            ctx.discord.gateway(&key, token, answered).await
+        }
         None => DiscordSeen::default(),
     };
     let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
@@ -91,6 +120,7 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot) -> Result<Observed, Error>
     Ok(Observed {
         now: Timestamp::now(),
         addresses: ctx.addresses.clone(),
+        unreadable,
         token: seen,
         rival,
         waits_for_others,
@@ -117,63 +147,6 @@ fn found(token: Option<Fingerprint>, discord: &DiscordSeen) -> Found {
     }
 }
 
-async fn read_token(
-    ctx: &Context,
-    bot: &ShardedBot,
-    namespace: &str,
-) -> Result<(TokenSeen, Option<Token>), Error> {
-    let reference = &bot.spec.token_secret_ref;
-    let secrets: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    let secret = secrets
-        .get_opt(&reference.name)
-        .await
-        .map_err(|source| Error::ReadSecret(reference.name.clone(), source))?;
-    let Some(data) = secret.map(|secret| secret.data.unwrap_or_default()) else {
-        return Ok((TokenSeen::SecretMissing, None));
-    };
-    let Some(value) = data.get(&reference.key) else {
-        return Ok((TokenSeen::KeyMissing(data.keys().take(16).cloned().collect()), None));
-    };
-    let typed = std::str::from_utf8(&value.0).map_err(|_| "it is not text").and_then(Token::new);
-    Ok(match typed {
-        Ok(token) => (TokenSeen::Present(fingerprint(&token)), Some(token)),
-        Err(why) => (TokenSeen::Unusable(why), None),
-    })
-}
-
-/// Everything with the bot's label, and whatever stands at the names that it needs.
-async fn children(ctx: &Context, key: &Key, uid: &str) -> Result<Vec<Child>, Error> {
-    let mut children = Vec::new();
-    for kind in Kind::iter().filter(|kind| *kind != Kind::Secret) {
-        let api = Apis::of(&ctx.client, &key.0, kind);
-        let failed = |source| Error::ReadChildren(kind.into(), source);
-        let found = if let Some(name) = names_of(kind, &key.1) {
-            api.get_opt(&name).await.map_err(failed)?.into_iter().collect()
-        } else {
-            let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
-            api.list(&labelled).await.map_err(failed)?.items
-        };
-        children.extend(found.iter().map(|object| child(kind, object, uid)));
-    }
-    Ok(children)
-}
-
-fn child(kind: Kind, object: &DynamicObject, uid: &str) -> Child {
-    let ours =
-        object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid);
-    let mut live = serde_json::to_value(object).unwrap_or_default();
-    // The API server leaves these two out of the items of a list.
-    live["apiVersion"] = api_version(kind).into();
-    live["kind"] = <&str>::from(kind).into();
-    Child {
-        kind,
-        name: object.name_any(),
-        ours,
-        deleting: object.metadata.deletion_timestamp.is_some(),
-        live,
-    }
-}
-
 fn document(children: &[Child]) -> Option<Layouts> {
     let map = children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours)?;
     serde_json::from_str(map.live["data"][LAYOUTS_KEY].as_str()?).ok()
@@ -187,14 +160,32 @@ async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<St
     };
     let mut refusals = Vec::new();
     for set in children.iter().filter(short) {
-        let api: Api<Event> = Api::namespaced(ctx.client.clone(), &key.0);
-        let uid = set.live["metadata"]["uid"].as_str().unwrap_or_default();
-        let of_it =
-            ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedCreate")).limit(20);
-        let events = api.list(&of_it).await.map_err(Error::ListEvents)?;
-        let latest =
-            events.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|at| at.0));
-        refusals.extend(latest.and_then(|event| event.message));
+        let events = Event::url_path(&(), Some(&key.0));
+        let of_it = format!("involvedObject.uid%3D{},reason%3DFailedCreate", set.uid);
+        let path = format!("{events}?fieldSelector={of_it}&limit={EVENTS}");
+        match ctx.reads.get(&path, latest).await {
+            Ok(latest) => refusals.extend(latest.flatten()),
+            // Anybody in the namespace may write such events, as long as he likes.
+            Err(reads::Error::TooLong) => {}
+            Err(error) => return Err(Error::ListEvents(error)),
+        }
     }
     Ok(refusals)
+}
+
+/// What the latest of some events says.
+fn latest(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Events {
+        items: Vec<Told>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        last_timestamp: Option<Timestamp>,
+        message: Option<String>,
+    }
+    let Events { items } = serde_json::from_str(text).ok()?;
+    let message = items.into_iter().max_by_key(|event| event.last_timestamp)?.message?;
+    Some(message.chars().take(pods::QUOTED).collect())
 }

@@ -32,7 +32,8 @@ use std::time::Duration;
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let sets = change::sets(observed);
-    let spec = match (spec::check(bot), taken(observed)) {
+    let readable = observed.unreadable.clone().map_or(Ok(()), Err);
+    let spec = match (readable.and_then(|()| spec::check(bot)), taken(observed)) {
         (Ok(spec), None) => spec,
         (Err(note), _) | (Ok(_), Some(note)) => return stand_still(bot, observed, &sets, note),
     };
@@ -76,11 +77,11 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
 
 /// An object that is not ours at a name that this bot needs.
 fn taken(observed: &Observed) -> Option<Note> {
-    let strange = observed.children.iter().filter(|child| !child.ours).map(|child| {
-        let owners = child.live["metadata"]["ownerReferences"].as_array();
-        let of_a_bot = owners.is_some_and(|all| all.iter().any(|owner| owner["kind"] == "ShardedBot"));
-        (child.kind, &child.name, of_a_bot)
-    });
+    let strange = observed
+        .children
+        .iter()
+        .filter(|child| !child.ours)
+        .map(|child| (child.kind, &child.name, child.of_a_bot));
     let secrets = observed.secrets.iter().filter_map(|secret| {
         let of_a_bot = match secret.found.as_ref()?.belongs {
             Belongs::ToThisBot => return None,
@@ -281,8 +282,9 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
     let Some(gateway) = observed.discord.answer else {
         return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
     };
-    let granted =
-        |set: &SetSeen| (set.number, GateLayout { total: set.total, pods: set.pods, fallback_slot: set.fallback_slot });
+    let granted = |set: &SetSeen| {
+        (set.number, GateLayout { total: set.total, pods: set.pods, fallback_slot: set.fallback_slot })
+    };
     let layouts: BTreeMap<_, _> = match change {
         Change::Keep { current, .. } => current.iter().map(granted).collect(),
         Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),

@@ -5,14 +5,21 @@
 
 use crate::apply::apply;
 use crate::context::{Context, Key};
-use crate::crd::ShardedBot;
-use crate::observe::{self, observe};
+use crate::crd::{Listed, ShardedBot};
+use crate::model::Note;
+use crate::observe::{self, current, observe};
 use crate::plan::plan;
 use crate::report::{self, report};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest that a round may take: a bot of 256 Secrets on a slow API server takes a minute.
+const LONGEST_ROUND: Duration = Duration::from_secs(300);
+/// How soon a bot comes again that found no room for its template.
+const WITHOUT_ROOM: Duration = Duration::from_secs(2);
 
 /// A round that could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +35,9 @@ pub enum Error {
         /// The longest that the next round may be put off; none: as long as the back-off says.
         again_within: Option<Duration>,
     },
+    /// It took too long.
+    #[error("the round did not end within {} s", LONGEST_ROUND.as_secs())]
+    TooLong,
     /// Writing the status.
     #[error("report")]
     Report(#[source] report::Error),
@@ -37,23 +47,48 @@ pub enum Error {
 ///
 /// # Errors
 /// Goes to [`retry`], which waits longer each time.
-pub async fn reconcile(bot: Arc<ShardedBot>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let key: Key = (bot.namespace().unwrap_or_default(), bot.name_any());
-    if bot.metadata.deletion_timestamp.is_some() {
-        // Children go by owner reference.
-        ctx.forget(&key);
-        return Ok(Action::await_change());
+pub async fn reconcile(listed: Arc<Listed<ShardedBot>>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let key: Key = (listed.namespace().unwrap_or_default(), listed.name_any());
+    if let Err(wait) = ctx.rounds.take(&key) {
+        return Ok(Action::requeue(wait));
     }
     let started = Instant::now();
-    let round = round(&bot, &ctx).await;
+    let round = tokio::time::timeout(LONGEST_ROUND, round(&listed, &key, &ctx)).await;
+    let round = round.unwrap_or(Err(Error::TooLong));
     ctx.metrics.round(started.elapsed(), round.is_ok());
+    if round.is_err() {
+        ctx.memory.looked_in_vain(&key);
+    }
     let again = round?;
     ctx.memory.succeeded(&key);
-    Ok(Action::requeue(again))
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
-async fn round(bot: &ShardedBot, ctx: &Context) -> Result<Duration, Error> {
-    let observed = observe(ctx, bot).await.map_err(Error::Observe)?;
+/// Returns when the next round is due; none when the bot is gone or going.
+async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<Option<Duration>, Error> {
+    let Some(read) = current(ctx, listed).await.map_err(Error::Observe)? else {
+        ctx.forget(key);
+        // The watch may not have heard it yet; once it has, the queue says that there is no such bot.
+        return Ok(Some(WITHOUT_ROOM));
+    };
+    // Held until the round ends, and with it all copies of the template. Whoever finds no room comes again: he must not keep the
+    // others from having their rounds.
+    let _room = match read.is_large().then(|| ctx.large.try_acquire()) {
+        Some(Err(_)) => return Ok(Some(WITHOUT_ROOM)),
+        Some(Ok(room)) => Some(room),
+        None => None,
+    };
+    let (bot, unreadable) = read.whole();
+    if bot.metadata.deletion_timestamp.is_some() {
+        // Children go by owner reference.
+        ctx.forget(key);
+        return Ok(None);
+    }
+    carry_on(&bot, unreadable, ctx).await.map(Some)
+}
+
+async fn carry_on(bot: &ShardedBot, unreadable: Option<Note>, ctx: &Context) -> Result<Duration, Error> {
+    let observed = observe(ctx, bot, unreadable).await.map_err(Error::Observe)?;
     let plan = plan(bot, &observed);
     let applied = apply(ctx, bot, &plan).await;
     let held_back = report(ctx, bot, &observed, &plan, &applied).await.map_err(Error::Report)?;
@@ -72,7 +107,7 @@ async fn round(bot: &ShardedBot, ctx: &Context) -> Result<Duration, Error> {
 
 /// How long to wait after a failed round: 1 s, doubling for each failure in a row, at most 5 minutes.
 #[expect(clippy::needless_pass_by_value, reason = "the controller hands both over as they are")]
-pub fn retry(bot: Arc<ShardedBot>, error: &Error, ctx: Arc<Context>) -> Action {
+pub fn retry(bot: Arc<Listed<ShardedBot>>, error: &Error, ctx: Arc<Context>) -> Action {
     let wait = ctx.memory.failed((bot.namespace().unwrap_or_default(), bot.name_any()));
     let wait = match error {
         Error::Apply { again_within: Some(most), .. } => wait.min(*most),

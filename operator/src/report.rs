@@ -13,9 +13,10 @@ use crate::context::{Context, Sent};
 use crate::crd::{ShardedBot, ShardedBotStatus};
 use crate::model::{Applied, Observed, Plan, Reason, Verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams, Request};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
+use serde::de::IgnoredAny;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -68,10 +69,13 @@ pub async fn report(
             return Ok(Some(pace.saturating_sub(sent.at.elapsed())));
         }
     }
-    let api: Api<ShardedBot> = Api::namespaced(ctx.client.clone(), &namespace);
     let body = json!({ "apiVersion": ShardedBot::api_version(&()), "kind": ShardedBot::kind(&()), "status": &status });
     let params = PatchParams::apply(STATUS_MANAGER).force();
-    api.patch_status(&name, &params, &Patch::Apply(&body)).await.map_err(Error::PatchStatus)?;
+    let request = Request::new(ShardedBot::url_path(&(), Some(&namespace)))
+        .patch_subresource("status", &name, &params, &Patch::Apply(&body))
+        .map_err(|error| Error::PatchStatus(kube::Error::BuildRequest(error)))?;
+    // The answer is the whole object, which may be one that cannot be parsed.
+    ctx.client.request::<IgnoredAny>(request).await.map_err(Error::PatchStatus)?;
     ctx.memory.keep_sent(key, Sent { uid, status, at: Instant::now() });
     Ok(None)
 }

@@ -4,9 +4,9 @@
 
 use crate::model::Kind;
 use crate::names::api_version;
-use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Resource};
 
 /// Makes API handles.
 pub struct Apis;
@@ -15,10 +15,19 @@ impl Apis {
     /// The handle for a kind in a namespace.
     #[must_use]
     pub fn of(client: &Client, namespace: &str, kind: Kind) -> Api<DynamicObject> {
-        let (group, version) = api_version(kind).split_once('/').unwrap_or(("", api_version(kind)));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind.into()));
-        Api::namespaced_with(client.clone(), namespace, &resource)
+        Api::namespaced_with(client.clone(), namespace, &resource(kind))
     }
+}
+
+/// The path of a kind's objects in a namespace.
+#[must_use]
+pub fn path(namespace: &str, kind: Kind) -> String {
+    DynamicObject::url_path(&resource(kind), Some(namespace))
+}
+
+fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = api_version(kind).split_once('/').unwrap_or(("", api_version(kind)));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind.into()))
 }
 
 /// The name of a bot's only object of a kind; none for kinds with several.
@@ -26,7 +35,7 @@ impl Apis {
 pub fn names_of(kind: Kind, bot: &str) -> Option<String> {
     match kind {
         Kind::ServiceAccount | Kind::Role | Kind::RoleBinding | Kind::Service => {
-            Some(format!("{bot}-shards"))
+            Some(shard_contract::names::shards(bot))
         }
         Kind::ConfigMap => Some(shard_contract::names::layouts_config_map(bot)),
         Kind::Secret | Kind::StatefulSet | Kind::PodDisruptionBudget => None,

@@ -47,7 +47,7 @@ fn report(ordinal: u32) -> Report {
         identifies: 1,
         resumes: 3,
         events: 1_234_567,
-        again: 0,
+        redelivered: 0,
         idle_ms: Some(350),
         fatal_close: None,
     });

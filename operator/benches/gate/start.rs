@@ -56,8 +56,11 @@ async fn pod(gate: Gate, ordinal: u32, pods: u32, total: u32) -> anyhow::Result<
     let mut waiting: BTreeSet<u32> = shards_of(ordinal, pods, total).collect();
     let mut last = Instant::now();
     while !waiting.is_empty() {
-        let request =
-            IdentifyRequest { layout: 1, shards: waiting.iter().copied().collect(), priority: Priority::Active };
+        let request = IdentifyRequest {
+            layout: 1,
+            shards: waiting.iter().copied().collect(),
+            priority: Priority::Active,
+        };
         let IdentifyAnswer::Granted { shard, grant, .. } = gate.identify(&caller, request).await? else {
             continue;
         };

@@ -19,6 +19,7 @@ use shard_bench::table::{Row, Target};
 use shard_bench::{Scale, process};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL};
 use shard_operator::callers::Callers;
+use shard_operator::crd::Listed;
 use shard_operator::gate::Gate;
 use shard_operator::http::{AppState, gate_router};
 use shard_operator::metrics::Metrics;
@@ -82,7 +83,7 @@ fn state(
     leadership: &tokio::sync::watch::Sender<shard_operator::lease::Leadership>,
     pods: u32,
 ) -> anyhow::Result<AppState> {
-    let (store, mut watched) = reflector::store::<Pod>();
+    let (store, mut watched) = reflector::store::<Listed<Pod>>();
     watched.apply_watcher_event(&watcher::Event::Init);
     for ordinal in 0..pods {
         watched.apply_watcher_event(&watcher::Event::InitApply(pod(ordinal)?));
@@ -93,11 +94,14 @@ fn state(
         let answer = review(&serde_json::from_slice(&body)?);
         Ok::<_, anyhow::Error>(Response::new(Body::from(answer.to_string().into_bytes())))
     });
+    let [calls, report_rates] = shard_operator::http::rates();
     Ok(AppState {
         callers: Arc::new(Callers::new(kube::Client::new(reviewer, "bots"), vec![store])),
         bodies: Arc::default(),
         gate: gate.clone(),
         reports: Reports::new().0,
+        calls,
+        report_rates,
         metrics: Arc::new(Metrics::default()),
         leadership: leadership.subscribe(),
         ready: Arc::new(|| true),
@@ -105,7 +109,7 @@ fn state(
 }
 
 /// The pod as the API server has it.
-fn pod(ordinal: u32) -> anyhow::Result<Pod> {
+fn pod(ordinal: u32) -> anyhow::Result<Listed<Pod>> {
     let caller = stage::pod(ordinal);
     let set = format!("{}-{}", caller.bot, caller.layout);
     let labels = BTreeMap::from([(BOT_LABEL, caller.bot), (LAYOUT_LABEL, caller.layout.to_string())]);

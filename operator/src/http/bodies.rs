@@ -4,9 +4,9 @@
 //! places with bodies that do not come hold up none of them. What is left of the body of a call that was turned away is let go by, kept
 //! nowhere, for a moment: a connection that is closed on it may lose the answer. Deliberately absent: who may call.
 
-use crate::shares::Shares;
 use axum::body::{Body, Bytes, to_bytes};
 use futures::{StreamExt, future};
+use shard_serve::Shares;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -47,7 +47,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Bodies {
     places: Semaphore,
-    shares: Shares,
+    shares: Shares<String>,
 }
 
 impl Default for Bodies {
@@ -66,7 +66,7 @@ impl Bodies {
     /// # Errors
     /// [`Error`] says what was wrong.
     pub async fn whole(&self, uid: &str, body: Body) -> Result<Bytes, Error> {
-        let _share = self.shares.take(uid).ok_or(Error::TooMany)?;
+        let _share = self.shares.take(uid.to_owned()).ok_or(Error::TooMany)?;
         let mut whole = pin!(to_bytes(body, LONGEST));
         if let Ok(whole) = timeout(AT_ONCE, &mut whole).await {
             return whole.map_err(|_| Error::Cut);

@@ -28,6 +28,8 @@ pub enum Reason {
     AskingDiscord,
     /// A field whose behaviour this version does not have.
     NotSupported,
+    /// A field of the spec cannot be read by this version.
+    SpecUnreadable,
     /// The Secret is missing.
     SecretMissing,
     /// The Secret's key is missing.

@@ -4,22 +4,43 @@
 //! means.
 
 use crate::context::{Context, Key};
+use crate::crd::Listed;
 use crate::model::PodSeen;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use crate::reads;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
 use shard_contract::names::{BOT_LABEL, parse_pod, stateful_set};
 use std::time::Duration;
 
+/// The longest quotation, in characters.
+pub(super) const QUOTED: usize = 600;
+
 /// The bot's pods, by layout and ordinal.
-pub(super) async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, kube::Error> {
-    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &key.0);
-    let labelled = ListParams::default().labels(&format!("{BOT_LABEL}={}", key.1));
-    let list = api.list(&labelled).await?;
-    let mut pods: Vec<_> = list.into_iter().filter_map(|pod| seen(ctx, key, &pod)).collect();
+pub(super) async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, reads::Error> {
+    let labelled = format!("{}?labelSelector={BOT_LABEL}%3D{}", Pod::url_path(&(), Some(&key.0)), key.1);
+    let mut pods = ctx.reads.list(&labelled, |text| seen(ctx, key, &pod(text)?)).await?;
     pods.sort_by_key(|pod| (pod.layout, pod.ordinal));
     Ok(pods)
+}
+
+/// A pod without the parts that its author may fill; what cannot be read is not one of ours.
+fn pod(text: &str) -> Option<Pod> {
+    #[derive(Deserialize)]
+    struct Parts {
+        spec: Option<Placed>,
+        status: Option<PodStatus>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Placed {
+        node_name: Option<String>,
+    }
+    let listed: Listed<Pod> = serde_json::from_str(text).ok()?;
+    let Parts { spec, status } = serde_json::from_str(text).ok()?;
+    let spec = spec.map(|Placed { node_name }| PodSpec { node_name, ..PodSpec::default() });
+    Some(Pod { metadata: listed.into_metadata(), spec, status })
 }
 
 fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
@@ -72,8 +93,12 @@ fn spoke_at(pod: &Pod) -> Option<Timestamp> {
     last.or_else(|| taken.or(pod.metadata.creation_timestamp.as_ref()).map(|at| at.0))
 }
 
-/// What the scheduler or the kubelet says when a pod does not run.
+/// What the scheduler or the kubelet says when a pod does not run, cut to a length that a status can quote.
 fn trouble(pod: &Pod) -> Option<String> {
+    Some(said(pod)?.chars().take(QUOTED).collect())
+}
+
+fn said(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let unscheduled =
         status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False");

@@ -11,14 +11,15 @@ use super::spec::Spec;
 use crate::model::budget::kept_for_live;
 use crate::model::{Child, Kind, Note, Observed, Reason};
 use crate::names::{
-    SESSION_GROUP_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, FALLBACK_SLOT_LABEL,
+    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, SESSION_GROUP_LABEL,
+    TOTAL_LABEL,
 };
 use shard_contract::REVISION;
+use shard_contract::fallback::LAYOUT_SLOTS;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
 use shard_contract::names::LAYOUT_LABEL;
 use shard_contract::report::ShardState;
-use shard_contract::fallback::LAYOUT_SLOTS;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +47,23 @@ impl SetSeen {
     #[must_use]
     pub fn of(next: Arrangement) -> Self {
         let Arrangement { number, total, pods, revision, session_group, fallback_slot } = next;
-        Self { number, total, pods, revision, session_group, fallback_slot, identity: String::new(), deleting: false }
+        Self {
+            number,
+            total,
+            pods,
+            revision,
+            session_group,
+            fallback_slot,
+            identity: String::new(),
+            deleting: false,
+        }
     }
 
     /// Its arrangement.
     #[must_use]
     pub fn arrangement(&self) -> Arrangement {
-        let Self { number, total, pods, revision, session_group, fallback_slot, identity: _, deleting: _ } = *self;
+        let Self { number, total, pods, revision, session_group, fallback_slot, identity: _, deleting: _ } =
+            *self;
         Arrangement { number, total, pods, revision, session_group, fallback_slot }
     }
 
@@ -106,11 +117,13 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
             let layout = number(child, LAYOUT_LABEL)?;
             let revision = child.annotation(REVISION_ANNOTATION)?.parse().ok()?;
             let told = told(layout).filter(|_| revision >= KEEPS_RECORDS);
-            let (session_group, fallback_slot) = (number(child, SESSION_GROUP_LABEL), number(child, FALLBACK_SLOT_LABEL));
+            let (session_group, fallback_slot) =
+                (number(child, SESSION_GROUP_LABEL), number(child, FALLBACK_SLOT_LABEL));
             Some(SetSeen {
                 number: layout,
                 session_group: session_group.or(told.map(|told| told.session_group)).unwrap_or(0),
-                fallback_slot: fallback_slot.or(told.map(|told| told.fallback_slot)).unwrap_or(layout) % LAYOUT_SLOTS,
+                fallback_slot: fallback_slot.or(told.map(|told| told.fallback_slot)).unwrap_or(layout)
+                    % LAYOUT_SLOTS,
                 total: number(child, TOTAL_LABEL)?,
                 pods: number(child, PODS_LABEL)?,
                 revision,
@@ -286,8 +299,11 @@ fn next(sets: &[SetSeen], observed: &Observed, total: u32, pods: u32) -> Arrange
     let told = observed.document.iter().flat_map(|document| &document.layouts);
     let told = told.filter(|layout| layout.role != Role::Standby && layout.number != number);
     let told = told.map(|layout| (layout.number, layout.total, layout.session_group, layout.fallback_slot));
-    let known: Vec<_> =
-        sets.iter().map(|set| (set.number, set.total, set.session_group, set.fallback_slot)).chain(told).collect();
+    let known: Vec<_> = sets
+        .iter()
+        .map(|set| (set.number, set.total, set.session_group, set.fallback_slot))
+        .chain(told)
+        .collect();
     let before = known.iter().max_by_key(|(number, ..)| number);
     let session_group = match before {
         None => 0,
@@ -295,7 +311,8 @@ fn next(sets: &[SetSeen], observed: &Observed, total: u32, pods: u32) -> Arrange
         Some(_) => number,
     };
     let taken = |fallback_slot: &u32| known.iter().any(|(_, total, _, of)| *total > 0 && of == fallback_slot);
-    let fallback_slot = (0..LAYOUT_SLOTS).find(|fallback_slot| !taken(fallback_slot)).unwrap_or(number % LAYOUT_SLOTS);
+    let fallback_slot =
+        (0..LAYOUT_SLOTS).find(|fallback_slot| !taken(fallback_slot)).unwrap_or(number % LAYOUT_SLOTS);
     Arrangement { number, total, pods, revision: REVISION, session_group, fallback_slot }
 }
 
@@ -330,7 +347,9 @@ mod tests {
         Child {
             kind: Kind::StatefulSet,
             name: format!("b-{number}"),
+            uid: format!("set-{number}"),
             ours: true,
+            of_a_bot: true,
             deleting: false,
             live: json!({ "metadata": { "labels": all, "annotations": annotations } }),
         }
@@ -349,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn family_and_turn_stand_on_the_set_or_follow_from_its_revision() {
+    fn session_group_and_slot_are_read_off_the_set_or_follow_from_its_revision() {
         let labelled = set(5, &[(SESSION_GROUP_LABEL, "3"), (FALLBACK_SLOT_LABEL, "2")], 2);
         let document = || vec![told(5, Role::Active, 4, 3)];
         let of = |child: Child, layouts| {
@@ -389,21 +408,23 @@ mod tests {
     }
 
     #[test]
-    fn the_next_layout_has_the_family_of_its_total_and_a_turn_of_its_own() {
+    fn the_next_layout_has_the_session_group_of_its_total_and_a_slot_of_its_own() {
         let next = |children, layouts, total| {
             let observed = observed(children, layouts);
             let next = next(&sets(&observed), &observed, total, 2);
             (next.number, next.session_group, next.fallback_slot)
         };
-        let active = |number, session_group, fallback_slot| vec![told(number, Role::Active, session_group, fallback_slot)];
+        let active = |number, session_group, fallback_slot| {
+            vec![told(number, Role::Active, session_group, fallback_slot)]
+        };
         assert_eq!(next(vec![], vec![], 16), (1, 0, 0), "the first");
         assert_eq!(next(vec![set(1, &[], 1)], vec![], 16), (2, 0, 0), "after one of revision 1");
         assert_eq!(next(vec![], active(4, 2, 0), 16), (5, 2, 1), "the same total");
         assert_eq!(next(vec![], active(4, 2, 1), 32), (5, 5, 0), "another total");
         let announced = vec![told(4, Role::Retiring, 2, 0), told(5, Role::Standby, 5, 1)];
         assert_eq!(next(vec![], announced, 16), (5, 2, 1), "what was only announced has made nothing");
-        let three =
-            [("0", 1), ("1", 2), ("3", 3)].map(|(fallback_slot, number)| set(number, &[(FALLBACK_SLOT_LABEL, fallback_slot)], 2));
+        let three = [("0", 1), ("1", 2), ("3", 3)]
+            .map(|(fallback_slot, number)| set(number, &[(FALLBACK_SLOT_LABEL, fallback_slot)], 2));
         assert_eq!(next(three.into(), vec![], 16).2, 2, "the one that is left");
     }
 }

@@ -105,7 +105,11 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Transition>
         let same = was.as_ref().is_some_and(|was| worse && was.reason == now.reason);
         let silent = if worse { same || ready.as_ref() == Some(&now.reason) } else { was.is_none() };
         let known = now.status != "Unknown";
-        (known && !silent).then(|| Transition { worse, reason: now.reason.clone(), message: now.message.clone() })
+        (known && !silent).then(|| Transition {
+            worse,
+            reason: now.reason.clone(),
+            message: now.message.clone(),
+        })
     };
     after.iter().filter(told).filter_map(turned).collect()
 }
@@ -248,11 +252,14 @@ mod tests {
     }
 
     fn told(before: &[Condition], after: &[Condition]) -> Vec<(bool, String)> {
-        transitions(before, after).into_iter().map(|transition| (transition.worse, transition.reason)).collect()
+        transitions(before, after)
+            .into_iter()
+            .map(|transition| (transition.worse, transition.reason))
+            .collect()
     }
 
     #[test]
-    fn each_turn_is_told_once_and_the_way_back_too() {
+    fn each_transition_is_told_once_and_the_way_back_too() {
         let good = [one("TokenExclusive", "True", "TokenExclusive")];
         let bad = [one("TokenExclusive", "False", "TokenShared")];
         let unknown = [one("TokenExclusive", "Unknown", "Unknown")];
@@ -266,7 +273,8 @@ mod tests {
 
     #[test]
     fn nobody_is_told_that_a_token_is_not_shared_before_it_can_be_known() {
-        let gate = |judged, unattributed| Some(GateFigures { unattributed, judged, ..GateFigures::default() });
+        let gate =
+            |judged, unattributed| Some(GateFigures { unattributed, judged, ..GateFigures::default() });
         let of = |gate| (unjudged(gate).is_some(), unattributed(gate).is_some());
         assert_eq!(of(None), (false, false), "the gate is not open, which is said instead");
         assert_eq!(of(gate(false, 0)), (true, false));
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_another_turn_and_what_ready_says_is_not_said_again() {
+    fn another_reason_is_another_transition_and_what_ready_says_is_not_said_again() {
         let low = [one("BudgetAvailable", "False", "BudgetLow")];
         let spent = [one("BudgetAvailable", "False", "BudgetSpent")];
         assert_eq!(told(&low, &spent), [(true, "BudgetSpent".to_owned())]);

@@ -86,7 +86,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
             .filter(|pod| on_fallback_schedule(pod, observed))
             .map(|pod| pod.name.clone())
             .collect(),
-        fenced: who_says(|report| report.fenced),
+        fenced: who_says(|report| report.isolated),
         pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
         guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
         refused: shards().filter_map(|shard| Some((shard.id, shard.fatal_close?))).min(),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_on_turns_that_says_so_or_could_be_heard_and_is_not() {
+    fn a_pod_is_on_the_fallback_schedule_that_says_so_or_could_be_heard_and_is_not() {
         let says = Report { on_fallback_schedule: true, ..Report::default() };
         let pods = vec![
             silent(false),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_pod_is_on_turns_only_if_something_shows_that_its_image_reports() {
+    fn a_ready_pod_is_on_the_fallback_schedule_only_if_something_shows_that_its_image_reports() {
         let peer = |layout| PodSeen { report: Some(Report::default()), layout, ..silent(true) };
         assert!(named(&observed(vec![silent(true)])).is_empty());
         assert!(named(&observed(vec![silent(true), peer(2)])).is_empty());

@@ -15,8 +15,8 @@
 //! Each patch tests the Secret's version first, so that what a pod wrote in between stands. Layouts before revision 2 have
 //! no records. Deliberately absent: sessions, and removing Secrets, which go with the bot.
 
-use super::with_hash;
 use super::stateful_set::Arrangement;
+use super::with_hash;
 use crate::model::{Belongs, Kind, Object, Observed, PodSeen, SecretFound, Step};
 use crate::names::Owner;
 use k8s_openapi::ByteString;
@@ -103,7 +103,8 @@ fn operations(needs: &Needs, index: u32, found: &SecretFound, observed: &Observe
         changes.push(json!({ "op": "add", "path": "/data", "value": { ABOUT: base64(ABOUT_TEXT) } }));
     }
     if let Some(session_groups) = &needs.session_groups {
-        let unneeded = found.records.keys().filter(|(session_group, _)| !session_groups.contains(session_group));
+        let unneeded =
+            found.records.keys().filter(|(session_group, _)| !session_groups.contains(session_group));
         changes.extend(unneeded.map(|(session_group, shard)| {
             json!({ "op": "remove", "path": format!("/data/{}", record_key(*session_group, *shard)) })
         }));
@@ -129,8 +130,9 @@ fn missing(needs: &Needs, index: u32, found: Option<&SecretFound>, observed: &Ob
     for layout in needs.wanted.iter().filter(|layout| layout.keeps_records()) {
         let from = index * PER_SECRET;
         for shard in from..layout.total.min(from + PER_SECRET) {
-            let stands =
-                |found: &SecretFound| found.records.get(&(layout.session_group, shard)).is_some_and(Option::is_some);
+            let stands = |found: &SecretFound| {
+                found.records.get(&(layout.session_group, shard)).is_some_and(Option::is_some)
+            };
             if !found.is_some_and(stands) && !may_be_held(needs, observed, layout.session_group, shard) {
                 keys.insert((layout.session_group, shard));
             }
@@ -153,7 +155,7 @@ fn may_be_held(needs: &Needs, observed: &Observed, session_group: u32, shard: u3
 fn may_hold(pod: &PodSeen, shard: u32) -> bool {
     let Some(report) = &pod.report else { return pod.runs };
     let state = report.shards.iter().find(|one| one.id == shard).map(|one| one.state);
-    report.fenced || state != Some(ShardState::Waiting)
+    report.isolated || state != Some(ShardState::Waiting)
 }
 
 fn free_record() -> Value {
@@ -236,12 +238,12 @@ mod tests {
         let not_started = PodSeen { runs: false, ..pod(1, 0, None) };
         assert_eq!(free(vec![not_started, pod(1, 1, None)], &needs), ["0.0", "0.1"]);
         let mut fenced = pod(1, 0, Some(Waiting));
-        fenced.report.as_mut().unwrap().fenced = true;
+        fenced.report.as_mut().unwrap().isolated = true;
         assert_eq!(free(vec![fenced], &needs), ["0.2", "0.3"]);
     }
 
     #[test]
-    fn a_holder_in_another_layout_of_the_family_counts_and_in_another_family_does_not() {
+    fn a_holder_in_another_layout_of_the_session_group_counts_and_in_another_does_not() {
         let online = || vec![pod(1, 1, Some(ShardState::Online))];
         let same = needs(&[layout(1, 0), layout(2, 0)], &[layout(2, 0)]);
         assert_eq!(free(online(), &same), ["0.0", "0.1"]);
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_tests_the_version_and_touches_no_record_of_a_living_family() {
+    fn a_patch_tests_the_version_and_touches_no_record_of_a_living_session_group() {
         let held = Some(RecordSeen::default());
         let found = SecretFound {
             belongs: Belongs::ToThisBot,

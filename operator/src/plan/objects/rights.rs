@@ -45,6 +45,9 @@ pub fn rights(owner: &Owner, account: Option<&str>, running: &[String], secrets:
         |account| json!({ "kind": "ServiceAccount", "name": account, "namespace": owner.namespace });
     binding["subjects"] = accounts.into_iter().map(subject).collect();
     made.into_iter()
-        .chain([with_hash(Kind::Role, name.clone(), role), with_hash(Kind::RoleBinding, name.clone(), binding)])
+        .chain([
+            with_hash(Kind::Role, name.clone(), role),
+            with_hash(Kind::RoleBinding, name.clone(), binding),
+        ])
         .collect()
 }

@@ -8,7 +8,8 @@
 use super::{hash, with_hash};
 use crate::model::{Kind, Object};
 use crate::names::{
-    SESSION_GROUP_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, TOTAL_LABEL, FALLBACK_SLOT_LABEL,
+    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, SESSION_GROUP_LABEL,
+    TOTAL_LABEL,
 };
 use crate::plan::spec::Spec;
 use serde_json::{Map, Value, json};
