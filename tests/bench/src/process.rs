@@ -23,9 +23,18 @@ pub fn cpu_time(process: u32) -> anyhow::Result<Duration> {
 
 /// Bytes of memory that it has in use.
 pub fn memory(process: u32) -> anyhow::Result<u64> {
+    status(process, "VmRSS:")
+}
+
+/// Bytes of memory that it has had in use at most.
+pub fn peak_memory(process: u32) -> anyhow::Result<u64> {
+    status(process, "VmHWM:")
+}
+
+fn status(process: u32, field: &str) -> anyhow::Result<u64> {
     let path = format!("/proc/{process}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("{path} does not say VmRSS"))? * 1024)
+    Ok(kib.with_context(|| format!("{path} does not say {field}"))? * 1024)
 }

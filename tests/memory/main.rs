@@ -1,0 +1,95 @@
+//! The memory benchmark: what an operator takes at its peak for what outsiders may write, beside another build in the same run.
+//!
+//! From: a real API server, a thousand ordinary bots, the largest template that is taken, and one that is not. For: a table, and JSON with `--report FILE`.
+//! `--before PROGRAM` measures an older operator as well, in namespaces of its own; `--quick` takes a tenth of the bots. Each figure is the
+//! kernel's peak (`VmHWM`) of a process that was started when the objects were there, read when it has had a round for each. Discord is
+//! an endpoint that knows every token. Deliberately absent: pods, of which there are none.
+
+mod bots;
+mod operator;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use operator::Operator;
+use shard_bench::Scale;
+use shard_bench::table::{Row, Table, Target};
+use shard_tests::fleet::ground::Ground;
+use std::path::PathBuf;
+
+/// Ordinary bots.
+const BOTS: u32 = 1_000;
+/// The most that the worst allowed object may lead to, in MiB.
+const WORST: f64 = 128.0;
+/// The most for the ordinary ones, as a part of what the build before takes.
+const PART: f64 = 0.5;
+
+#[derive(Parser)]
+#[command(name = "memory")]
+struct Options {
+    /// An operator that was built before, to be measured beside this one.
+    #[arg(long)]
+    before: Option<PathBuf>,
+    /// Writes the figures as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// A tenth of the bots.
+    #[arg(long)]
+    quick: bool,
+    /// Cargo says so.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let ground = Ground::up("memory-bench")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let measured = runtime.block_on(measure(&ground, &options));
+    drop(runtime);
+    ground.down()?;
+    measured
+}
+
+async fn measure(ground: &Ground, options: &Options) -> Result<()> {
+    let scale = Scale { quick: options.quick };
+    let count = scale.of(BOTS);
+    let mut table = Table::begin("Peak memory of an operator", "", scale);
+    let discord = operator::discord().await?;
+    let this = ground.program("shard-operator");
+    let programs = options.before.iter().map(|before| ("before", before)).chain([("this build", &this)]);
+    let mut ordinary: Option<f64> = None;
+    for (name, program) in programs {
+        let client = ground.client().await?;
+        let measure = async |what: &str, texts: Vec<String>| -> Result<f64> {
+            let namespace = format!("{}-{what}", name.replace(' ', "-"));
+            bots::create(&client, &namespace, &texts).await.with_context(|| format!("create {what}"))?;
+            // The first makes what the bots need; the second finds it, as a fresh leader does.
+            Operator::start(ground, program, &namespace, &discord)?.rounds(texts.len()).await?;
+            let second = Operator::start(ground, program, &namespace, &discord)?;
+            second.rounds(texts.len()).await?;
+            second.peak()
+        };
+        let one = measure("one", vec![bots::ordinary(0)]).await?;
+        let many = measure("ordinary", (0..count).map(bots::ordinary).collect()).await?;
+        let largest = measure("largest", vec![bots::largest()]).await?;
+        let too_large = measure("too-large", vec![bots::too_large()]).await?;
+        let is_this = name == "this build";
+        let worst = is_this.then_some(Target::AtMost(WORST));
+        let part = ordinary.filter(|_| is_this).map(|before| Target::AtMost(before * PART));
+        for (what, measured, target) in [
+            ("one ordinary bot".to_owned(), one, None),
+            (format!("{count} ordinary bots"), many, part),
+            ("the largest template that is taken".to_owned(), largest, worst),
+            ("a bot of 1.4 MB, 450,000 tiny maps".to_owned(), too_large, worst),
+        ] {
+            let row =
+                Row { what: format!("{name}: {what}"), measured, unit: "MiB", target, note: String::new() };
+            table.add(row);
+        }
+        ordinary = Some(many);
+    }
+    match &options.report {
+        Some(file) => Ok(table.end(file)?),
+        None => Ok(()),
+    }
+}
