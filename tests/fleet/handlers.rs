@@ -38,7 +38,7 @@ pub fn panic(stage: &Stage) -> Result<()> {
             ensure!(replies.len() == 1, "{replies:?}");
         }
         let redelivered = fleet.ledger().events.doubled_marked;
-        ensure!(again == 0, "{again} messages were handled again");
+        ensure!(redelivered == 0, "{redelivered} messages were handled again");
         no_more_identifies(fleet, 4)
     })
 }

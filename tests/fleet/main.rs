@@ -7,6 +7,7 @@
 mod discord;
 mod handlers;
 mod life;
+mod metrics;
 mod objects;
 mod operators;
 mod pods;
@@ -17,7 +18,7 @@ use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// Those that take longest first, so that none of them is left alone at the end.
-const TESTS: [Test; 38] = [
+const TESTS: [Test; 39] = [
     ("two_hundred_runs_by_seed", runs::many),
     ("pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice", pods::partitioned),
     (
@@ -59,6 +60,7 @@ const TESTS: [Test; 38] = [
     ("more_jobs_than_the_pod_can_do_are_refused_visibly_and_the_gateway_is_unharmed", handlers::overload),
     ("more_events_than_the_pod_can_do_are_counted_and_the_gateway_is_unharmed", handlers::flood),
     ("a_job_that_never_ends_is_counted_and_holds_up_nobody", handlers::never_ends),
+    ("promtools_linter_finds_nothing_in_what_operator_and_pods_serve", metrics::lint),
 ];
 
 fn main() -> ExitCode {

@@ -317,7 +317,7 @@ impl Fleet {
     pub async fn doors(&self) -> Result<Vec<GateSays>> {
         let (pod, token) = self.kubelet.gate_token()?;
         let (_, layout, _) = parse_pod(&pod).context("a pod that is none of ours")?;
-        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], why: Priority::Live };
+        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], priority: Priority::Live };
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
         let mut all = Vec::new();
         for gate in (0..self.replicas.count()).filter_map(|place| self.replicas.gate(place)) {

@@ -17,7 +17,7 @@ pub fn strangers_are_turned_away(ground: &Ground) -> Result<()> {
     let pods = token("mybot-shards", &[&audience, "--bound-object-kind=Pod", &bound[0], &bound[1]])?;
     let unbound = token("mybot-shards", &[&audience])?;
     let for_the_api_server = token("mybot-shards", &["--bound-object-kind=Pod", &bound[0], &bound[1]])?;
-    let fine = r#"{"layout":999,"shards":[0],"why":"live"}"#;
+    let fine = r#"{"layout":999,"shards":[0],"priority":"live"}"#;
     // The pod's own token passes the door; what it asks for here is another layout's, which is refused further in.
     for (who, token, body, status) in [
         ("nobody", "", fine, "401"),

@@ -4,12 +4,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use shard_tests::checkout::{programs, root};
+use shard_tests::checkout::root;
 use shard_tests::discord::{Discord, TOKEN, URL};
-use shard_tests::images::images;
 use shard_tests::kube::Kube;
+use shard_tests::setup::{Ready, Wanted, ready};
 use std::process::Command;
 use std::time::Duration;
+use test_cluster::debian::Need;
 use test_cluster::{Cluster, Lifetime};
 
 /// The longest that anything may take; a test passes as soon as its condition holds.
@@ -36,12 +37,11 @@ pub struct Ground {
 
 impl Ground {
     pub fn up() -> Result<Self> {
-        let programs = programs()?;
+        let wanted = Wanted { images: true, needs: vec![Need::program("curl", &["curl"])] };
+        let Ready { images, .. } = ready(wanted, &mut test_cluster::printer())?;
         let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut test_cluster::printer())?;
         kube.is_clear(&NAMESPACES)?;
-        for image in images(&programs)? {
-            kube.load(&image)?;
-        }
+        images.iter().try_for_each(|image| kube.load(image))?;
         let tokens = [TOKEN, OTHER_TOKEN, REFUSED_TOKEN, SPENT_TOKEN, BURNING_TOKEN, BLOCKED_TOKEN].join(",");
         let settings = [
             ("GUILDS", "60"),

@@ -67,7 +67,10 @@ const TESTS: [(&str, On, Test); 28] = [
     ("upgrade_and_uninstall_replace_no_pod", On::Any, release::upgrade_and_uninstall),
 ];
 
-static GROUND: OnceLock<Mutex<Option<Ground>>> = OnceLock::new();
+/// The ground, or why there is none, which is found out once and not by each test after minutes of its own.
+type Found = Option<Result<Ground, Failed>>;
+
+static GROUND: OnceLock<Mutex<Found>> = OnceLock::new();
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -78,8 +81,11 @@ fn main() -> ExitCode {
         Trial::test(name, move || on_the_ground(test)).with_ignored_flag(users && on == On::Own)
     });
     let last = Trial::test("nothing_is_left_on_the_machine", || {
-        let ground = ground().lock().unwrap_or_else(PoisonError::into_inner).take();
-        ground.map_or(Ok(()), Ground::down).map_err(failed)
+        match ground().lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Ok(ground)) => ground.down().map_err(failed),
+            Some(Err(failed)) => Err(failed),
+            None => Ok(()),
+        }
     });
     let conclusion = libtest_mimic::run(&arguments, tests.into_iter().chain([last]).collect());
     // With a filter the last test may not have run; the cluster still goes.
@@ -89,10 +95,7 @@ fn main() -> ExitCode {
 
 fn on_the_ground(test: Test) -> Result<(), Failed> {
     let mut ground = ground().lock().unwrap_or_else(PoisonError::into_inner);
-    let ground = match &mut *ground {
-        Some(ground) => ground,
-        empty => empty.insert(Ground::up().map_err(failed)?),
-    };
+    let ground = ground.get_or_insert_with(|| Ground::up().map_err(failed)).as_ref().map_err(Clone::clone)?;
     let began = Instant::now();
     let outcome = test(ground);
     eprintln!("  it took {:.0} s", began.elapsed().as_secs_f64());
@@ -102,7 +105,7 @@ fn on_the_ground(test: Test) -> Result<(), Failed> {
     })
 }
 
-fn ground() -> &'static Mutex<Option<Ground>> {
+fn ground() -> &'static Mutex<Found> {
     GROUND.get_or_init(Mutex::default)
 }
 

@@ -104,7 +104,7 @@ impl Secrets {
         }
         let said = session_groups.iter().map(|(session_group, [free, held, torn])| {
             let torn = if *torn > 0 { format!(", {torn} torn") } else { String::new() };
-            format!("session_group {session_group}: {free} free, {held} held{torn}")
+            format!("session group {session_group}: {free} free, {held} held{torn}")
         });
         said.collect::<Vec<_>>().join("; ")
     }

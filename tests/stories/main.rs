@@ -66,7 +66,8 @@ fn the_pods_of_each_revision_are_rendered_as_they_always_were() {
     use shard_operator::plan::objects::stateful_set::{Arrangement, stateful_set};
     let spec = shard_operator::plan::spec::check(&World::new().bot()).unwrap();
     for revision in 1..=shard_contract::REVISION {
-        let layout = Arrangement { number: 1, total: 16, pods: 2, revision, session_group: 0, fallback_slot: 1 };
+        let layout =
+            Arrangement { number: 1, total: 16, pods: 2, revision, session_group: 0, fallback_slot: 1 };
         let rendered = serde_json::to_string_pretty(&stateful_set(&spec, layout).body).unwrap() + "\n";
         let file = root().join(format!("tests/stories/revision-{revision}.json"));
         if env::var_os("UPDATE").is_some() {

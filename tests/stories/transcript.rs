@@ -2,9 +2,9 @@
 
 use shard_operator::crd::ShardedBotStatus;
 use shard_operator::model::{GateSetting, Kind, Object, Plan, Step};
-use shard_operator::report::conditions::Turn;
+use shard_operator::report::conditions::Transition;
 
-pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
+pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition]) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         text += &match step {
@@ -23,9 +23,9 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
         .layouts
         .iter()
         .map(|one| {
-            let (session_group, turn) = (one.session_group, one.turn);
+            let (group, slot) = (one.session_group, one.fallback_slot);
             format!(
-                "{}: {} shards on {} pods, {:?}, session_group {session_group}, turn {turn}",
+                "{}: {} shards on {} pods, {:?}, session group {group}, fallback slot {slot}",
                 one.number, one.total, one.pods, one.role
             )
             .to_lowercase()
@@ -55,9 +55,9 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, turns: &[Turn]) -> String {
             text += &format!("  {mark} {}: {}\n", condition.reason, condition.message);
         }
     }
-    for turn in turns {
-        let type_ = if turn.worse { "Warning" } else { "Normal" };
-        text += &format!("  event   {type_} {}\n", turn.reason);
+    for transition in transitions {
+        let type_ = if transition.worse { "Warning" } else { "Normal" };
+        text += &format!("  event   {type_} {}\n", transition.reason);
     }
     text
 }

@@ -27,6 +27,7 @@ pub struct World {
     spec: Value,
     status: shard_operator::crd::ShardedBotStatus,
     generation: i64,
+    unreadable: Option<Note>,
     token: TokenSeen,
     rival: Option<String>,
     waits_for_others: bool,
@@ -50,6 +51,7 @@ impl World {
             spec: json!({ "tokenSecretRef": { "name": "token" }, "shards": 16, "shardsPerPod": 8, "template": template }),
             status: shard_operator::crd::ShardedBotStatus::default(),
             generation: 1,
+            unreadable: None,
             token: TokenSeen::Present(Fingerprint([1; 16])),
             rival: None,
             waits_for_others: false,
@@ -82,6 +84,9 @@ impl World {
                     Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
             }
             "refuse-template" => self.refuses_template = rest == "yes",
+            "unreadable" => {
+                self.unreadable = (!rest.is_empty()).then(|| Note::new(Reason::SpecUnreadable, rest));
+            }
             "discord" => self.set_discord(rest),
             "pods" => self.set_pods(rest),
             "pod" => self.change_pod(rest),
@@ -119,9 +124,9 @@ impl World {
             let applied = self.apply(&plan.steps);
             let outcome = status::outcome(&observed, &plan, &applied);
             let status = status::status(&bot, &observed, &plan, &outcome, &self.status);
-            let turns = conditions::turns(&self.status.conditions, &status.conditions);
+            let transitions = conditions::transitions(&self.status.conditions, &status.conditions);
             self.status = status;
-            text += &transcript::round(&plan, &self.status, &turns);
+            text += &transcript::round(&plan, &self.status, &transitions);
             if applied.failure.is_some() || plan.steps.iter().all(|step| matches!(step, Step::Try(_))) {
                 return text + &self.told_of_records(verb);
             }
@@ -151,6 +156,7 @@ impl World {
                 on_node_loss: self.on_node_loss,
                 ..Addresses::default()
             },
+            unreadable: self.unreadable.clone(),
             token: self.token.clone(),
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
@@ -308,11 +314,13 @@ impl World {
     }
 
     fn put_strange(&mut self, name: &str) {
-        let live = json!({ "metadata": { "name": name } });
+        let live = json!({ "metadata": {} });
         self.children.push(Child {
             kind: Kind::Service,
             name: name.to_owned(),
+            uid: "strange".to_owned(),
             ours: false,
+            of_a_bot: false,
             deleting: false,
             live,
         });
@@ -329,7 +337,9 @@ fn kept(object: &Object) -> Child {
     Child {
         kind: object.kind,
         name: object.name.clone(),
+        uid: object.name.clone(),
         ours: true,
+        of_a_bot: true,
         deleting: false,
         live: object.body.clone(),
     }

@@ -4,7 +4,8 @@
 //! in the cluster's network from then on, with every thread started later, and so are simulators and clients in this
 //! process. Deliberately absent: anything about one fleet.
 
-use crate::checkout::{programs, root};
+use crate::checkout::root;
+use crate::setup::{Ready, Wanted, ready};
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -38,7 +39,7 @@ impl Ground {
     /// # Errors
     /// When something cannot be built or started; says what and the remedy.
     pub fn up(name: &str) -> Result<Self> {
-        let programs = programs()?;
+        let Ready { programs, .. } = ready(Wanted::default(), &mut test_cluster::printer())?;
         let api = Api::up(name, &mut test_cluster::printer())?;
         let definition = root().join("crds/shardedbots.yaml");
         let definition =
@@ -128,7 +129,7 @@ impl Ground {
     }
 
     /// A port that nobody here listens at. There are 12,000, and none comes again before all were used.
-    pub(super) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         20_000 + self.ports.fetch_add(1, Ordering::Relaxed) % 12_000
     }
 

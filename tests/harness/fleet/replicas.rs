@@ -15,7 +15,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use test_cluster::GATEWAY;
 use tokio::task::JoinHandle;
 
 /// How often it is looked whether one has ended.
@@ -54,6 +53,7 @@ struct Backends {
 struct Replica {
     name: String,
     gate: SocketAddr,
+    health: SocketAddr,
     log: PathBuf,
     program: PathBuf,
     arguments: Vec<String>,
@@ -76,13 +76,14 @@ impl Replicas {
             Command::new(&program).args(["run", "--help"]).output().context("ask the operator for help")?;
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         for (number, kubeconfig) in asked.kubeconfigs.iter().enumerate() {
-            let gate = ground.server_door()?;
+            let (gate, health) = (ground.server_door()?, ground.server_door()?);
             let name = format!("{BOT}-operator-{number}");
             let mut replica = Replica {
                 log: asked.folder.join(format!("{name}.log")),
                 gate,
+                health,
                 program: program.clone(),
-                arguments: arguments(asked, gate, service.address(), ground.port(), &help),
+                arguments: arguments(asked, gate, service.address(), health, &help),
                 environment: environment(asked, kubeconfig, &name, gate),
                 name,
                 ground: Arc::clone(ground),
@@ -178,10 +179,23 @@ impl Replicas {
         self.backends.all().get_mut(place).is_some_and(Replica::is_alive)
     }
 
+    /// What one has logged.
+    #[must_use]
+    pub fn log(&self, place: usize) -> Option<String> {
+        let path = self.backends.all().get(place)?.log.clone();
+        std::fs::read_to_string(path).ok()
+    }
+
     /// Where one's gate listens.
     #[must_use]
     pub fn gate(&self, place: usize) -> Option<SocketAddr> {
         self.backends.all().get(place).map(|replica| replica.gate)
+    }
+
+    /// Where one's health and metrics are.
+    #[must_use]
+    pub fn health(&self, place: usize) -> Option<SocketAddr> {
+        self.backends.all().get(place).map(|replica| replica.health)
     }
 
     /// Ends all of them and the Service.
@@ -260,14 +274,20 @@ async fn keep(backends: Arc<Backends>) {
     }
 }
 
-fn arguments(asked: &Asked, gate: SocketAddr, service: SocketAddr, health: u16, help: &str) -> Vec<String> {
+fn arguments(
+    asked: &Asked,
+    gate: SocketAddr,
+    service: SocketAddr,
+    health: SocketAddr,
+    help: &str,
+) -> Vec<String> {
     let mut arguments = vec![
         "run".to_owned(),
         format!("--gate-url=http://{service}"),
         format!("--discord-api={}", asked.discord),
         format!("--watch-namespaces={}", asked.namespace),
         format!("--listen-gate={gate}"),
-        format!("--listen-health={GATEWAY}:{health}"),
+        format!("--listen-health={health}"),
     ];
     if help.contains("--discord-time-factor") {
         arguments.push(format!("--discord-time-factor={TIME_FACTOR}"));

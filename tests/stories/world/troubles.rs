@@ -26,17 +26,20 @@ impl World {
             }
             "new" => words[2].clone_into(&mut pod.uid),
             "on-fallback-schedule" => report.on_fallback_schedule = true,
-            "fenced" => report.fenced = true,
+            "fenced" => report.isolated = true,
             "online" | "waiting" => {}
             other => panic!("{other}: not something that becomes of a pod"),
         }
-        let state =
-            if matches!(words[1], "online" | "on-fallback-schedule") { ShardState::Online } else { ShardState::Waiting };
+        let state = if matches!(words[1], "online" | "on-fallback-schedule") {
+            ShardState::Online
+        } else {
+            ShardState::Waiting
+        };
         for shard in &mut report.shards {
             shard.state = state;
         }
         if words[1] == "online" {
-            (report.on_fallback_schedule, report.fenced) = (false, false);
+            (report.on_fallback_schedule, report.isolated) = (false, false);
         }
         pod.ready = state == ShardState::Online;
         (pod.report, pod.silent) = (Some(report), Duration::ZERO);
