@@ -19,7 +19,7 @@ use lru::LruCache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL, parse_pod, stateful_set};
-use shard_serve::Shares;
+use shard_serve::{Share, Shares};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,9 @@ const FOR_PODS: usize = 16;
 const OF_A_POD: usize = 2;
 /// The same about everybody else: unrecognised callers, and pods that are newer than the watch. Nobody costs the API server more.
 const FOR_OTHERS: usize = 4;
+/// Callers of one token, or that say that they are one pod, which are taken for likely while they are under review: as many as a pod may
+/// have connections.
+const LIKELY: usize = 16;
 /// A review that takes longer than this is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,6 +91,12 @@ pub struct Callers {
     for_pods: Semaphore,
     of_a_pod: Shares<String>,
     for_others: Semaphore,
+    likely: Shares<[u8; 32]>,
+}
+
+/// A caller that is likely to be a shard pod.
+pub struct Likely {
+    _share: Share<[u8; 32]>,
 }
 
 impl Callers {
@@ -103,7 +112,26 @@ impl Callers {
             for_pods: Semaphore::new(FOR_PODS),
             of_a_pod: Shares::new(OF_A_POD),
             for_others: Semaphore::new(FOR_OTHERS),
+            likely: Shares::new(LIKELY),
         }
+    }
+
+    /// Whether a caller is likely to be let in, before anybody has been asked: its token was accepted before, or says that it is
+    /// a known pod's. A few at a time for each, since anybody can write such a token.
+    #[must_use]
+    pub fn likely(&self, token: &str) -> Option<Likely> {
+        let key: [u8; 32] = Sha256::digest(token).into();
+        let whose = if self.accepted().contains(&key) {
+            key
+        } else {
+            Sha256::digest(self.claimed_by_a_pod(token)?.uid).into()
+        };
+        self.likely.take(whose).map(|share| Likely { _share: share })
+    }
+
+    /// The known pod of a layout that this token says it is bound to.
+    fn claimed_by_a_pod(&self, token: &str) -> Option<Bound> {
+        claimed(token).filter(|bound| self.seen(bound).is_some_and(|pod| caller(&pod, bound).is_some()))
     }
 
     /// The pod that this token is bound to.
@@ -158,9 +186,7 @@ impl Callers {
 
     /// What the API server says of a token: the pod that it is bound to, or why there is none.
     async fn review(&self, token: &str, accepted: bool) -> Result<Result<Bound, Error>, Error> {
-        let known = claimed(token)
-            .filter(|bound| self.seen(bound).is_some_and(|pod| caller(&pod, bound).is_some()))
-            .filter(|_| !accepted);
+        let known = self.claimed_by_a_pod(token).filter(|_| !accepted);
         let share = known.as_ref().and_then(|bound| self.of_a_pod.take(bound.uid.clone()));
         let turns = match &share {
             _ if accepted => &self.for_accepted,

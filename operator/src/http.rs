@@ -37,7 +37,7 @@ use tokio::sync::watch;
 /// that nobody knows is at most 4,096 times 13 KiB, 52 MiB of the chart's 512.
 pub const GATE_CONNECTIONS: ConnectionLimits =
     ConnectionLimits { total: 60_000, unrecognised: 4_096, per_address: 4_096, per_caller: 16 };
-/// Connections for health and metrics: far more than anybody needs. A stranger who keeps many does not lock the kubelet out, since
+/// Connections for health and metrics: far more than anybody needs. An unrecognised caller who keeps many does not lock the kubelet out, since
 /// the oldest makes way.
 pub const HEALTH_CONNECTIONS: ConnectionLimits =
     ConnectionLimits { total: 512, unrecognised: 256, per_address: 256, per_caller: 1 };
@@ -204,13 +204,17 @@ async fn asked<T: DeserializeOwned>(state: &AppState, call: Request) -> Result<(
 async fn admit(state: &AppState, head: &Parts) -> Result<Caller, TurnedAway> {
     let (headers, connection) = (&head.headers, head.extensions.get::<Connection>());
     leads(&state.leadership.borrow())?;
-    let caller = recognised(state, headers).await?;
+    let token = bearer(headers);
+    let likely = state.callers.likely(token);
+    let stays = likely.and_then(|likely| Some((connection?.stay(), likely)));
+    let caller = recognised(state, token).await?;
     let whose_is_it = connection.is_none_or(|connection| connection.recognise(&caller.uid));
     if !whose_is_it {
         let error =
             format!("pod {} has {} connections already; use those", caller.pod, GATE_CONNECTIONS.per_caller);
         return Err(TurnedAway::new(StatusCode::TOO_MANY_REQUESTS, error));
     }
+    drop(stays);
     state.calls.take(&caller.uid).map_err(|wait| too_often(&caller, wait))?;
     let word = headers.get(HEARD_HEADER).and_then(|value| value.to_str().ok());
     if let Some(word) = word.filter(|word| word.len() <= WORD_LIMIT) {
@@ -237,9 +241,12 @@ fn leads(leadership: &Leadership) -> Result<(), TurnedAway> {
     Err(TurnedAway(StatusCode::MISDIRECTED_REQUEST, Refusal { error, leader }))
 }
 
-async fn recognised(state: &AppState, headers: &HeaderMap) -> Result<Caller, TurnedAway> {
+fn bearer(headers: &HeaderMap) -> &str {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
+}
+
+async fn recognised(state: &AppState, token: &str) -> Result<Caller, TurnedAway> {
     state.callers.recognise(token).await.map_err(|error| {
         if let callers::Error::Review(cause) = &error {
             tracing::warn!(%cause, "a caller's token could not be reviewed");
@@ -293,6 +300,8 @@ fn counted(state: &AppState, path: &'static str, answer: Result<Response, Turned
 mod tests {
     use super::*;
     use crate::crd::Listed;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use k8s_openapi::api::core::v1::Pod;
     use kube::client::Body;
     use serde_json::json;
@@ -312,7 +321,7 @@ mod tests {
     fn api() -> kube::Client {
         let service = tower::service_fn(async |request: axum::http::Request<Body>| {
             let asked = request.into_body().collect_bytes().await?;
-            let good = String::from_utf8_lossy(&asked).contains("\"good\"");
+            let good = String::from_utf8_lossy(&asked).contains("\"good");
             let extra = json!({
                 "authentication.kubernetes.io/pod-name": ["mybot-1-0"], "authentication.kubernetes.io/pod-uid": ["u"],
             });
@@ -335,12 +344,26 @@ mod tests {
 
     /// The gate on loopback.
     async fn begin(leadership: Leadership) -> (SocketAddr, watch::Sender<Leadership>) {
+        let limits = ConnectionLimits {
+            total: 2_048,
+            unrecognised: 2_048,
+            per_address: 1_024,
+            per_caller: PER_CALLER,
+        };
+        begin_with(leadership, api(), limits).await
+    }
+
+    async fn begin_with(
+        leadership: Leadership,
+        api: kube::Client,
+        limits: ConnectionLimits,
+    ) -> (SocketAddr, watch::Sender<Leadership>) {
         let (sender, leadership) = watch::channel(leadership);
         let (pods, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod()));
         let [calls, report_rates] = rates();
         let state = AppState {
-            callers: Arc::new(Callers::new(api(), vec![pods])),
+            callers: Arc::new(Callers::new(api, vec![pods])),
             bodies: Arc::default(),
             gate: Gate::new(Pace::REAL, leadership.clone()),
             reports: Reports::new().0,
@@ -354,13 +377,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // More callers than a shell's usual limit of open files has room for.
         shard_serve::raise_file_limit();
-        let most = ConnectionLimits {
-            total: 2_048,
-            unrecognised: 2_048,
-            per_address: 1_024,
-            per_caller: PER_CALLER,
-        };
-        tokio::spawn(shard_serve::serve(listener, gate_router(state), most, CancellationToken::new()));
+        tokio::spawn(shard_serve::serve(listener, gate_router(state), limits, CancellationToken::new()));
         (address, sender)
     }
 
@@ -450,6 +467,44 @@ mod tests {
         while !said(call(address, "good", 2, "{}").await).await.contains("429") {}
         held.clear();
         while !said(call(address, "good", 2, "{}").await).await.contains("400") {}
+    }
+
+    #[tokio::test]
+    async fn a_pod_whose_token_is_under_review_does_not_make_way_for_whom_nobody_knows() {
+        // An API server that takes its time.
+        let (release, released) = watch::channel(false);
+        let (asks, mut asked) = watch::channel(false);
+        let service = tower::service_fn(move |request: axum::http::Request<Body>| {
+            let (mut released, asks) = (released.clone(), asks.clone());
+            async move {
+                asks.send_replace(true);
+                _ = released.wait_for(|released| *released).await;
+                api().send(request).await
+            }
+        });
+        let limits = ConnectionLimits { total: 64, unrecognised: 4, per_address: 32, per_caller: PER_CALLER };
+        let (address, _leadership) = begin_with(leading(), kube::Client::new(service, "bots"), limits).await;
+        let claims =
+            json!({ "kubernetes.io": { "namespace": "bots", "pod": { "name": "mybot-1-0", "uid": "u" } } });
+        let waits =
+            call(address, &format!("good.{}.", URL_SAFE_NO_PAD.encode(claims.to_string())), 2, "{}").await;
+        asked.wait_for(|asked| *asked).await.unwrap();
+        let mut forged = Vec::new();
+        for _ in 0..8 {
+            forged.push(call(address, "forged", 2, "{}").await);
+        }
+        // One address has a quarter of the four places.
+        let last = forged.pop();
+        for mut crowded_out in forged {
+            // With a body that nobody read, it ends by a reset.
+            let mut answer = String::new();
+            _ = crowded_out.read_to_string(&mut answer).await;
+            assert_eq!(answer, "");
+        }
+        release.send_replace(true);
+        let answer = said(waits).await;
+        assert!(answer.contains("400"), "recognised, and its body makes no sense: {answer}");
+        assert!(said(last.unwrap()).await.contains("401"));
     }
 
     #[tokio::test]

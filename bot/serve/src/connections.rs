@@ -33,9 +33,12 @@ struct Room {
 #[derive(Default)]
 struct Inside {
     numbers: u64,
-    /// By the order in which they came: from where, and how each is ended.
-    waiting: BTreeMap<u64, (IpAddr, CancellationToken)>,
+    /// By the order in which they came.
+    waiting: BTreeMap<u64, Place>,
 }
+
+/// From where it came, and how it is ended.
+type Place = (IpAddr, CancellationToken);
 
 /// One connection. A request carries it among its extensions.
 #[derive(Clone)]
@@ -105,9 +108,34 @@ impl Connection {
         true
     }
 
+    /// Keeps it from making way while the router finds out who calls, which may take the API server's time. For callers who are
+    /// likely to be known; the caller of this bounds how many those are.
+    #[must_use]
+    pub fn stay(&self) -> Stay {
+        let place = self.0.room.inside().waiting.remove(&self.0.number);
+        Stay { connection: self.clone(), place }
+    }
+
     /// Comes when it must make way for another.
     pub(crate) async fn ended(&self) {
         self.0.ended.cancelled().await;
+    }
+}
+
+/// A connection that does not make way. Dropped, it is as before.
+pub struct Stay {
+    connection: Connection,
+    place: Option<Place>,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let entry = &self.connection.0;
+        if let Some(place) = self.place.take().filter(|_| entry.caller.get().is_none()) {
+            let mut inside = entry.room.inside();
+            inside.make_way(place.0, entry.room.places);
+            inside.waiting.insert(entry.number, place);
+        }
     }
 }
 
@@ -209,6 +237,24 @@ mod tests {
         assert!(others[0].0.ended.is_cancelled(), "the third needs a place of the two");
         assert!([&known, &others[1], &others[2]].iter().all(|one| !one.0.ended.is_cancelled()));
         drop((known, others));
+        assert!(is_empty(&connections));
+    }
+
+    #[tokio::test]
+    async fn who_is_being_recognised_stays_and_is_as_before_when_that_failed() {
+        let connections = connections(100, 2, 50, 50);
+        let [reviewed, refused] =
+            [take(&connections, 1).await.unwrap(), take(&connections, 2).await.unwrap()];
+        let stays = [reviewed.stay(), refused.stay()];
+        let others = [take(&connections, 3).await, take(&connections, 4).await, take(&connections, 5).await];
+        let ended = |one: &Connection| one.0.ended.is_cancelled();
+        assert!(ended(others[0].as_ref().unwrap()) && !ended(&reviewed) && !ended(&refused));
+        assert!(reviewed.recognise("pod"));
+        drop(stays);
+        assert!(ended(others[1].as_ref().unwrap()), "the room is no larger than before");
+        let another = take(&connections, 6).await.unwrap();
+        assert!(ended(&refused) && !ended(&reviewed) && !ended(&another));
+        drop((reviewed, refused, others, another));
         assert!(is_empty(&connections));
     }
 

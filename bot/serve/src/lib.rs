@@ -14,8 +14,8 @@ mod shares;
 
 use axum::Router;
 use axum::extract::Request;
-pub use connections::Connection;
 use connections::Connections;
+pub use connections::{Connection, Stay};
 pub use files::raise_file_limit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -122,17 +122,23 @@ async fn one(stream: TcpStream, router: Router, connection: Connection) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Extension;
     use axum::routing::get;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const WHOLE: &str = "GET / HTTP/1.1\r\nHost: here\r\n\r\n";
+    const KNOWN: &str = "GET /known HTTP/1.1\r\nHost: here\r\n\r\n";
 
     async fn begin(most: usize) -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = Router::new()
             .route("/", get(async || "hello"))
+            .route(
+                "/known",
+                get(async |Extension(of): Extension<Connection>| of.recognise("known").to_string()),
+            )
             .route("/long", get(async || vec![b'.'; 64 << 20]));
         let most = ConnectionLimits { total: most, unrecognised: most, per_address: most, per_caller: most };
         tokio::spawn(serve(listener, router, most, stop.clone()));
@@ -200,8 +206,17 @@ mod tests {
     #[tokio::test]
     async fn one_address_leaves_room_for_others() {
         let (address, _stop) = begin(4).await;
-        let (_one, _two) = (client(address, "GET").await, client(address, "GET").await);
-        assert_eq!(heard(client(address, "").await).await, "", "a third of the same address is closed");
+        let mut known = Vec::new();
+        for _ in 0..2 {
+            let mut client = client(address, KNOWN).await;
+            let mut answer = [0; 15];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            known.push(client);
+        }
+        let third = heard(client(address, "").await);
+        let closed = tokio::time::timeout(HEAD_TIME / 2, third).await;
+        assert_eq!(closed.unwrap(), "", "a third of the same address is closed at once");
         let other = tokio::net::TcpSocket::new_v4().unwrap();
         other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
         let mut other = other.connect(address).await.unwrap();
