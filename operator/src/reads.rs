@@ -111,11 +111,12 @@ impl Reads {
             });
             more = match page.await {
                 Err(Error::TooLong) if limit > 1 => {
-                    limit /= 8;
+                    limit = (limit / 8).max(1);
                     continue;
                 }
                 page => page?.map_err(Error::Unreadable)?,
             };
+            limit = (limit * 2).min(PAGE);
             if more.is_none() {
                 return Ok(kept);
             }

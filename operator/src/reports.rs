@@ -29,7 +29,8 @@ const WAKES_EVERY: Duration = Duration::from_secs(2);
 pub struct Reports {
     pods: Arc<Mutex<HashMap<(String, String), Kept>>>,
     wakes: Arc<Mutex<HashMap<(String, String), Wake>>>,
-    changed: mpsc::Sender<ObjectRef<Listed<ShardedBot>>>,
+    /// One sender for all: each clone of it would have a place of its own in the channel.
+    changed: Arc<Mutex<mpsc::Sender<ObjectRef<Listed<ShardedBot>>>>>,
 }
 
 /// When reports last woke a bot's round, and whether one is due then.
@@ -51,7 +52,7 @@ impl Reports {
     /// An empty store, and the bots whose reports changed.
     pub fn new() -> (Self, impl Stream<Item = ObjectRef<Listed<ShardedBot>>> + use<>) {
         let (changed, bots) = mpsc::channel(1_024);
-        (Self { pods: Arc::default(), wakes: Arc::default(), changed }, bots)
+        (Self { pods: Arc::default(), wakes: Arc::default(), changed: Arc::new(Mutex::new(changed)) }, bots)
     }
 
     /// Keeps a pod's report.
@@ -100,7 +101,8 @@ impl Reports {
 
     fn send(&self, namespace: &str, bot: &str) {
         // A full channel means that many rounds are due anyway, and each bot is looked at again within a minute.
-        let _ = self.changed.clone().try_send(ObjectRef::new(bot).within(namespace));
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = changed.try_send(ObjectRef::new(bot).within(namespace));
     }
 
     /// Forgets what the pods of a bot said that is gone.
