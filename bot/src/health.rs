@@ -3,7 +3,7 @@
 //! Live means that the event loop answers, and nothing more: a pod that Discord refuses is not helped by a restart,
 //! which would cost IDENTIFYs. Ready means that users can count on every shard; else the answer names those they
 //! cannot count on, and why. `/peer` says which pod this is, for [`crate::peers`] of others. In a pod all interfaces
-//! are listened on, in a local run only loopback; what a stranger can hold there is bounded ([`shard_serve`]). Deliberately absent:
+//! are listened on, in a local run only loopback; what an unrecognised caller can hold there is bounded ([`shard_serve`]). Deliberately absent:
 //! anything secret, and any way to change something.
 
 use std::{io, net::SocketAddr, sync::Arc};

@@ -635,7 +635,7 @@ mod tests {
         assert_eq!(
             gate.figures(Fingerprint([1; 16])).unwrap().remaining,
             899,
-            "a stranger gives nothing back"
+            "another pod gives nothing back"
         );
         gate.close().await;
         assert!(matches!(waits.await.unwrap(), Err(Refused::Closed(_))));

@@ -1,7 +1,7 @@
 //! The daily budget: counted down by grants, corrected by Discord's newer answers.
 //!
 //! From grants and `GET /gateway/bot` to how many IDENTIFYs are left, for whom, and how many were spent by somebody whom
-//! nobody here knows. Below the reserve only live shards are served, and nobody below zero. Against strangers only the
+//! nobody here knows. Below the reserve only live shards are served, and nobody below zero. Against others who use the token only the
 //! budget can be kept: their IDENTIFYs are seen when they are counted, so the bucket rule may be broken, and is said only. For the
 //! same reason the last hundredth is used by nobody.
 //! Deliberately absent: asking Discord.
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 const BOOKED_MS: u64 = 1_000;
 /// Two answers that name reset times further apart than this speak of two days.
 const ANOTHER_DAY_MS: u64 = 600_000;
-/// What an IDENTIFY may take at the very most, held up on its way or in Discord's books. It counts only in favour of strangers.
+/// What an IDENTIFY may take at the very most, held up on its way or in Discord's books. It counts only in favour of others who use the token.
 const BOOKED_LATE_MS: u64 = 60_000;
 /// Grants that are remembered, to be held against an answer that cannot know them.
 const REMEMBERED_MS: u64 = 600_000;
@@ -101,7 +101,7 @@ impl Budget {
     }
 
     /// Takes over what Discord said, less what it could not know yet. `alone` says that no pod can have been on the fallback schedule since the
-    /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by strangers. Grants
+    /// answer before: then whatever it counts beyond the grants, ours and the leader's before, was spent by others who use the token. Grants
     /// that the answer before was taken to know may have come to Discord's books only after it, and are ours as well.
     pub fn set(&mut self, limits: Limits, alone: bool) {
         if limits.asked_at <= self.limits.asked_at {
@@ -229,11 +229,7 @@ mod tests {
         budget.set(limits(892, 60_000), true);
         assert_eq!((budget.remaining(), budget.unattributed()), (892, 7));
         budget.set(limits(890, 120_000), false);
-        assert_eq!(
-            budget.unattributed(),
-            7,
-            "pods on the fallback schedule spend it too, and are no strangers"
-        );
+        assert_eq!(budget.unattributed(), 7, "pods on the fallback schedule spend it too, and are ours");
         let tomorrow = Limits { resets_at: Millis(166_400_000), ..limits(1_000, 80_000_001) };
         budget.set(tomorrow, true);
         assert_eq!((budget.remaining(), budget.unattributed()), (1_000, 0));
