@@ -9,6 +9,7 @@ use discord_sim::Ledger;
 use serde_json::{Value, json};
 use shard_tests::checkout::root;
 use shard_tests::discord::{Discord, TOKEN, URL};
+use shard_tests::grants;
 use shard_tests::images::Image;
 use shard_tests::kube::Kube;
 use shard_tests::until::{Seen, until};
@@ -46,7 +47,7 @@ pub struct Told {
     /// From the end of a pod's process until its shards had resumed.
     pub recovery: Duration,
     /// IDENTIFYs by priority, as the gate counted them.
-    pub reasons: BTreeMap<String, u64>,
+    pub granted: BTreeMap<String, u64>,
     /// The ledger at the end.
     pub ledger: Ledger,
 }
@@ -88,7 +89,7 @@ pub fn tell(kube: &Kube, images: &[Image], stages: &mut Stages) -> Result<Told> 
         fib,
         reshard,
         recovery,
-        reasons: reasons(kube)?,
+        granted: granted(kube)?,
         ledger: discord.ledger()?,
     })
 }
@@ -203,25 +204,23 @@ fn recover(kube: &Kube, discord: Discord<'_>, say: &mut dyn FnMut(&str)) -> Resu
     Ok(took)
 }
 
-/// IDENTIFYs by reason, from the metrics of the replica that leads; the other one has granted none.
-fn reasons(kube: &Kube) -> Result<BTreeMap<String, u64>> {
+/// IDENTIFYs by priority, from the metrics of both replicas; the one that does not lead has granted none.
+fn granted(kube: &Kube) -> Result<BTreeMap<String, u64>> {
     let pods = kube.run(&[
         "get",
         "pods",
         "--namespace=shard-operator",
         "--output=jsonpath={.items[*].metadata.name}",
     ])?;
-    let mut reasons = BTreeMap::new();
+    let mut granted = BTreeMap::new();
     for pod in pods.split_whitespace() {
         let path = format!("/api/v1/namespaces/shard-operator/pods/{pod}:8081/proxy/metrics");
-        for line in kube.run(&["get", "--raw", &path])?.lines() {
-            let Some(row) = line.strip_prefix("shard_operator_gate_grants_total{why=\"") else { continue };
-            let (why, count) = row.split_once("\"} ").context("a metric without a value")?;
-            *reasons.entry(why.to_owned()).or_insert(0) +=
-                count.parse::<u64>().context("a count that is none")?;
+        for (priority, count) in grants::by_priority(&kube.run(&["get", "--raw", &path])?)? {
+            *granted.entry(priority).or_insert(0) += count;
         }
     }
-    Ok(reasons)
+    granted.retain(|_, count| *count > 0);
+    Ok(granted)
 }
 
 fn reshard(kube: &Kube, from: u32, say: &mut dyn FnMut(&str)) -> Result<(u32, u32, Duration)> {

@@ -32,7 +32,7 @@ pub struct Summary {
     identifies: u64,
     resumes: u64,
     /// As the gate counted them: live, active, standby.
-    identifies_by_reason: BTreeMap<String, u64>,
+    identifies_by_priority: BTreeMap<String, u64>,
     budget_left: u32,
     /// From the end of a pod's process until its shards had resumed.
     recovery_seconds: f64,
@@ -67,7 +67,7 @@ pub fn summary(kube: &Kube, told: &Told, stages: &Stages) -> Result<Summary> {
     let version: Value =
         serde_json::from_str(&kube.run(&["get", "--raw", "/version"])?).context("read the version")?;
     let nodes = kube.get(&["nodes"])?.context("list the nodes")?;
-    let Told { online, identifying, shards, pods, fib, reshard, recovery, reasons, ledger } = told;
+    let Told { online, identifying, shards, pods, fib, reshard, recovery, granted, ledger } = told;
     Ok(Summary {
         kubernetes: version["gitVersion"].as_str().unwrap_or_default().to_owned(),
         nodes: nodes["items"].as_array().map_or(0, Vec::len),
@@ -80,7 +80,7 @@ pub fn summary(kube: &Kube, told: &Told, stages: &Stages) -> Result<Summary> {
         limit_seconds: 5 * shards.div_ceil(ledger.max_concurrency.max(1)),
         identifies: ledger.identifies,
         resumes: ledger.resumes,
-        identifies_by_reason: reasons.clone(),
+        identifies_by_priority: granted.clone(),
         budget_left: ledger.budget.remaining,
         recovery_seconds: tenths(recovery.as_secs_f64()),
         violations: ledger.violations,
@@ -104,8 +104,9 @@ impl Summary {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let reasons = self.identifies_by_reason.iter().map(|(why, count)| format!("{count} {why}"));
-        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let granted =
+            self.identifies_by_priority.iter().map(|(priority, count)| format!("{count} {priority}"));
+        let granted = granted.collect::<Vec<_>>().join(", ");
         let row = |name: &str, value: String| format!("  {name:<28} {value}\n");
         [
             "\nWhat Discord saw, and what it took\n".to_owned(),
@@ -125,7 +126,7 @@ impl Summary {
             row(
                 "identifies used",
                 format!(
-                    "{} ({reasons}), {} left today; {} resumes",
+                    "{} ({granted}), {} left today; {} resumes",
                     self.identifies, self.budget_left, self.resumes
                 ),
             ),

@@ -8,6 +8,7 @@ pub mod checkout;
 pub mod discord;
 pub mod fleet;
 pub mod fresh;
+pub mod grants;
 pub mod images;
 pub mod kube;
 pub mod setup;

@@ -31,7 +31,7 @@ impl Plan {
         let packages = format!("Debian packages: {}", self.packages.join(" "));
         let steps = [
             (!self.packages.is_empty(), 1, packages.as_str()),
-            (self.ours, 3, "the operator, the bot and the simulator, built by cargo"),
+            (self.ours, 1, "the operator, the bot and the simulator, built by cargo"),
             (self.images, 1, "images of the three, made by buildah"),
             (self.kubernetes, 12, "Kubernetes, containerd, CoreDNS and Helm, built from source by go"),
         ];
@@ -76,9 +76,9 @@ mod tests {
         assert_eq!(
             fresh(2).lines(),
             [
-                "missing here, and made once: it takes about 17 minutes on two cores, the next time none of it",
+                "missing here, and made once: it takes about 15 minutes on two cores, the next time none of it",
                 "  about  1 min: Debian packages: runc buildah",
-                "  about  3 min: the operator, the bot and the simulator, built by cargo",
+                "  about  1 min: the operator, the bot and the simulator, built by cargo",
                 "  about  1 min: images of the three, made by buildah",
                 "  about 12 min: Kubernetes, containerd, CoreDNS and Helm, built from source by go",
                 "  one after the other: 2 cores, 20 GiB of memory",
