@@ -179,6 +179,47 @@ fn a_file_has_one_idea_and_begins_by_saying_it() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// What only the one value of `bot/machine`, and the programs' `main`, may take from the machine.
+const MACHINE: [&str; 12] = [
+    "Timestamp::now",
+    "SystemTime::now",
+    "std::time::Instant",
+    "rand::rng",
+    "rand::random",
+    "std::env::var",
+    "Config::infer",
+    "try_default",
+    "lookup_host",
+    "tokio::signal",
+    "available_parallelism",
+    "spawn_blocking",
+];
+
+#[test]
+fn what_the_machine_gives_comes_by_one_way() {
+    // Where it is given; where threads for jobs begin; and a user's command, which may ask for anything.
+    let exempt =
+        ["bot/machine/src", "bot/src/main.rs", "bot/src/jobs.rs", "bot/src/commands", "operator/src/main.rs"];
+    let mut wrong = Vec::new();
+    for folder in ["operator/src", "bot/src", "bot/serve/src", "bot/discord/src", "bot/contract/src"] {
+        for file in rust_files(&root().join(folder)) {
+            let path = file.strip_prefix(root()).unwrap();
+            if exempt.iter().any(|exempt| path.starts_with(exempt)) || path.ends_with("tests.rs") {
+                continue;
+            }
+            let text = code(&fs::read_to_string(&file).unwrap());
+            let found = MACHINE.iter().filter(|name| text.contains(*name));
+            wrong.extend(found.map(|name| format!("{}: {name}", path.display())));
+            let biased = text.lines().filter(|line| line.trim() == "biased;").count();
+            let selects = text.matches("select! {").count();
+            if biased != selects {
+                wrong.push(format!("{}: {selects} select!, of which {biased} are biased", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
 #[test]
 fn the_definition_and_the_charts_copy_are_fresh() {
     let definition = shard_operator::crd::definition().unwrap();

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use shard_machine::Random;
 
 /// Waits that double.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ impl Backoff {
     }
 
     /// The next wait.
-    pub(crate) fn next(&mut self) -> Duration {
-        spread(self.exact())
+    pub(crate) fn next(&mut self, random: &Random) -> Duration {
+        spread(random, self.exact())
     }
 
     /// The next wait, not spread.
@@ -39,8 +40,8 @@ impl Backoff {
 }
 
 /// The wait, a quarter longer or shorter by chance. `backon`'s own jitter only lengthens a wait, up to twice.
-pub(crate) fn spread(wait: Duration) -> Duration {
-    wait.mul_f64(rand::random_range(0.75..1.25))
+pub(crate) fn spread(random: &Random, wait: Duration) -> Duration {
+    random.spread(wait, 0.75, 1.25)
 }
 
 #[cfg(test)]
@@ -52,7 +53,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let mut backoff = Backoff::new(seconds(1), seconds(5));
         for expected in [1, 2, 4, 5, 5] {
-            let wait = backoff.next();
+            let wait = backoff.next(&Random::seeded(1));
             let expected = seconds(expected);
             assert!(
                 wait >= expected.mul_f64(0.75) && wait <= expected.mul_f64(1.25),
@@ -60,6 +61,6 @@ mod tests {
             );
         }
         backoff.reset();
-        assert!(backoff.next() <= seconds(1).mul_f64(1.25));
+        assert!(backoff.next(&Random::seeded(1)) <= seconds(1).mul_f64(1.25));
     }
 }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use shard_machine::Machine;
 use twilight_gateway::{Event, Intents};
 
 use crate::{
@@ -31,8 +32,14 @@ impl Bot {
         tracing::debug!(open_files, "the most that may be open");
         // twilight and kube panic without it. Fails only when the author installed another, which is then meant.
         drop(rustls::crypto::ring::default_provider().install_default());
+        Self::on(Machine::this())
+    }
+
+    /// The same on a machine that a test gives, of which there may be many in one process. It neither logs nor makes ready for TLS.
+    pub fn on(machine: Machine) -> Result<Self, Error> {
         Ok(Self(Setup {
-            config: Config::from_env()?,
+            config: Config::of(&machine)?,
+            machine,
             intents: Intents::GUILDS,
             handlers: Handlers { registry: Registry::default(), prefix: "!".to_owned(), on_event: None },
             max_queued_jobs: jobs::DEFAULT_QUEUED,

@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use shard_contract::{env, layout, names};
+use shard_machine::Machine;
 
 use crate::token::Token;
 
@@ -110,9 +111,9 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the environment of this process.
-    pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        Self::read(&|name| std::env::var(name).ok())
+    /// Reads the environment of the process on this machine.
+    pub(crate) fn of(machine: &Machine) -> Result<Self, ConfigError> {
+        Self::read(&|name| machine.variable(name))
     }
 
     /// Reads variables by `lookup`; an empty one counts as not set.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use shard_machine::Random;
 use twilight_http::Client;
 
 use crate::{
@@ -20,6 +21,7 @@ pub struct Context {
     pub(crate) status: Arc<Status>,
     pub(crate) shard: u32,
     pub(crate) redelivered: bool,
+    pub(crate) random: Random,
 }
 
 impl Context {

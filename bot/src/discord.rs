@@ -132,6 +132,7 @@ impl Discord {
         loop {
             let token = self.token();
             tokio::select! {
+                biased;
                 () = self.token.other_than(&token) => tracing::info!("the token was replaced"),
                 changed = layouts.changed() => if changed.is_err() { std::future::pending::<()>().await },
             }

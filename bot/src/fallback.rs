@@ -17,6 +17,7 @@ use shard_contract::{
     fallback::{ALONE_MS, Place, SLOT_MS, UNTIL_MS},
     pace::Pace,
 };
+use shard_machine::Random;
 use tokio::time::Instant;
 
 pub(crate) use self::{
@@ -70,6 +71,7 @@ pub(crate) struct FallbackSchedule {
     on: bool,
     known: Known,
     next: Option<BoxFuture<'static, (Known, Result<Allowance, NoSlot>)>>,
+    random: Random,
     trouble: Trouble,
 }
 
@@ -88,6 +90,7 @@ impl FallbackSchedule {
         status: Arc<Status>,
         layout: u32,
         ordinal: u32,
+        random: Random,
     ) -> Self {
         Self {
             operator,
@@ -98,6 +101,7 @@ impl FallbackSchedule {
             on: false,
             known: Known::default(),
             next: None,
+            random,
             trouble: Trouble::new("identify by the fallback schedule"),
         }
     }
@@ -139,11 +143,11 @@ impl FallbackSchedule {
             if self.next.is_none() {
                 let found = self.place();
                 let (discord, pace, known) = (Arc::clone(&self.discord), self.operator.pace(), self.known);
-                let layout = self.layout;
+                let (layout, random) = (self.layout, self.random.clone());
                 self.next = Some(Box::pin(async move {
                     match found {
-                        Some(mine) => slot(&discord, mine, pace, known).await,
-                        None => (known, Err(pause(pace, NoSlot::NoPlace(layout)).await)),
+                        Some(mine) => slot(&discord, mine, pace, &random, known).await,
+                        None => (known, Err(pause(pace, &random, NoSlot::NoPlace(layout)).await)),
                     }
                 }));
             }
@@ -173,13 +177,14 @@ async fn slot(
     discord: &Discord,
     mine: Place,
     pace: Pace,
+    random: &Random,
     mut known: Known,
 ) -> (Known, Result<Allowance, NoSlot>) {
     let before = match known.reading {
         Some(reading) => reading,
-        None => match first_look(discord, pace).await {
+        None => match first_look(discord, pace, random).await {
             Ok(reading) => reading,
-            Err(error) => return (known, Err(pause(pace, error).await)),
+            Err(error) => return (known, Err(pause(pace, random, error).await)),
         },
     };
     known.reading = Some(before);
@@ -230,15 +235,15 @@ fn allowance(
 }
 
 /// Discord's clock, before anything is known of it.
-async fn first_look(discord: &Discord, pace: Pace) -> Result<Reading, NoSlot> {
+async fn first_look(discord: &Discord, pace: Pace, random: &Random) -> Result<Reading, NoSlot> {
     let within = pace.real(FIRST_LOOK_WITHIN);
-    tokio::time::sleep(within.mul_f64(rand::random_range(0.0..1.0))).await;
+    tokio::time::sleep(random.spread(within, 0.0, 1.0)).await;
     discord.clock().await?.ok_or(NoSlot::NoDate)
 }
 
 /// What fails at once is not tried again at once.
-async fn pause(pace: Pace, error: NoSlot) -> NoSlot {
-    tokio::time::sleep(spread(pace.real(FIRST_LOOK_WITHIN).max(Duration::from_secs(1)))).await;
+async fn pause(pace: Pace, random: &Random, error: NoSlot) -> NoSlot {
+    tokio::time::sleep(spread(random, pace.real(FIRST_LOOK_WITHIN).max(Duration::from_secs(1)))).await;
     error
 }
 

@@ -15,6 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use shard_machine::Random;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior},
@@ -28,8 +29,8 @@ use crate::{
     status::Status,
 };
 
-/// Exists while the pod is fenced ([`shard_contract::env::STATE_DIR`]).
-pub(crate) const MARKER: &str = "/var/run/shard-operator/state/fenced";
+/// Exists while the pod is fenced, in its state folder.
+pub(crate) const MARKER: &str = "fenced";
 /// Without any evidence for this long a pod is fenced (`docs/protocols.md` section 3).
 const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
 /// The API server is asked once the gate has been silent for this long: longer than two reports.
@@ -110,6 +111,7 @@ pub(crate) struct Fence {
     pub(crate) fenced: watch::Sender<bool>,
     /// Exists while the pod is fenced, so that a container that restarts then is fenced too.
     pub(crate) marker: PathBuf,
+    pub(crate) random: Random,
 }
 
 impl Fence {
@@ -119,13 +121,13 @@ impl Fence {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
         let mut evidence = Evidence { api: now, gate: now, peers: PeersSeen::NotAsked };
-        let mut meets_at = now + spread(MEET_FIRST);
+        let mut meets_at = now + spread(&self.random, MEET_FIRST);
         loop {
             looks.tick().await;
             let api_answers = self.gather(&mut evidence).await;
             self.decide(&evidence, api_answers, Instant::now());
             if evidence.peers == PeersSeen::NotAsked && Instant::now() >= meets_at {
-                meets_at = Instant::now() + spread(MEET_EVERY);
+                meets_at = Instant::now() + spread(&self.random, MEET_EVERY);
                 let census = self.peers.ask().await;
                 tracing::debug!(?census, "met the other pods");
             }

@@ -20,6 +20,7 @@ use shard_contract::fallback::APART_MS;
 use shard_contract::identify::{
     GRANT_VALID_MS, HOLD_MS, IDENTIFY_PATH, Identified, IdentifyAnswer, IdentifyRequest, Outcome, Priority,
 };
+use shard_machine::{Machine, Random};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{Id, JoinError, JoinSet},
@@ -71,13 +72,15 @@ pub(crate) struct Asker {
     pub(crate) ordinal: u32,
     /// What outlives the container.
     pub(crate) state: PathBuf,
+    pub(crate) machine: Machine,
 }
 
 impl Gate {
     /// The operator's gate, asked by a task of its own for this pod.
     pub(crate) fn of(asker: Asker) -> Self {
         let (asks, received) = mpsc::unbounded_channel();
-        tokio::spawn(Asking::new(asker).run(received));
+        let tasks = asker.machine.tasks.clone();
+        tasks.spawn(Asking::new(asker).run(received));
         Self::Operator(asks)
     }
 
@@ -121,13 +124,14 @@ struct Asking {
     /// Words about grants by the fallback schedule, which are numbered by their shard.
     tried: Words,
     counters: Counters,
+    random: Random,
 }
 
 type Words = (mpsc::UnboundedSender<Identified>, mpsc::UnboundedReceiver<Identified>);
 
 impl Asking {
     fn new(asker: Asker) -> Self {
-        let Asker { operator, discord, status, counters, layout, ordinal, state } = asker;
+        let Asker { operator, discord, status, counters, layout, ordinal, state, machine } = asker;
         let pace = operator.pace();
         let least = Duration::from_millis(100);
         Self {
@@ -142,12 +146,20 @@ impl Asking {
             ),
             not_before: Instant::now(),
             trouble: Trouble::new("ask the gate for an IDENTIFY"),
-            telling: Telling::new(operator.clone(), counters.clone()),
+            telling: Telling::new(operator.clone(), counters.clone(), machine.clone()),
             told: mpsc::unbounded_channel(),
-            schedule: FallbackSchedule::new(operator, discord, status, layout, ordinal),
-            tries: Tries::kept(&state),
+            schedule: FallbackSchedule::new(
+                operator,
+                discord,
+                status,
+                layout,
+                ordinal,
+                machine.random.clone(),
+            ),
+            tries: Tries::kept(&state, machine.wall),
             tried: mpsc::unbounded_channel(),
             counters,
+            random: machine.random,
         }
     }
 
@@ -163,6 +175,7 @@ impl Asking {
             let wake = self.waiting.next_wake().map(|at| at.max(self.not_before));
             let (may_leave_now, look) = self.look(now);
             tokio::select! {
+                biased;
                 ask = asks.recv() => match ask {
                     Some(ask) => self.waiting.add(ask, Instant::now()),
                     None => return,
@@ -267,11 +280,11 @@ impl Asking {
                 let after =
                     Duration::from_millis(ask_again_after_ms).clamp(*ASK_AGAIN.start(), *ASK_AGAIN.end());
                 tracing::debug!(because, ?after, "the gate says not yet");
-                self.waiting.end_call(call, now + after.mul_f64(rand::random_range(1.0..1.1)));
+                self.waiting.end_call(call, now + self.random.spread(after, 1.0, 1.1));
             }
             Err(error) => {
                 self.trouble.failed(&error);
-                self.not_before = self.not_before.max(now + self.backoff.next());
+                self.not_before = self.not_before.max(now + self.backoff.next(&self.random));
                 self.waiting.end_call(call, self.not_before);
             }
         }

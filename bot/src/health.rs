@@ -6,13 +6,18 @@
 //! are listened on, in a local run only loopback; what an unrecognised caller can hold there is bounded ([`shard_serve`]). Deliberately absent:
 //! anything secret, and any way to change something.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use shard_contract::{
     env::{HEALTH_PORT, PEER_PATH, Peer},
     report::ShardState,
 };
+use shard_machine::Tasks;
 use shard_serve::ConnectionLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,12 +43,11 @@ pub(crate) struct Health {
 }
 
 /// Begins to answer. The address is taken when this returns.
-pub(crate) async fn serve(health: Health, everywhere: bool) -> io::Result<SocketAddr> {
-    let address = SocketAddr::from((if everywhere { [0, 0, 0, 0] } else { [127, 0, 0, 1] }, HEALTH_PORT));
-    let listener = TcpListener::bind(address).await?;
+pub(crate) async fn serve(health: Health, address: IpAddr, tasks: &Tasks) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((address, HEALTH_PORT)).await?;
     let address = listener.local_addr()?;
     // As long as the process: while it stops, too, the pages say so.
-    tokio::spawn(shard_serve::serve(listener, pages(health), CONNECTIONS, CancellationToken::new()));
+    tasks.spawn(shard_serve::serve(listener, pages(health), CONNECTIONS, CancellationToken::new()));
     Ok(address)
 }
 
@@ -98,11 +102,13 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 mod tests {
     use super::*;
     use crate::{jobs::Jobs, metrics::Counters};
+    use shard_machine::JobThreads;
 
     #[tokio::test]
     async fn ready_only_when_every_shard_is_and_the_answer_names_the_others() {
         let status = Arc::new(Status::new(0..3, 3));
-        let metrics = Metrics::new(Arc::clone(&status), Jobs::new(1).unwrap(), &Counters::default());
+        let metrics =
+            Metrics::new(Arc::clone(&status), Jobs::new(1, JobThreads::Pool).unwrap(), &Counters::default());
         let stop = CancellationToken::new();
         let health = Arc::new(Health { status: Arc::clone(&status), metrics, stop: stop.clone(), me: None });
         status.update(0, |shard| shard.enter(ShardState::Online));

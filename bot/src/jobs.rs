@@ -18,6 +18,7 @@ use std::{
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use shard_contract::report::JobsReport;
+use shard_machine::JobThreads;
 use tokio::sync::{oneshot, watch};
 
 /// Jobs that may wait when nothing else is said.
@@ -29,9 +30,25 @@ const NICENESS: i32 = 10;
 /// The pod's pool. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Jobs {
-    pool: Arc<ThreadPool>,
+    runner: Runner,
     max_queued: u32,
     counts: Arc<Counts>,
+}
+
+/// What runs jobs.
+#[derive(Clone, Debug)]
+enum Runner {
+    Pool(Arc<ThreadPool>),
+    Inline,
+}
+
+impl Runner {
+    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        match self {
+            Self::Pool(pool) => pool.spawn(job),
+            Self::Inline => drop(tokio::spawn(async move { job() })),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,13 +77,11 @@ pub enum JobError {
 
 impl Jobs {
     /// A pool of its own, before whose threads at most `max_queued` jobs wait.
-    pub(crate) fn new(max_queued: u32) -> Result<Self, ThreadPoolBuildError> {
-        let threads = available_parallelism().map_or(1, usize::from);
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("job-{index}"))
-            .start_handler(|_| yield_to_gateway())
-            .build()?;
+    pub(crate) fn new(max_queued: u32, threads: JobThreads) -> Result<Self, ThreadPoolBuildError> {
+        let runner = match threads {
+            JobThreads::Pool => Runner::Pool(Arc::new(pool()?)),
+            JobThreads::Inline => Runner::Inline,
+        };
         let counts = Counts {
             queued: AtomicU32::new(0),
             running: AtomicU32::new(0),
@@ -75,7 +90,7 @@ impl Jobs {
             done: AtomicU64::new(0),
             changed: watch::Sender::new(()),
         };
-        Ok(Self { pool: Arc::new(pool), max_queued, counts: Arc::new(counts) })
+        Ok(Self { runner, max_queued, counts: Arc::new(counts) })
     }
 
     /// Runs `job` on the pool and waits for its result, without blocking the event loop.
@@ -91,7 +106,7 @@ impl Jobs {
             return Err(JobError::Full { queued });
         }
         let (reply, result) = oneshot::channel();
-        self.pool.spawn(move || {
+        self.runner.spawn(move || {
             if reply.is_closed() {
                 return counts.leave_queue();
             }
@@ -113,7 +128,10 @@ impl Jobs {
 
     /// Threads of the pool.
     pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        match &self.runner {
+            Runner::Pool(pool) => pool.current_num_threads(),
+            Runner::Inline => 1,
+        }
     }
 
     /// The counts for a report.
@@ -157,6 +175,14 @@ impl Counts {
     }
 }
 
+fn pool() -> Result<ThreadPool, ThreadPoolBuildError> {
+    ThreadPoolBuilder::new()
+        .num_threads(available_parallelism().map_or(1, usize::from))
+        .thread_name(|index| format!("job-{index}"))
+        .start_handler(|_| yield_to_gateway())
+        .build()
+}
+
 /// Lowers the calling thread's priority; on Linux a priority belongs to the thread.
 fn yield_to_gateway() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
@@ -188,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_runs_on_a_thread_of_the_pool_at_a_lower_priority() {
-        let jobs = Jobs::new(4).unwrap();
+        let jobs = Jobs::new(4, JobThreads::Pool).unwrap();
         let (name, priority) = jobs
             .run(|| {
                 let name = std::thread::current().name().unwrap_or_default().to_owned();
@@ -203,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_says_so_then_drains() {
-        let jobs = Jobs::new(2).unwrap();
+        let jobs = Jobs::new(2, JobThreads::Pool).unwrap();
         let keys = occupy(&jobs).await;
         let waiting: Vec<_> = (0..2)
             .map(|number| {
@@ -229,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_the_callers_error_and_the_pool_lives_on() {
-        let jobs = Jobs::new(4).unwrap();
+        let jobs = Jobs::new(4, JobThreads::Pool).unwrap();
         assert_eq!(jobs.run(|| panic!("as planned")).await, Err::<(), _>(JobError::Panicked));
         assert_eq!((jobs.panicked(), jobs.done()), (1, 0));
         assert_eq!(jobs.run(|| rayon::join(|| 1, || 2)).await, Ok((1, 2)));
@@ -238,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_whose_caller_left_is_skipped() {
-        let jobs = Jobs::new(4).unwrap();
+        let jobs = Jobs::new(4, JobThreads::Pool).unwrap();
         let keys = occupy(&jobs).await;
         let (ran, never) = mpsc::channel();
         let left = tokio::spawn({

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use kube::{Client, Config};
+use kube::Client;
+use shard_machine::{Cluster, Patience};
 
 /// How long a connection to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,11 +15,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client. An error: the pod's service account cannot be read.
-pub(crate) async fn client() -> Result<Client, kube::Error> {
-    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.default_retry = false;
-    Client::try_from(config)
+pub(crate) async fn client(cluster: &Cluster) -> Result<Client, kube::Error> {
+    let patience = Patience { connect: Some(CONNECT_TIMEOUT), silence: None, tries_again: false };
+    cluster.client(patience).await
 }
 
 /// One call, given up in time.

@@ -18,6 +18,7 @@ use shard_contract::{
     layouts::{Layouts, Role},
     names,
 };
+use shard_machine::Machine;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{backoff::Backoff, config::Pod, kept::Kept, kubernetes::within, trouble::Trouble};
@@ -43,7 +44,12 @@ enum LayoutsError {
 }
 
 /// Reads the document, waiting for it as long as it takes, and goes on watching it for as long as the process lives.
-pub(crate) async fn follow(client: Client, pod: &Pod, folder: &Path) -> watch::Receiver<Layouts> {
+pub(crate) async fn follow(
+    client: Client,
+    pod: &Pod,
+    folder: &Path,
+    machine: &Machine,
+) -> watch::Receiver<Layouts> {
     let name = names::layouts_config_map(&pod.bot);
     let api: Api<ConfigMap> = Api::namespaced(client, &pod.namespace);
     let mut trouble = Trouble::new("read the layouts document");
@@ -72,10 +78,10 @@ pub(crate) async fn follow(client: Client, pod: &Pod, folder: &Path) -> watch::R
             tracing::warn!(generation, "the API server is away, going by the layouts document kept last");
             break layouts;
         }
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.next(&machine.random)).await;
     };
     let (changed, layouts) = watch::channel(first);
-    tokio::spawn(keep(api, name, changed, trouble, kept));
+    machine.tasks.spawn(keep(api, name, changed, trouble, kept));
     layouts
 }
 

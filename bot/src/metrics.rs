@@ -288,6 +288,7 @@ mod tests {
 
     use super::*;
     use crate::operator::Answers;
+    use shard_machine::JobThreads;
 
     /// What the table at the head of this file says: name without `_total`, kind, help.
     fn documented() -> BTreeSet<(String, String, String)> {
@@ -314,7 +315,7 @@ mod tests {
         counters.command("ping", "ok");
         counters.identified(Priority::Active);
         counters.record_write("ok");
-        let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
+        let text = Metrics::new(status, Jobs::new(1, JobThreads::Pool).unwrap(), &counters).text().unwrap();
         let words = |mark: &'static str| {
             let lines = text.lines().filter_map(move |line| line.strip_prefix(mark));
             lines.filter_map(|line| line.split_once(' ')).collect::<BTreeMap<_, _>>()
@@ -333,7 +334,7 @@ mod tests {
         counters.identified(Priority::Live);
         counters.record_write("stale");
         let status = Arc::new(Status::new(0..1, 1));
-        let text = Metrics::new(status, Jobs::new(1).unwrap(), &counters).text().unwrap();
+        let text = Metrics::new(status, Jobs::new(1, JobThreads::Pool).unwrap(), &counters).text().unwrap();
         assert!(text.contains("shard_bot_identifies_granted_total{priority=\"live\"} 1"), "{text}");
         assert!(text.contains("shard_bot_record_writes_total{outcome=\"stale\"} 1"), "{text}");
         assert!(text.contains("shard_bot_shards{state=\"waiting\"} 1"), "{text}");
@@ -350,7 +351,7 @@ mod tests {
         });
         let counters = Counters::default();
         counters.command("fib", "ok");
-        let metrics = Metrics::new(status, Jobs::new(1).unwrap(), &counters);
+        let metrics = Metrics::new(status, Jobs::new(1, JobThreads::Pool).unwrap(), &counters);
         let text = metrics.text().unwrap();
         for line in [
             "# HELP shard_bot_shard_up 1 while the shard is online, else 0.",

@@ -29,6 +29,7 @@ use shard_contract::{
     layouts::Layouts,
     pace::Pace,
 };
+use shard_machine::Names;
 use tokio::{sync::watch, task::JoinError, time::Instant};
 
 pub(crate) use self::answers::Answers;
@@ -108,8 +109,12 @@ struct Sent<'a, B> {
 }
 
 impl Operator {
-    pub(crate) fn new(layouts: watch::Receiver<Layouts>, bearer: PathBuf) -> Result<Self, reqwest::Error> {
-        let resolver = Resolver::new();
+    pub(crate) fn new(
+        layouts: watch::Receiver<Layouts>,
+        bearer: PathBuf,
+        names: Names,
+    ) -> Result<Self, reqwest::Error> {
+        let resolver = Resolver::new(names);
         let http = Mutex::new(client(&resolver)?);
         let heard = Heard::new(Instant::now());
         Ok(Self(Arc::new(Line { layouts, bearer, http, resolver, leader: Mutex::new(None), heard })))

@@ -15,6 +15,7 @@ use shard_contract::{
     layouts::Layouts,
     names,
 };
+use shard_machine::{Machine, Random};
 use tokio::sync::watch;
 
 use crate::{config::Pod, resolver::Resolver};
@@ -42,22 +43,27 @@ pub(crate) struct Peers {
     http: Client,
     layouts: watch::Receiver<Layouts>,
     me: Pod,
+    random: Random,
 }
 
 impl Peers {
-    pub(crate) fn new(layouts: watch::Receiver<Layouts>, me: Pod) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        layouts: watch::Receiver<Layouts>,
+        me: Pod,
+        machine: &Machine,
+    ) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .timeout(ANSWER_WITHIN)
             .pool_max_idle_per_host(0)
-            .dns_resolver(Resolver::new())
+            .dns_resolver(Resolver::new(machine.names.clone()))
             .no_proxy()
             .build()?;
-        Ok(Self { http, layouts, me })
+        Ok(Self { http, layouts, me, random: machine.random.clone() })
     }
 
     /// Asks them once.
     pub(crate) async fn ask(&self) -> Census {
-        let bases = drawn(addresses(&self.layouts.borrow(), &self.me));
+        let bases = drawn(&self.random, addresses(&self.layouts.borrow(), &self.me));
         self.count(bases).await
     }
 
@@ -97,8 +103,8 @@ fn addresses(layouts: &Layouts, me: &Pod) -> Vec<String> {
         .collect()
 }
 
-fn drawn(all: Vec<String>) -> Vec<String> {
-    if all.len() <= MOST { all } else { all.into_iter().choose_multiple(&mut rand::rng(), MOST) }
+fn drawn(random: &Random, all: Vec<String>) -> Vec<String> {
+    if all.len() <= MOST { all } else { all.into_iter().choose_multiple(&mut random.lots(), MOST) }
 }
 
 #[cfg(test)]
@@ -136,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn who_answers_is_counted_by_node_and_who_does_not_is_elsewhere() {
         let (_keep, layouts) = watch::channel(Layouts::default());
-        let peers = Peers::new(layouts, me()).unwrap();
+        let peers = Peers::new(layouts, me(), &Machine::this()).unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let bases = vec![
             pod("a", "here").await,
@@ -157,6 +163,6 @@ mod tests {
         );
         assert!(addresses(&Layouts { layouts: vec![layout(2, 2)], ..Layouts::default() }, &me()).len() == 1);
         let many = Layouts { layouts: vec![layout(1, 1_000)], ..Layouts::default() };
-        assert_eq!(drawn(addresses(&many, &me())).len(), MOST);
+        assert_eq!(drawn(&Random::system(), addresses(&many, &me())).len(), MOST);
     }
 }

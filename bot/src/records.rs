@@ -15,6 +15,7 @@ mod store;
 use std::{collections::BTreeMap, sync::Arc};
 
 use shard_contract::{layouts::Layouts, names};
+use shard_machine::Machine;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::claim::Me;
@@ -41,6 +42,7 @@ pub(crate) struct Source {
     pub(crate) me: Me,
     pub(crate) layouts: watch::Receiver<Layouts>,
     pub(crate) counters: Counters,
+    pub(crate) machine: Machine,
 }
 
 /// The records of this pod's shards.
@@ -74,7 +76,7 @@ impl Records {
             let store =
                 Store::new(source.client.clone(), &source.namespace, &source.bot, name, source.session_group);
             let keeping = Keeper::new(store, source, rows);
-            tokio::spawn(keeping.run(asks));
+            source.machine.tasks.spawn(keeping.run(asks));
         }
         Self(Arc::new(shards))
     }

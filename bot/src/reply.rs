@@ -188,7 +188,7 @@ async fn held<T: Unpin>(
                 kind if may_help(kind) => {
                     tracing::debug!(error = %chain(&error), "a reply failed, trying again");
                     (tried, last) = (true, Some(error));
-                    sleep(backoff.next()).await;
+                    sleep(backoff.next(&context.random)).await;
                 }
                 _ => return Err(ReplyError::Send(error)),
             }

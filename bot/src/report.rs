@@ -9,6 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shard_contract::report::{REPORT_EVERY_MS, REPORT_PATH, Report};
+use shard_machine::Random;
 
 use crate::{backoff::Backoff, jobs::Jobs, operator::Operator, status::Status, trouble::Trouble};
 
@@ -27,6 +28,7 @@ pub(crate) struct Reporter {
     pub(crate) jobs: Jobs,
     /// What the pod's shards identify with.
     pub(crate) intents: u64,
+    pub(crate) random: Random,
 }
 
 impl Reporter {
@@ -47,7 +49,7 @@ impl Reporter {
                 }
                 Err(error) => {
                     trouble.failed(&error);
-                    tokio::time::sleep(backoff.next()).await;
+                    tokio::time::sleep(backoff.next(&self.random)).await;
                 }
             }
         }

@@ -15,7 +15,8 @@ use std::{
 
 use lru::LruCache;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::{net::lookup_host, time::timeout};
+use shard_machine::Names;
+use tokio::time::timeout;
 
 /// Names that are remembered.
 const MOST: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
@@ -26,20 +27,23 @@ const WITHIN_OF_KNOWN: Duration = Duration::from_secs(1);
 
 /// Remembers. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Resolver(Arc<Mutex<LruCache<String, Vec<SocketAddr>>>>);
+pub(crate) struct Resolver {
+    names: Names,
+    known: Arc<Mutex<LruCache<String, Vec<SocketAddr>>>>,
+}
 
 impl Resolver {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(LruCache::new(MOST))))
+    pub(crate) fn new(names: Names) -> Self {
+        Self { names, known: Arc::new(Mutex::new(LruCache::new(MOST))) }
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// What a look-up comes to.
     fn settle(&self, name: &str, found: io::Result<Vec<SocketAddr>>) -> io::Result<Vec<SocketAddr>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Ok(addresses) if !addresses.is_empty() => {
                 known.put(name.to_owned(), addresses.clone());
@@ -55,10 +59,9 @@ impl Resolve for Resolver {
         let resolver = self.clone();
         Box::pin(async move {
             let name = name.as_str();
-            // The port is the URL's.
             let within = if resolver.knows(name) { WITHIN_OF_KNOWN } else { WITHIN };
-            let found = match timeout(within, lookup_host((name, 0))).await {
-                Ok(found) => found.map(Iterator::collect),
+            let found = match timeout(within, resolver.names.find(name)).await {
+                Ok(found) => found,
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "DNS did not answer")),
             };
             let addresses = resolver.settle(name, found)?;
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_dns_said_last_counts_while_it_says_nothing_and_no_longer() {
-        let resolver = Resolver::new();
+        let resolver = Resolver::new(Names::system());
         let away = || Err(io::Error::other("away"));
         assert!(resolver.settle("gate", away()).is_err());
         for last in [1, 2] {
@@ -94,7 +97,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let pages = axum::Router::new().route("/", axum::routing::get(async || "here"));
         tokio::spawn(async move { axum::serve(listener, pages).await });
-        let resolver = Resolver::new();
+        let resolver = Resolver::new(Names::system());
         resolver.settle("gate.invalid", Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))])).unwrap();
         let http = reqwest::Client::builder().no_proxy().dns_resolver(resolver).build().unwrap();
         let text =

@@ -5,15 +5,13 @@
 //! shard; and at the end the orderly stop. Deliberately absent: what the parts do.
 
 mod local;
+mod pod;
 mod source;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
-use shard_contract::{
-    env,
-    layouts::{Layouts, Role},
-    names,
-};
+use shard_contract::{env, layouts::Role};
+use shard_machine::{Machine, Signals};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
@@ -24,26 +22,21 @@ use twilight_gateway::{EventTypeFlags, Intents, ShardId};
 
 use self::local::connect_local;
 use crate::{
-    config::{Config, Place, Pod},
+    config::{Config, Place},
     context::Context,
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
     error::Error,
-    fence::{self, Fence},
-    gate::{Asker, Gate},
+    gate::Gate,
     health::{self, Health},
     jobs::Jobs,
-    kubernetes, layouts,
     metrics::{Counters, Metrics},
-    operator::Operator,
-    peers::Peers,
     progress::Progress,
     records::{Records, Source},
     reply::Brake,
-    report::Reporter,
     shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
     status::Status,
-    stop::{self, Signals},
+    stop,
     token::TokenSource,
 };
 
@@ -64,6 +57,7 @@ const ALWAYS: EventTypeFlags = EventTypeFlags::from_bits_retain(
 /// What is to run, as the author said it.
 pub(crate) struct Setup {
     pub(crate) config: Config,
+    pub(crate) machine: Machine,
     pub(crate) intents: Intents,
     pub(crate) handlers: Handlers,
     pub(crate) max_queued_jobs: u32,
@@ -72,20 +66,25 @@ pub(crate) struct Setup {
 
 /// Runs the bot until SIGTERM or Ctrl-C, and then stops in an orderly way.
 pub(crate) async fn run(bot: Setup) -> Result<(), Error> {
-    let mut signals =
-        Signals::new().map_err(|source| Error::System { attempt: "wait for signals", source })?;
+    let mut signals = bot
+        .machine
+        .signals
+        .listen()
+        .map_err(|source| Error::System { attempt: "wait for signals", source })?;
     let parts = Parts::new(&bot)?;
-    parts.begin_health(&bot.config).await?;
+    parts.begin_health(&bot.config, &bot.machine).await?;
     let connected = tokio::select! {
-        connected = parts.connect(&bot) => connected?,
+        biased;
         signal = signals.next() => {
             tracing::info!(signal, "stopped before anything was begun");
             return Ok(());
         }
+        connected = parts.connect(&bot) => connected?,
     };
     let within = bot.shutdown_timeout;
     let mut running = connected.begin(bot, &parts);
     let refused = tokio::select! {
+        biased;
         refused = running.refused.recv() => refused,
         signal = signals.next() => {
             tracing::info!(signal, ?within, "stopping");
@@ -107,7 +106,8 @@ struct Parts {
 
 impl Parts {
     fn new(bot: &Setup) -> Result<Self, Error> {
-        let jobs = Jobs::new(bot.max_queued_jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
+        let jobs =
+            Jobs::new(bot.max_queued_jobs, bot.machine.jobs).map_err(|error| Error::Jobs(Box::new(error)))?;
         let status = Arc::new(Status::new(bot.config.shards.clone(), bot.config.total));
         tracing::info!(
             total = bot.config.total,
@@ -119,7 +119,7 @@ impl Parts {
         Ok(Self { status, jobs, counters: Counters::default(), stop: CancellationToken::new() })
     }
 
-    async fn begin_health(&self, config: &Config) -> Result<(), Error> {
+    async fn begin_health(&self, config: &Config, machine: &Machine) -> Result<(), Error> {
         let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
         let me = match &config.place {
             Place::Pod(pod) => Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone() }),
@@ -127,7 +127,9 @@ impl Parts {
         };
         let in_pod = me.is_some();
         let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone(), me };
-        match health::serve(health, in_pod).await {
+        let usual = if in_pod { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let address = machine.address.unwrap_or_else(|| usual.into());
+        match health::serve(health, address, &machine.tasks).await {
             Ok(address) => tracing::info!(%address, "health and metrics"),
             Err(source) if in_pod => {
                 return Err(Error::System { attempt: "listen for health checks", source });
@@ -142,66 +144,9 @@ impl Parts {
     /// Learns where everything is.
     async fn connect(&self, bot: &Setup) -> Result<Connected, Error> {
         match &bot.config.place {
-            Place::Pod(pod) => self.connect_pod(pod, bot.intents).await,
+            Place::Pod(pod) => self.connect_pod(pod, bot.intents, &bot.machine).await,
             Place::Local(local) => connect_local(local, bot.config.total).await,
         }
-    }
-
-    async fn connect_pod(&self, pod: &Pod, intents: Intents) -> Result<Connected, Error> {
-        let client = kubernetes::client().await.map_err(Error::Kubernetes)?;
-        let layouts = layouts::follow(client.clone(), pod, env::STATE_DIR.as_ref()).await;
-        let operator = Operator::new(layouts.clone(), env::GATE_TOKEN_FILE.into()).map_err(Error::Http)?;
-        self.status.follow_gate(operator.watch_answers());
-        let records =
-            source::find(client.clone(), pod, intents, layouts.clone(), self.counters.clone()).await;
-        let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
-        let reporter = Reporter { operator: operator.clone(), layout: pod.layout, status, jobs, intents };
-        tokio::spawn(reporter.run());
-        let was_fenced = Path::new(fence::MARKER).exists();
-        self.status.set_fenced(was_fenced);
-        let (fence, fenced) = watch::channel(was_fenced);
-        self.begin_fence(pod, client, &operator, &layouts, fence)?;
-        let token = TokenSource::File(env::TOKEN_FILE.into());
-        let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
-        let asker = Asker {
-            operator,
-            discord: Arc::clone(&discord),
-            status: Arc::clone(&self.status),
-            counters: self.counters.clone(),
-            layout: pod.layout,
-            ordinal: pod.ordinal,
-            state: env::STATE_DIR.into(),
-        };
-        Ok(Connected {
-            discord,
-            token,
-            role: layouts::follow_role(layouts, pod.layout),
-            gate: Gate::of(asker),
-            records,
-            fenced,
-            refusal_ends: false,
-        })
-    }
-
-    fn begin_fence(
-        &self,
-        pod: &Pod,
-        client: kube::Client,
-        operator: &Operator,
-        layouts: &watch::Receiver<Layouts>,
-        fenced: watch::Sender<bool>,
-    ) -> Result<(), Error> {
-        let fence = Fence {
-            api: kube::Api::namespaced(client, &pod.namespace),
-            config_map: names::layouts_config_map(&pod.bot),
-            operator: operator.clone(),
-            peers: Peers::new(layouts.clone(), pod.clone()).map_err(Error::Http)?,
-            status: Arc::clone(&self.status),
-            fenced,
-            marker: fence::MARKER.into(),
-        };
-        tokio::spawn(fence.run());
-        Ok(())
     }
 }
 
@@ -241,14 +186,15 @@ impl Connected {
                 status: Arc::clone(&parts.status),
                 shard: bot.config.shards.start,
                 redelivered: false,
+                random: bot.machine.random.clone(),
             },
             role: self.role.clone(),
             counters: parts.counters.clone(),
             at_a_time: dispatch::AT_A_TIME,
             brake: Arc::new(Brake::default()),
         };
-        tokio::spawn(Arc::clone(&self.discord).keep_current());
-        let progress = progress(&bot.config, self.records.as_ref());
+        bot.machine.tasks.spawn(Arc::clone(&self.discord).keep_current());
+        let progress = progress(&bot.config, &bot.machine.path(env::STATE_DIR), self.records.as_ref());
         let records = self.records.map(|source| Records::begin(&source, &progress));
         let around = Surroundings {
             connector: Arc::new(Connector::new(bot.intents, self.token, self.discord)),
@@ -259,6 +205,7 @@ impl Connected {
             records: records.clone(),
             fenced: self.fenced,
             stop: parts.stop.clone(),
+            random: bot.machine.random.clone(),
         };
         let (say_refused, refused) = mpsc::unbounded_channel();
         let mut shards = JoinSet::new();
@@ -272,16 +219,16 @@ impl Connected {
         if !self.refusal_ends {
             shards.spawn(hold(say_refused, parts.stop.clone()));
         }
-        let dispatch = tokio::spawn(dispatch.run(events, parts.stop.clone()));
+        let dispatch = bot.machine.tasks.spawn(dispatch.run(events, parts.stop.clone()));
         Running { shards, progress, records, dispatch, refused }
     }
 }
 
 /// How far each shard is, as an earlier process of this pod left it.
-fn progress(config: &Config, records: Option<&Source>) -> BTreeMap<u32, Arc<Progress>> {
+fn progress(config: &Config, state: &Path, records: Option<&Source>) -> BTreeMap<u32, Arc<Progress>> {
     let of = |shard| match records {
         Some(Source { session_group, me, .. }) => {
-            Progress::kept(env::STATE_DIR.as_ref(), *session_group, shard, &me.owner.pod_uid)
+            Progress::kept(state, *session_group, shard, &me.owner.pod_uid)
         }
         None => Progress::unkept(shard),
     };
@@ -323,6 +270,7 @@ async fn keep_shard(
             }
         }
         tokio::select! {
+            biased;
             () = around.stop.cancelled() => return,
             () = tokio::time::sleep(AFTER_PANIC) => {}
         }

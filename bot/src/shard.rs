@@ -29,6 +29,7 @@ pub(crate) mod inbox;
 use std::{mem::Discriminant, sync::Arc, time::Duration};
 
 use shard_contract::{identify::Priority, layouts::Role, report::ShardState};
+use shard_machine::Random;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
@@ -61,6 +62,7 @@ pub(crate) struct Surroundings {
     /// Whether the pod is cut off from everybody and may have been replaced.
     pub(crate) fenced: watch::Receiver<bool>,
     pub(crate) stop: CancellationToken,
+    pub(crate) random: Random,
 }
 
 /// Discord closed the shard with a code that forbids a new try, and nothing here can change that.
@@ -136,7 +138,7 @@ impl ShardTask {
                     if !keep_session {
                         self.forget_session();
                     }
-                    self.pause(spread(wait)).await;
+                    self.pause(spread(&self.around.random, wait)).await;
                 }
                 Next::Refused(code) => self.refused(code).await?,
             }
@@ -165,6 +167,7 @@ impl ShardTask {
         let taken_away = self.taken_away();
         let opening = self.around.connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());
         let mut link = tokio::select! {
+            biased;
             () = stop.cancelled() => return Ended::Stopped,
             () = taken_away => return Ended::TakenAway,
             opened = opening => match opened {
@@ -334,6 +337,7 @@ impl ShardTask {
             return Err(Refused { shard, code });
         };
         tokio::select! {
+            biased;
             () = self.around.stop.cancelled() => return Ok(()),
             () = self.around.connector.other_token(&token) => {}
         }
@@ -349,6 +353,7 @@ impl ShardTask {
         let mut taken_away = std::pin::pin!(self.taken_away());
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = &mut taken_away => return,
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}

@@ -4,10 +4,10 @@
 //! that the next owner need not wait for handlers and jobs, which go on until the deadline. What still runs then ends with
 //! the process, is counted in the log and is not repeated. Deliberately absent: what a parked record says.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
+use shard_machine::Signals;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -16,26 +16,6 @@ use crate::{dispatch::Running, jobs::Jobs, records::Records};
 
 /// How long an orderly stop may take when nothing else is said; Kubernetes kills after 30 s by default.
 pub(crate) const DEFAULT_WITHIN: Duration = Duration::from_secs(20);
-
-/// Both signals.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next signal and names it.
-    pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
 
 /// How long shards may take to close before their connections are dropped, which keeps the sessions as well.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -71,6 +51,7 @@ pub(crate) async fn drain(mut running: Running, jobs: &Jobs, deadline: Instant, 
         jobs.drained().await;
     };
     let ended = tokio::select! {
+        biased;
         () = drained => "all done",
         () = tokio::time::sleep_until(deadline) => "deadline",
         _ = signals.next() => "second signal",

@@ -20,6 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
+use shard_machine::Machine;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Context {
     pub memory: Memory,
     /// Since when this process leads.
     pub leading_since: tokio::time::Instant,
+    /// The machine this process runs on.
+    pub machine: Machine,
 }
 
 impl Context {

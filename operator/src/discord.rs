@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use shard_contract::pace::Pace;
 pub use shard_discord::Dated;
 use shard_discord::{Answer, AskError};
+use shard_machine::Wall;
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_sec
 pub struct Discord {
     base: Option<String>,
     pace: Pace,
+    wall: Wall,
     dated: Box<dyn Fn(Fingerprint, Dated) + Send + Sync>,
     asked: Mutex<HashMap<Fingerprint, Arc<tokio::sync::Mutex<Asked>>>>,
     brake: Brake,
@@ -63,9 +65,10 @@ impl Discord {
     pub fn new(
         base: Option<String>,
         pace: Pace,
+        wall: Wall,
         dated: impl Fn(Fingerprint, Dated) + Send + Sync + 'static,
     ) -> Self {
-        Self { base, pace, dated: Box::new(dated), asked: Mutex::default(), brake: Brake::default() }
+        Self { base, pace, wall, dated: Box::new(dated), asked: Mutex::default(), brake: Brake::default() }
     }
 
     /// What Discord says of this bot's token: an answer at most [`FRESH`] old, or the last one and why there is no newer.
@@ -109,7 +112,7 @@ impl Discord {
     }
 
     async fn ask(&self, token: &Token) -> Result<GatewaySeen, (DiscordProblem, bool)> {
-        let asked_at = Timestamp::now();
+        let asked_at = self.wall.now();
         let client = self.client(token);
         let asked = shard_discord::ask(client.gateway().authed().into_future(), 1).await;
         let Answer { said: info, dated } = asked.map_err(|error| (problem(&error), is_refused(&error)))?;

@@ -14,12 +14,14 @@ use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySee
 use k8s_openapi::jiff::Timestamp;
 use keeper::{Command, Keeper, Setting, moment};
 pub use keeper::{Counted, Grants};
+use rand::Rng as _;
 use rules::{DiscordTime, Limits, Millis, Request};
 use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
 use shard_contract::pace::Pace;
+use shard_machine::{Machine, Tasks, Wall};
 use shard_serve::{Share, Shares};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -83,6 +85,8 @@ pub struct Gate {
     started: Instant,
     /// What no other leader begins its words with.
     leader: u64,
+    wall: Wall,
+    tasks: Tasks,
     pace: Pace,
     leadership: watch::Receiver<Leadership>,
     inner: Arc<Mutex<Inner>>,
@@ -97,8 +101,8 @@ type Layouts = BTreeMap<u32, GateLayout>;
 #[derive(Debug, Default)]
 struct Inner {
     closed: bool,
-    bots: HashMap<(String, String), GateSetting>,
-    tokens: HashMap<Fingerprint, TokenGate>,
+    bots: BTreeMap<(String, String), GateSetting>,
+    tokens: BTreeMap<Fingerprint, TokenGate>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,10 +116,12 @@ struct TokenGate {
 impl Gate {
     /// A gate that grants while this process leads, for a Discord whose time passes so fast.
     #[must_use]
-    pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>) -> Self {
+    pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>, machine: &Machine) -> Self {
         Self {
             started: Instant::now(),
-            leader: rand::random(),
+            leader: machine.random.lots().random(),
+            wall: machine.wall.clone(),
+            tasks: machine.tasks.clone(),
             pace,
             leadership,
             inner: Arc::default(),
@@ -356,15 +362,15 @@ impl Gate {
             commands: receiver,
             counted: sender,
         };
-        tokio::spawn(keeper.run());
+        self.tasks.spawn(keeper.run());
         TokenGate { commands, counted, limits: None }
     }
 
     /// From Discord's answer, which speaks of wall-clock time, to the gate's own clock.
     fn limits(&self, gateway: &GatewaySeen) -> Limits {
         let now = moment(self.started, Instant::now());
-        let ago = Timestamp::now().duration_since(gateway.asked_at).unsigned_abs();
-        let until = Timestamp::now().duration_until(gateway.resets_at);
+        let ago = self.wall.now().duration_since(gateway.asked_at).unsigned_abs();
+        let until = self.wall.now().duration_until(gateway.resets_at);
         let reset = if until.is_negative() { Duration::ZERO } else { until.unsigned_abs() };
         Limits {
             total: gateway.total,
@@ -435,7 +441,7 @@ mod tests {
         let since = Instant::now();
         let leading = Leadership::Leading { since, until: since + Duration::from_secs(86_400) };
         let (sender, leadership) = watch::channel(leading);
-        let gate = Gate::new(Pace::REAL, leadership);
+        let gate = Gate::new(Pace::REAL, leadership, &Machine::this());
         let now = Timestamp::now();
         let setting = GateSetting::Open {
             token: Fingerprint([1; 16]),

@@ -307,6 +307,7 @@ mod tests {
     use serde_json::json;
     use shard_contract::names::{BOT_LABEL, GATE_AUDIENCE, LAYOUT_LABEL};
     use shard_contract::pace::Pace;
+    use shard_machine::Machine;
     use std::net::SocketAddr;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -365,7 +366,7 @@ mod tests {
         let state = AppState {
             callers: Arc::new(Callers::new(api, vec![pods])),
             bodies: Arc::default(),
-            gate: Gate::new(Pace::REAL, leadership.clone()),
+            gate: Gate::new(Pace::REAL, leadership.clone(), &Machine::this()),
             reports: Reports::new().0,
             calls,
             report_rates,

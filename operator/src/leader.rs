@@ -8,15 +8,18 @@
 use crate::lease::{Act, Candidate, EVERY, GIVEN_BACK, Leadership, Seen, TERM, VALID};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ObjectMeta, PostParams};
+use rand::RngCore as _;
+use shard_machine::{Machine, Patience, Random, Wall};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Annotation of the Lease: base URL of its holder's gate.
 pub const GATE_ANNOTATION: &str = "shard-operator.dev/gate";
+/// Variable that names this replica's pod.
+pub const POD_NAME: &str = "POD_NAME";
 /// One exchange with the API server takes no longer.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// After a conflict or an error while leading; the lease has 10 s.
@@ -55,6 +58,8 @@ pub struct Leader {
     /// The Lease as it was last written by us.
     held: Option<Lease>,
     leadership: watch::Sender<Leadership>,
+    random: Random,
+    wall: Wall,
 }
 
 /// What one exchange showed.
@@ -68,28 +73,23 @@ enum Exchange {
 }
 
 impl Leader {
-    /// A candidate, and whether it leads. Finds the cluster as [`kube::Client::try_default`] does.
+    /// A candidate, and whether it leads.
     ///
     /// # Errors
     /// When there is no cluster to talk to.
-    pub async fn new(post: Post) -> Result<(Self, watch::Receiver<Leadership>), kube::Error> {
-        let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
-        config.default_retry = false;
-        config.connect_timeout = Some(PATIENCE);
-        config.read_timeout = Some(PATIENCE);
-        config.write_timeout = Some(PATIENCE);
-        Ok(Self::with(kube::Client::try_from(config)?, post))
-    }
-
-    /// A candidate that uses this client.
-    #[must_use]
-    pub fn with(client: kube::Client, post: Post) -> (Self, watch::Receiver<Leadership>) {
-        let host = std::env::var("POD_NAME").unwrap_or_else(|_| "shard-operator".to_owned());
-        let me = format!("{host}_{:016x}", rand::random::<u64>());
+    pub async fn new(
+        post: Post,
+        machine: &Machine,
+    ) -> Result<(Self, watch::Receiver<Leadership>), kube::Error> {
+        let patience = Patience { connect: Some(PATIENCE), silence: Some(PATIENCE), tries_again: false };
+        let client = machine.cluster.client(patience).await?;
+        let host = machine.variable(POD_NAME).unwrap_or_else(|| "shard-operator".to_owned());
+        let me = format!("{host}_{:016x}", machine.random.lots().next_u64());
         let (leadership, seen) = watch::channel(Leadership::Standby { leader: None });
         let api = Api::namespaced(client, &post.namespace);
         let candidate = Candidate::new(me.clone());
-        (Self { api, post, me, candidate, held: None, leadership }, seen)
+        let (random, wall) = (machine.random.clone(), machine.wall.clone());
+        Ok((Self { api, post, me, candidate, held: None, leadership, random, wall }, seen))
     }
 
     /// Waits until this process leads; returns since when. Waits for the API server as well.
@@ -122,14 +122,14 @@ impl Leader {
             {
                 tracing::info!(lease = self.post.name, because, "stands by");
             }
-            tokio::time::sleep(jittered(EVERY)).await;
+            tokio::time::sleep(self.jittered(EVERY)).await;
         }
     }
 
     /// Keeps the lease for as long as it can be kept; returns why it cannot any more. Whoever stops waiting for this must close
     /// the gate before [`Leader::release`].
     pub async fn keep(&mut self) -> Lost {
-        let mut wait = jittered(EVERY);
+        let mut wait = self.jittered(EVERY);
         loop {
             let Leadership::Leading { since, until } = *self.leadership.borrow() else {
                 return Lost::NotRenewed;
@@ -140,7 +140,7 @@ impl Leader {
             })
             .await;
             match lost {
-                Ok(Ok(())) => wait = jittered(EVERY),
+                Ok(Ok(())) => wait = self.jittered(EVERY),
                 Ok(Err(None)) => wait = SOON,
                 Ok(Err(Some(lost))) => return self.over(lost),
                 Err(_) => return self.over(Lost::NotRenewed),
@@ -240,9 +240,14 @@ impl Leader {
         }
     }
 
+    /// Up to a fifth more, so that candidates do not ask in step.
+    fn jittered(&self, wait: Duration) -> Duration {
+        self.random.spread(wait, 1.0, 1.2)
+    }
+
     /// The Lease as held by this process.
     fn written(&self, mut lease: Lease) -> Lease {
-        let now = Some(MicroTime(Timestamp::now()));
+        let now = Some(MicroTime(self.wall.now()));
         let spec = lease.spec.take().unwrap_or_default();
         let renewed = spec.holder_identity.as_deref() == Some(self.me.as_str());
         let transitions = spec.lease_transitions.unwrap_or(0);
@@ -294,11 +299,6 @@ fn seen(lease: &Lease) -> Seen {
     }
 }
 
-/// Up to a fifth more, so that candidates do not ask in step.
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(1.0 + rand::random::<f64>() / 5.0)
-}
-
 /// Whether something that goes on should be said again.
 fn due(said: &mut Option<Instant>) -> bool {
     let due = said.is_none_or(|at| at.elapsed() >= SAY_EVERY);
@@ -313,6 +313,7 @@ mod tests {
     use super::*;
     use axum::http;
     use kube::client::Body;
+    use shard_machine::Cluster;
     use std::sync::{Arc, Mutex};
 
     /// One Lease with its resourceVersion, as the API server keeps it, and whose calls reach it.
@@ -352,7 +353,7 @@ mod tests {
         }
     }
 
-    fn candidate(
+    async fn candidate(
         gate: &str,
         server: &Arc<Mutex<Server>>,
     ) -> (Leader, watch::Receiver<Leadership>, Arc<Mutex<bool>>) {
@@ -371,17 +372,19 @@ mod tests {
                 Ok(response.body(Body::from(answer.to_string().into_bytes())).unwrap())
             }
         });
+        let cluster = Cluster::of(kube::Client::new(service, "ns"));
+        let machine = Machine { cluster, ..Machine::this() };
         let post = Post { namespace: "ns".into(), name: "lease".into(), gate: gate.into() };
-        let (leader, leadership) = Leader::with(kube::Client::new(service, "ns"), post);
+        let (leader, leadership) = Leader::new(post, &machine).await.unwrap();
         (leader, leadership, cut)
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_leads_the_other_knows_where_and_takes_over_only_when_the_first_is_surely_done() {
         let server = Arc::default();
-        let (mut first, leads, cut) = candidate("http://first", &server);
+        let (mut first, leads, cut) = candidate("http://first", &server).await;
         first.acquire().await;
-        let (mut second, stands_by, _) = candidate("http://second", &server);
+        let (mut second, stands_by, _) = candidate("http://second", &server).await;
         let taken = tokio::spawn(async move { second.acquire().await });
         let kept = tokio::spawn(async move { (first.keep().await, Instant::now()) });
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -401,9 +404,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_given_back_is_taken_at_once_and_who_comes_back_stands_by() {
         let server = Arc::default();
-        let (mut first, leads, _) = candidate("http://first", &server);
+        let (mut first, leads, _) = candidate("http://first", &server).await;
         first.acquire().await;
-        let (mut second, ..) = candidate("http://second", &server);
+        let (mut second, ..) = candidate("http://second", &server).await;
         let taken = tokio::spawn(async move {
             second.acquire().await;
             second.keep().await
@@ -412,7 +415,7 @@ mod tests {
         first.release().await;
         assert_eq!(*leads.borrow(), Leadership::Over);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (mut third, stands_by, _) = candidate("http://third", &server);
+        let (mut third, stands_by, _) = candidate("http://third", &server).await;
         let waits = tokio::time::timeout(Duration::from_secs(40), third.acquire()).await;
         assert!(waits.is_err() && !taken.is_finished());
         assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://second".into()) });
@@ -423,7 +426,7 @@ mod tests {
         let server = Arc::default();
         let (won, mut winners) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..8 {
-            let (mut one, ..) = candidate("http://gate", &server);
+            let (mut one, ..) = candidate("http://gate", &server).await;
             let won = won.clone();
             tokio::spawn(async move {
                 one.acquire().await;
@@ -438,7 +441,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leader_whose_lease_was_taken_by_hand_stops_at_once() {
         let server: Arc<Mutex<Server>> = Arc::default();
-        let (mut first, leads, _) = candidate("http://first", &server);
+        let (mut first, leads, _) = candidate("http://first", &server).await;
         first.acquire().await;
         {
             let mut server = server.lock().unwrap();

@@ -54,6 +54,7 @@ use metrics::Metrics;
 use rates::Rates;
 use reads::Reads;
 use reports::Reports;
+use shard_machine::{Machine, Patience, Signals};
 use shard_serve::serve;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -92,15 +93,16 @@ pub enum Error {
 ///
 /// # Errors
 /// When it cannot start; once running, when the lease is lost.
-pub async fn run(config: Config) -> Result<(), Error> {
-    let client = kube::Client::try_default().await.map_err(Error::Cluster)?;
-    let (leader, leadership) = Leader::new(config.post.clone()).await.map_err(Error::Cluster)?;
+pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
+    let patience = Patience { tries_again: true, ..Patience::default() };
+    let client = machine.cluster.client(patience).await.map_err(Error::Cluster)?;
+    let (leader, leadership) = Leader::new(config.post.clone(), &machine).await.map_err(Error::Cluster)?;
     let gate_listener = listen(config.listen_gate, "--listen-gate").await?;
     let health_listener = listen(config.listen_health, "--listen-health").await?;
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal(machine.signals.listen().map_err(Error::Signals)?);
     let (reports, changes) = Reports::new();
     let scopes = scopes(&client, &config, changes);
-    let gate = Gate::new(config.addresses.time_factor, leadership.clone());
+    let gate = Gate::new(config.addresses.time_factor, leadership.clone(), &machine);
     let metrics = Arc::new(Metrics::default());
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
     let [calls, report_rates] = http::rates();
@@ -122,7 +124,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let health_router = http::health_router(state);
     let serve_health = serve(health_listener, health_router, http::HEALTH_CONNECTIONS, ended.clone());
     let lead = async {
-        let handles = Handles { client, gate, reports, metrics };
+        let handles = Handles { client, gate, reports, metrics, machine };
         let outcome = lead(leader, scopes, handles, &config, &stop).await;
         ended.cancel();
         outcome
@@ -139,6 +141,7 @@ struct Handles {
     gate: Gate,
     reports: Reports,
     metrics: Arc<Metrics>,
+    machine: Machine,
 }
 
 /// Waits for the lease, reconciles while it is held, and closes the gate before it is given back or lost for good.
@@ -150,8 +153,9 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let leading_since = tokio::select! {
-        since = leader.acquire() => Some(since),
+        biased;
         () = stop.cancelled() => None,
+        since = leader.acquire() => Some(since),
     };
     let Some(leading_since) = leading_since else {
         // It may just have been written.
@@ -165,6 +169,7 @@ async fn lead(
     );
     let rounds = async {
         tokio::select! {
+            biased;
             // The controllers end only when they are stopped; with a list that fails they do not hear it.
             _ = rounds => stop.cancelled().await,
             () = overdue(stop) => tracing::warn!("what was under way is cut off: it did not end in time"),
@@ -175,6 +180,7 @@ async fn lead(
         gate.close().await;
     };
     tokio::select! {
+        biased;
         lost = leader.keep() => {
             gate.close().await;
             Err(Error::Lease(lost))
@@ -198,19 +204,20 @@ fn context(
     scopes: &[Scope],
     leading_since: tokio::time::Instant,
 ) -> Context {
-    let Handles { client, gate, reports, metrics } = handles;
+    let Handles { client, gate, reports, metrics, machine } = handles;
     let memory = Memory::default();
     for scope in scopes {
         memory.watch(scope.bots.clone());
     }
-    let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let reporter =
+        Reporter { controller: names::MANAGER.into(), instance: machine.variable(leader::POD_NAME) };
     let addresses = config.addresses.clone();
     let clock = gate.clone();
     let dated = move |token, Dated { said_ms, asked_at, answered_at }| {
         clock.dated(token, said_ms, asked_at, answered_at);
     };
     Context {
-        discord: Discord::new(addresses.discord.clone(), addresses.time_factor, dated),
+        discord: Discord::new(addresses.discord.clone(), addresses.time_factor, machine.wall.clone(), dated),
         gate,
         reports,
         recorder: Recorder::new(client.clone(), reporter),
@@ -222,6 +229,7 @@ fn context(
         rounds: Rates::new(ROUNDS_AT_ONCE, ROUND_EVERY),
         large: Semaphore::new(LARGE_AT_A_TIME),
         client,
+        machine,
     }
 }
 
@@ -271,19 +279,13 @@ async fn listen(address: std::net::SocketAddr, option: &'static str) -> Result<T
     TcpListener::bind(address).await.map_err(|source| Error::Listen(address, option, source))
 }
 
-fn stop_on_signal() -> Result<CancellationToken, Error> {
-    use tokio::signal::unix::{SignalKind, signal};
+fn stop_on_signal(mut signals: Signals) -> CancellationToken {
     let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let stopping = stop.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping");
         stopping.cancel();
     });
-    Ok(stop)
+    stop
 }

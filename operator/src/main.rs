@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
+use shard_machine::Machine;
 use shard_operator::config::{Command, CommandLine};
 use std::io::Write;
 
@@ -24,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
             shard_operator::telemetry::start();
             let open_files = shard_serve::raise_file_limit();
             tracing::info!(open_files, "the most that may be open");
-            shard_operator::run(typed.into_meant()?).await.context("run the operator")
+            shard_operator::run(typed.into_meant()?, Machine::this()).await.context("run the operator")
         }
     }
 }

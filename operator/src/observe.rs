@@ -118,7 +118,7 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) 
     let most = secrets::most_shards(&bot.spec, &children, document.as_ref(), discord.answer.as_ref());
     let secrets = secrets(ctx, &key, &uid, most).await.map_err(Error::ReadRecords)?;
     Ok(Observed {
-        now: Timestamp::now(),
+        now: ctx.machine.wall.now(),
         addresses: ctx.addresses.clone(),
         unreadable,
         token: seen,
@@ -129,7 +129,7 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) 
         document,
         children,
         secrets,
-        nodes: nodes(&ctx.client, &pods).await,
+        nodes: nodes(&ctx.client, &ctx.machine.random, &pods).await,
         heard: ctx.leading_since.elapsed() >= HEARS_FOR
             || pods.iter().all(|pod| !pod.runs || pod.report.is_some()),
         pods,

@@ -180,6 +180,7 @@ mod tests {
             }
         };
         tokio::select! {
+            biased;
             () = listen => {}
             () = async { change.await; tokio::time::sleep(Duration::from_secs(5)).await } => {}
         }

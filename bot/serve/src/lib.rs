@@ -72,9 +72,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
             (listener.accept().await, free)
         };
         let (accepted, free) = tokio::select! {
-            accepted = accepted => accepted,
-            Some(_) = served.join_next() => continue,
+            biased;
             () = stop.cancelled() => return,
+            Some(_) = served.join_next() => continue,
+            accepted = accepted => accepted,
         };
         match accepted {
             Ok((stream, caller)) => {
@@ -85,6 +86,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                 let router = router.clone();
                 served.spawn(async move {
                     tokio::select! {
+                        biased;
                         () = one(stream, router, connection.clone()) => {}
                         () = connection.ended() => {
                             tracing::debug!(%caller, "a connection made way: nobody knew whose it was");

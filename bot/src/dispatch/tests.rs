@@ -6,6 +6,7 @@ use std::{
 };
 
 use shard_contract::{layouts::Layouts, record::Session};
+use shard_machine::{JobThreads, Random};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -27,11 +28,12 @@ where
     let (_, layouts) = watch::channel(Layouts::default());
     let token = TokenSource::Given(Token::new("token"));
     let context = Context {
-        jobs: Jobs::new(1).unwrap(),
+        jobs: Jobs::new(1, JobThreads::Pool).unwrap(),
         discord: Arc::new(Discord::new(token, layouts).unwrap()),
         status: Arc::new(Status::new(0..1, 1)),
         shard: 0,
         redelivered: false,
+        random: Random::system(),
     };
     let on_event: Handler = Arc::new(move |event, _| handler(event).map(Ok).boxed());
     let handlers = Handlers { registry: Registry::default(), prefix: "!".into(), on_event: Some(on_event) };

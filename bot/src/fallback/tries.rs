@@ -5,13 +5,10 @@
 //! file has the wall clock's times, since nothing else outlives the process; one that lies ahead counts as just now. Deliberately
 //! absent: whose slot it is ([`super::choice`]).
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use shard_contract::{fallback::RETRY_MS, pace::Pace};
+use shard_machine::Wall;
 use tokio::time::{Duration, Instant};
 
 use crate::kept::Kept;
@@ -27,17 +24,18 @@ type Times = BTreeMap<u32, u64>;
 pub(crate) struct Tries {
     last: BTreeMap<u32, Instant>,
     kept: Kept<Times>,
+    wall: Wall,
 }
 
 impl Tries {
     /// The tries of this pod's earlier process, which are in this folder.
-    pub(crate) fn kept(folder: &Path) -> Self {
+    pub(crate) fn kept(folder: &Path, wall: Wall) -> Self {
         let kept = Kept::<Times>::new(folder, FILE);
-        let (now, clock) = (Instant::now(), clock_ms());
+        let (now, clock) = (Instant::now(), clock_ms(&wall));
         let instant = |ms: u64| now.checked_sub(Duration::from_millis(clock.saturating_sub(ms)));
         let times = kept.read().unwrap_or_default();
         let last = times.into_iter().filter_map(|(shard, ms)| Some((shard, instant(ms)?))).collect();
-        Self { last, kept }
+        Self { last, kept, wall }
     }
 
     /// The shard tries now, with the moment of the try.
@@ -63,14 +61,14 @@ impl Tries {
     }
 
     fn keep(&self) {
-        let (now, clock) = (Instant::now(), clock_ms());
+        let (now, clock) = (Instant::now(), clock_ms(&self.wall));
         let ms = |last: &Instant| clock.saturating_sub(millis(now.saturating_duration_since(*last)));
         self.kept.write(&self.last.iter().map(|(shard, last)| (*shard, ms(last))).collect());
     }
 }
 
-fn clock_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+fn clock_ms(wall: &Wall) -> u64 {
+    u64::try_from(wall.now().as_millisecond()).unwrap_or(0)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -87,12 +85,12 @@ mod tests {
     fn a_restarted_process_knows_when_the_one_before_tried() {
         let folder = tempfile::tempdir().unwrap();
         let now = Instant::now();
-        let mut tries = Tries::kept(folder.path());
+        let mut tries = Tries::kept(folder.path(), Wall::system());
         tries.note(3, now.checked_sub(Duration::from_mins(4)).unwrap());
         tries.note(4, now);
         tries.note(5, now);
         tries.forget(5);
-        let tries = Tries::kept(folder.path());
+        let tries = Tries::kept(folder.path(), Wall::system());
         assert!(!tries.may(3, Pace::REAL, now + Duration::from_mins(5)));
         assert!(tries.may(3, Pace::REAL, now + Duration::from_mins(7)));
         assert!(!tries.may(4, Pace::REAL, now + Duration::from_mins(9)));
@@ -102,9 +100,9 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_makes_nobody_wait_for_longer_than_ten_minutes() {
         let folder = tempfile::tempdir().unwrap();
-        let tomorrow = clock_ms() + 86_400_000;
+        let tomorrow = clock_ms(&Wall::system()) + 86_400_000;
         Kept::new(folder.path(), FILE).write(&Times::from([(0, tomorrow)]));
-        let tries = Tries::kept(folder.path());
+        let tries = Tries::kept(folder.path(), Wall::system());
         let now = Instant::now();
         assert!(!tries.may(0, Pace::REAL, now));
         assert!(tries.may(0, Pace::REAL, now + TEN_MINUTES));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::{Router, http::StatusCode};
 use shard_contract::layouts::Layouts;
+use shard_machine::{Machine, Names};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -85,11 +86,14 @@ async fn scene(marker: PathBuf, away: Arc<AtomicBool>, silent_since: Instant) ->
     Fence {
         api: Api::namespaced(kube::Client::try_from(config).unwrap(), "n"),
         config_map: "b-layouts".into(),
-        operator: Operator::new(layouts.clone(), "none".into()).unwrap().heard_last(silent_since),
-        peers: Peers::new(layouts, me).unwrap(),
+        operator: Operator::new(layouts.clone(), "none".into(), Names::system())
+            .unwrap()
+            .heard_last(silent_since),
+        peers: Peers::new(layouts, me, &Machine::this()).unwrap(),
         status: Arc::new(Status::new(0..1, 1)),
         fenced: watch::Sender::new(marker.exists()),
         marker,
+        random: Random::system(),
     }
 }
 

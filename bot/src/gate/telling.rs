@@ -10,6 +10,7 @@ use shard_contract::{
     identify::{GRANT_VALID_MS, IDENTIFIED_PATH, Identified, Outcome, Priority},
     pace::Pace,
 };
+use shard_machine::{Machine, Random};
 use tokio::task::JoinHandle;
 
 use crate::{backoff::Backoff, metrics::Counters, operator::Operator};
@@ -23,13 +24,14 @@ const OUTCOME_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Telling {
     operator: Operator,
     counters: Counters,
+    machine: Machine,
     /// Grants that have not ended: why they were asked for, and the first word's telling.
     open: HashMap<u64, (Priority, Option<JoinHandle<()>>)>,
 }
 
 impl Telling {
-    pub(super) fn new(operator: Operator, counters: Counters) -> Self {
-        Self { operator, counters, open: HashMap::new() }
+    pub(super) fn new(operator: Operator, counters: Counters, machine: Machine) -> Self {
+        Self { operator, counters, machine, open: HashMap::new() }
     }
 
     /// A grant was given.
@@ -41,7 +43,12 @@ impl Telling {
     pub(super) fn tell(&mut self, told: Identified) {
         let (priority, first) = self.open.remove(&told.grant).unzip();
         let Identified { grant, outcome } = told;
-        let telling = tokio::spawn(tell(self.operator.clone(), told, first.flatten()));
+        let telling = self.machine.tasks.spawn(tell(
+            self.operator.clone(),
+            self.machine.random.clone(),
+            told,
+            first.flatten(),
+        ));
         if let (Outcome::Sent, Some(priority)) = (outcome, priority) {
             self.counters.identified(priority);
             self.open.insert(grant, (priority, Some(telling)));
@@ -49,7 +56,7 @@ impl Telling {
     }
 }
 
-async fn tell(operator: Operator, told: Identified, after: Option<JoinHandle<()>>) {
+async fn tell(operator: Operator, random: Random, told: Identified, after: Option<JoinHandle<()>>) {
     if let Some(after) = after {
         _ = after.await;
     }
@@ -60,7 +67,7 @@ async fn tell(operator: Operator, told: Identified, after: Option<JoinHandle<()>
                 Ok(_) => return,
                 Err(error) => tracing::debug!(grant = told.grant, %error, "could not tell the gate"),
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.next(&random)).await;
         }
     };
     if tokio::time::timeout(within(told.outcome, operator.pace()), telling).await.is_err() {

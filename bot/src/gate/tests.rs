@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     token::{Token, TokenSource},
 };
+use shard_machine::{JobThreads, Names};
 
 /// What the gate answers next; when nothing is left it grants the first shard.
 type Script = VecDeque<(StatusCode, IdentifyAnswer)>;
@@ -89,13 +90,14 @@ fn asker(url: String, bearer: &tempfile::NamedTempFile) -> (Asker, watch::Sender
     let document = Layouts { gate: GateAddress { url }, ..Layouts::default() };
     let (sender, layouts) = watch::channel(document);
     let asker = Asker {
-        operator: Operator::new(layouts.clone(), bearer.path().to_owned()).unwrap(),
+        operator: Operator::new(layouts.clone(), bearer.path().to_owned(), Names::system()).unwrap(),
         discord: discord(layouts),
         status: Arc::new(Status::new(0..8, 8)),
         counters: Counters::default(),
         layout: 7,
         ordinal: 0,
         state: "/nowhere".into(),
+        machine: Machine::this(),
     };
     (asker, sender)
 }
@@ -136,7 +138,11 @@ async fn shards_are_asked_for_together_and_what_became_of_a_grant_is_told() {
     granted.ready();
     let ready = Said::Identified(Identified { grant: 101, outcome: Outcome::Ready });
     assert_eq!(scene.said.recv().await.unwrap(), ready);
-    let metrics = Metrics::new(Arc::new(Status::new(0..1, 1)), Jobs::new(1).unwrap(), &scene.counters);
+    let metrics = Metrics::new(
+        Arc::new(Status::new(0..1, 1)),
+        Jobs::new(1, JobThreads::Pool).unwrap(),
+        &scene.counters,
+    );
     assert!(metrics.text().unwrap().contains("identifies_granted_total{priority=\"active\"} 1"));
 }
 
@@ -277,7 +283,9 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
     let (_keep, layouts) = watch::channel(document);
     let bearer = tempfile::NamedTempFile::new().unwrap();
     let long_ago = Instant::now() - Duration::from_secs(90);
-    let operator = Operator::new(layouts.clone(), bearer.path().to_owned()).unwrap().heard_last(long_ago);
+    let operator = Operator::new(layouts.clone(), bearer.path().to_owned(), Names::system())
+        .unwrap()
+        .heard_last(long_ago);
     let status = Arc::new(Status::new(0..8, 8));
     let asker = Asker {
         operator: operator.clone(),
@@ -287,6 +295,7 @@ async fn without_any_replica_a_pod_identifies_one_shard_a_bucket_in_its_own_slot
         layout: 7,
         ordinal: 2,
         state: "/nowhere".into(),
+        machine: Machine::this(),
     };
     let gate = Gate::of(asker);
     let [even, odd, other] = [0, 1, 3].map(|shard| tokio::spawn(gate.clone().ask(shard, Priority::Live)));

@@ -76,7 +76,7 @@ async fn the_document_is_read_then_watched_and_each_that_is_news_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || Kept::<Layouts>::new(folder.path(), names::LAYOUTS_KEY).read().unwrap().generation;
 
-    let mut layouts = follow(client(&url), &Pod::of_a_test(), folder.path()).await;
+    let mut layouts = follow(client(&url), &Pod::of_a_test(), folder.path(), &Machine::this()).await;
     assert_eq!((layouts.borrow_and_update().generation, kept()), (FIRST, FIRST));
     for generation in [5, 6] {
         world.send(document(generation)).unwrap();
@@ -99,7 +99,8 @@ async fn without_the_api_server_a_restarted_container_goes_by_the_file_after_ten
     let folder = tempfile::tempdir().unwrap();
     Kept::new(folder.path(), names::LAYOUTS_KEY).write(&document(4));
     let began = Instant::now();
-    let layouts = follow(client("http://127.0.0.1:1"), &Pod::of_a_test(), folder.path()).await;
+    let layouts =
+        follow(client("http://127.0.0.1:1"), &Pod::of_a_test(), folder.path(), &Machine::this()).await;
     assert_eq!(layouts.borrow().generation, 4);
     assert!(began.elapsed() >= FILE_AFTER, "{:?}", began.elapsed());
 }

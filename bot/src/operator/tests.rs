@@ -74,7 +74,7 @@ fn at(base: &str) -> Layouts {
 fn scene(base: &str) -> Scene {
     let (document, layouts) = watch::channel(at(base));
     let bearer = tempfile::NamedTempFile::new().unwrap();
-    let operator = Operator::new(layouts, bearer.path().to_owned()).unwrap();
+    let operator = Operator::new(layouts, bearer.path().to_owned(), Names::system()).unwrap();
     Scene { operator, document, _bearer: bearer }
 }
 

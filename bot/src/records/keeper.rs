@@ -10,6 +10,7 @@ use shard_contract::{
     layouts::Layouts,
     record::{Record, State},
 };
+use shard_machine::Random;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -75,6 +76,7 @@ pub(super) struct Keeper {
     /// Writes in a row that were refused.
     refusals: u32,
     waiting: Option<&'static str>,
+    random: Random,
 }
 
 impl Keeper {
@@ -91,7 +93,8 @@ impl Keeper {
             parking: None,
             due: now + CHECK,
             not_before: now,
-            check_at: now + spread(CHECK),
+            check_at: now + spread(&source.machine.random, CHECK),
+            random: source.machine.random.clone(),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(4)),
             trouble: Trouble::new("keep the records of sessions"),
             unread: false,
@@ -158,7 +161,8 @@ impl Keeper {
                 return;
             }
             let guests = self.rows.values().any(|row| row.hold == Hold::Guest);
-            self.check_at = Instant::now() + spread(if guests { CHECK_FOR_GUESTS } else { CHECK });
+            self.check_at =
+                Instant::now() + spread(&self.random, if guests { CHECK_FOR_GUESTS } else { CHECK });
             self.due = self.check_at;
         }
         let planned = if parking { self.plan_parking() } else { self.plan().await };
@@ -311,7 +315,7 @@ impl Keeper {
                 self.refusals += 1;
                 // Somebody was faster; one that goes on being refused is something else, as a Secret that cannot be changed.
                 if self.refusals <= MOST_REFUSALS {
-                    self.soon(Instant::now() + spread(GATHER * 2));
+                    self.soon(Instant::now() + spread(&self.random, GATHER * 2));
                 } else {
                     self.trouble.failed(&error);
                     self.later();
@@ -338,7 +342,7 @@ impl Keeper {
     }
 
     fn later(&mut self) {
-        let wait = self.backoff.next();
+        let wait = self.backoff.next(&self.random);
         // A pod that stops has little time.
         let wait = if self.parking.is_some() { wait.min(Duration::from_millis(500)) } else { wait };
         self.not_before = Instant::now() + wait;

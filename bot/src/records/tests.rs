@@ -64,6 +64,7 @@ impl Scene {
             me: Me { owner: Owner { layout, pod_uid: uid.into() }, intents: INTENTS },
             layouts: self.layouts.subscribe(),
             counters: crate::metrics::Counters::default(),
+            machine: Machine::this(),
         };
         Pod { records: Records::begin(&source, &progress), progress }
     }

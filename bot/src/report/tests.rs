@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::*;
+use shard_machine::{JobThreads, Names};
 
 async fn report(State(seen): State<mpsc::UnboundedSender<Report>>, Json(report): Json<Report>) -> StatusCode {
     seen.send(report).unwrap();
@@ -28,10 +29,20 @@ async fn a_report_says_it_all_on_change_and_every_fifteen_seconds_of_discords_ti
     let discord = DiscordAddress { time_factor: Pace::from(50), ..DiscordAddress::default() };
     let (_keep, layouts) = watch::channel(Layouts { gate, discord, ..Layouts::default() });
     let bearer = tempfile::NamedTempFile::new().unwrap();
-    let operator = Operator::new(layouts, bearer.path().to_owned()).unwrap();
+    let operator = Operator::new(layouts, bearer.path().to_owned(), Names::system()).unwrap();
     let status = Arc::new(Status::new(0..1, 1));
-    let jobs = Jobs::new(1).unwrap();
-    tokio::spawn(Reporter { operator, layout: 3, status: Arc::clone(&status), jobs, intents: 513 }.run());
+    let jobs = Jobs::new(1, JobThreads::Pool).unwrap();
+    tokio::spawn(
+        Reporter {
+            operator,
+            layout: 3,
+            status: Arc::clone(&status),
+            jobs,
+            intents: 513,
+            random: Random::system(),
+        }
+        .run(),
+    );
 
     let first = seen.recv().await.unwrap();
     assert_eq!(

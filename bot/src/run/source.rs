@@ -4,6 +4,7 @@
 //! the records say ([`crate::records`]).
 
 use shard_contract::{env, layouts::Layouts, record::Owner};
+use shard_machine::Machine;
 use tokio::sync::watch;
 use twilight_gateway::Intents;
 
@@ -20,6 +21,7 @@ pub(super) async fn find(
     intents: Intents,
     mut layouts: watch::Receiver<Layouts>,
     counters: Counters,
+    machine: Machine,
 ) -> Option<Source> {
     if pod.uid.is_empty() {
         tracing::warn!(
@@ -43,5 +45,6 @@ pub(super) async fn find(
         me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
         layouts,
         counters,
+        machine,
     })
 }

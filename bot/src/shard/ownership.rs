@@ -33,6 +33,7 @@ impl ShardTask {
         self.enter(ShardState::Waiting);
         let stop = self.around.stop.clone();
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             claimed = self.own(by_file) => self.live |= claimed.live,
         }
@@ -76,6 +77,7 @@ impl ShardTask {
                 }
             };
             tokio::select! {
+                biased;
                 () = cut_off => {}
                 () = lost => {}
             }
@@ -92,6 +94,7 @@ impl ShardTask {
         };
         let Some(records) = self.around.records.as_ref().filter(|_| thrown_out) else { return true };
         tokio::select! {
+            biased;
             () = self.around.stop.cancelled() => true,
             word = timeout(WORD_WITHIN, records.names_me(self.id.number())) => word.ok().flatten().unwrap_or(true),
         }

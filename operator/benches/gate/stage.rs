@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use shard_contract::pace::Pace;
+use shard_machine::Machine;
 use shard_operator::gate::{Caller, Gate};
 use shard_operator::lease::Leadership;
 use shard_operator::model::{Fingerprint, GateLayout, GateSetting, GatewaySeen};
@@ -18,7 +19,7 @@ pub async fn open(total: u32, pods: u32, max_concurrency: u32) -> (Gate, watch::
     let since = Instant::now();
     let until = since + Duration::from_hours(1_000);
     let (sender, leadership) = watch::channel(Leadership::Leading { since, until });
-    let gate = Gate::new(Pace::REAL, leadership);
+    let gate = Gate::new(Pace::REAL, leadership, &Machine::this());
     let now = Timestamp::now();
     let setting = GateSetting::Open {
         token: Fingerprint([7; 16]),

@@ -152,7 +152,7 @@ struct Actor {
     leadership: watch::Receiver<Leadership>,
     state: State,
     queue: Queue,
-    callers: HashMap<u64, Held>,
+    callers: BTreeMap<u64, Held>,
     /// When each call has been held long enough.
     ends: BTreeSet<(Millis, u64)>,
     /// The places in line of calls that were held long enough, by pod and first shard, and until when they are kept.
@@ -176,7 +176,7 @@ impl Keeper {
             leadership,
             state: State::new(leads_since, numbered_from),
             queue: Queue::default(),
-            callers: HashMap::new(),
+            callers: BTreeMap::new(),
             ends: BTreeSet::new(),
             places: HashMap::new(),
             owners: HashMap::new(),
@@ -191,6 +191,7 @@ impl Keeper {
             let seen = actor.counted();
             counted.send_if_modified(|before| std::mem::replace(before, seen) != seen);
             tokio::select! {
+                biased;
                 taken = commands.recv_many(&mut batch, BATCH) => if taken == 0 { return },
                 () = tokio::time::sleep_until(started + Duration::from_millis(wake.0)) => {}
             }

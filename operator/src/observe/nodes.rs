@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
 use rand::Rng as _;
+use shard_machine::Random;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ const DOUBT: Duration = Duration::from_secs(45);
 const MOST: usize = 16;
 
 /// The nodes that are worth a look.
-pub(super) async fn nodes(client: &Client, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
-    let names = doubtful(pods, || rand::rng().random());
+pub(super) async fn nodes(client: &Client, random: &Random, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
+    let names = doubtful(pods, || random.lots().random());
     let api: Api<Node> = Api::all(client.clone());
     let read = |name: &String| {
         let (api, name) = (api.clone(), name.clone());

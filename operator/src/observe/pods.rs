@@ -78,7 +78,9 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
 fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duration {
     let heard = ctx.reports.silent_for(&key.0, name, uid);
     let silent = heard.unwrap_or_else(|| ctx.leading_since.elapsed());
-    silent.min(spoke_at(pod).map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at).unsigned_abs()))
+    silent.min(
+        spoke_at(pod).map_or(Duration::ZERO, |at| ctx.machine.wall.now().duration_since(at).unsigned_abs()),
+    )
 }
 
 /// When it can have begun to speak: when its last container was started; while none runs, when its kubelet took it, and

@@ -29,17 +29,18 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until it is told to stop and the requests under way are answered.
-pub async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub async fn accept(listener: TcpListener, router: Router, stamps: bool, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            biased;
             () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(serve(stream, peer, router.clone(), stop.clone()));
+                connections.spawn(serve(stream, peer, router.clone(), stamps, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted; if too many files are open, allow more: ulimit -Hn");
@@ -51,12 +52,12 @@ pub async fn accept(listener: TcpListener, router: Router, stop: CancellationTok
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stamps: bool, stop: CancellationToken) {
     // Without this, small frames wait for the client's acknowledgements.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
-    let stream = Stamped::new(stream);
+    let stream = Stamped::new(stream, stamps);
     let (arrival, close_answer) = (stream.arrival(), stream.close_answer());
     // REST counts invalid requests by the peer's address; the gateway goes by when an IDENTIFY came.
     let service =
@@ -70,6 +71,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
@@ -94,7 +96,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let router = Router::new().route("/", get(async || "hello"));
-        let server = tokio::spawn(accept(listener, router, stop.clone()));
+        let server = tokio::spawn(accept(listener, router, true, stop.clone()));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(sent.as_bytes()).await.unwrap();
         let mut heard = String::new();

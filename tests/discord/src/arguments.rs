@@ -191,6 +191,7 @@ impl Arguments {
             hidden_share: self.hidden_share,
             kick_members: self.kick_members,
             privileged_intents: self.privileged_intents,
+            paused_at: None,
         })
     }
 }

@@ -49,9 +49,9 @@ pub struct Stamped {
 }
 
 impl Stamped {
-    /// Has the kernel stamp what comes from now on.
-    pub fn new(stream: TcpStream) -> Self {
-        if let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
+    /// Has the kernel stamp what comes from now on, or nobody: then it came when it is read.
+    pub fn new(stream: TcpStream, stamps: bool) -> Self {
+        if stamps && let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
             tracing::debug!(%error, "the kernel does not say when bytes come; it counts when they are read");
         }
         Self { stream, arrival: Arrival::default(), close_answer: CloseAnswer::default() }
@@ -144,7 +144,7 @@ mod tests {
     async fn what_is_read_late_came_when_it_was_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut server = Stamped::new(listener.accept().await.unwrap().0);
+        let mut server = Stamped::new(listener.accept().await.unwrap().0, true);
         let arrival = server.arrival();
         assert_eq!(arrival.age(), Duration::ZERO, "nothing came yet");
         let mut read = [0; 5];

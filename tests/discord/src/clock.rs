@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 /// Real time and Discord's time, both since the start.
@@ -29,9 +29,14 @@ struct Course {
 impl Clock {
     /// Starts now. A factor that is not above 0 counts as 1.
     pub fn new(factor: f64) -> Self {
+        Self::at(Timestamp::now(), factor)
+    }
+
+    /// Starts now, which it takes for that moment.
+    pub fn at(started_at: Timestamp, factor: f64) -> Self {
         Self {
             started: Instant::now(),
-            started_at: Timestamp::now(),
+            started_at,
             course: Mutex::new(Course { factor: sane(factor), real: Duration::ZERO, rules: Duration::ZERO }),
         }
     }
@@ -44,6 +49,12 @@ impl Clock {
     /// When it started.
     pub fn started_at(&self) -> Timestamp {
         self.started_at
+    }
+
+    /// The present, by the monotonic clock.
+    pub fn wall(&self) -> Timestamp {
+        let since = SignedDuration::try_from(self.now()).unwrap_or(SignedDuration::MAX);
+        self.started_at.checked_add(since).unwrap_or(Timestamp::MAX)
     }
 
     /// The present in Unix milliseconds, by the monotonic clock.

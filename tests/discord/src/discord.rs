@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -142,7 +143,7 @@ impl Discord {
         let state = State::new(&options, &stop, Arc::clone(&world.access));
         Self {
             world,
-            clock: Clock::new(options.time_factor),
+            clock: Clock::at(options.paused_at.unwrap_or_else(Timestamp::now), options.time_factor),
             generator: Generator::default(),
             stop,
             state: Mutex::new(state),
@@ -172,6 +173,14 @@ impl Discord {
     /// The next number of a row that only the seed decides.
     pub fn chance(&self) -> u64 {
         mix(self.options.seed ^ mix(self.chances.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A number that nobody can guess, unless the seed must decide all.
+    pub(crate) fn lot(&self) -> u128 {
+        if self.options.paused_at.is_none() {
+            return rand::random();
+        }
+        u128::from(self.chance()) << 64 | u128::from(self.chance())
     }
 
     /// Events that the slowest connection has not had.

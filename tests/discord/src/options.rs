@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::intents;
 use crate::snowflake::{EPOCH_MS, Snowflake};
 
@@ -57,6 +59,9 @@ pub struct Options {
     pub kick_members: bool,
     /// Privileged intents that the bots may use, as bits.
     pub privileged_intents: u32,
+    /// For whole fleets in one thread, on a runtime whose clock is paused: time begins at this moment and passes as the runtime's does,
+    /// what is drawn by lot comes from the seed, and an IDENTIFY counts from when it is read.
+    pub paused_at: Option<Timestamp>,
 }
 
 impl Default for Options {
@@ -81,6 +86,7 @@ impl Default for Options {
             hidden_share: 12,
             kick_members: true,
             privileged_intents: intents::PRIVILEGED,
+            paused_at: None,
         }
     }
 }

@@ -88,7 +88,8 @@ impl Simulator {
         let discord = Arc::new(Discord::new(options));
         let stop = discord.stop.clone();
         let router = router(&discord);
-        let serving = accept::accept(listener, router, stop.clone());
+        let stamps = discord.options.paused_at.is_none();
+        let serving = accept::accept(listener, router, stamps, stop.clone());
         let (sweeper, courier) = (sweep(Arc::clone(&discord)), deliver(Arc::clone(&discord)));
         let generator = generate::run(Arc::clone(&discord));
         let server = tokio::spawn(async move {
@@ -209,6 +210,7 @@ async fn sweep(discord: Arc<Discord>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
+            biased;
             _ = ticks.tick() => discord.sweep(),
             () = discord.stop.cancelled() => return,
         }
@@ -222,6 +224,7 @@ async fn deliver(discord: Arc<Discord>) {
         let next = discord.deliver_arrived();
         let wait = next.map(|next| next.saturating_sub(discord.now()));
         tokio::select! {
+            biased;
             () = bell.notified() => {}
             () = tokio::time::sleep(wait.unwrap_or(SWEEP)), if wait.is_some() => {}
             () = discord.stop.cancelled() => return,

@@ -45,6 +45,7 @@ pub(crate) async fn run(discord: Arc<Discord>) {
             }
             Next::Wait => tokio::time::sleep(TICK).await,
             Next::Rest => tokio::select! {
+                biased;
                 () = generator.bell.notified() => {}
                 () = discord.stop.cancelled() => {}
             },

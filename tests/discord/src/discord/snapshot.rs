@@ -71,7 +71,7 @@ impl Discord {
             .sort_by_key(|session| (session.total, session.shard, session.ready_at_ms, session.session_id));
         let mut ledger = Ledger {
             started_at: self.clock.started_at(),
-            now: jiff::Timestamp::now(),
+            now: self.clock.wall(),
             now_ms: ms(now),
             time_factor: self.clock.factor(),
             max_concurrency: state.settings.max_concurrency,

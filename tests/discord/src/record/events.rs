@@ -267,7 +267,7 @@ mod tests {
     fn details_leave_the_window_and_counts_stay() {
         let mut events = Events::new(3);
         let numbers: Vec<_> = (1..=5).filter_map(|id| make(&mut events, made(id, 1, true))).collect();
-        let session = SessionId::random();
+        let session = SessionId::of(1);
         for number in &numbers {
             events.sent(*number, session, number.get(), 0);
             events.sent(*number, session, number.get(), 1);

@@ -23,6 +23,7 @@ use crate::faults::{Damage, Scope};
 /// Waits, but not beyond the end of the simulator.
 pub async fn wait(span: Duration, stop: &CancellationToken) {
     tokio::select! {
+        biased;
         () = sleep(span) => {}
         () = stop.cancelled() => {}
     }

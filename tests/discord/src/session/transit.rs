@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn events_arrive_when_they_are_due_and_in_their_order() {
         let mut transit = Transit::default();
-        let session = SessionId::random();
+        let session = SessionId::of(1);
         for (due, guild) in [(5, 1), (3, 2), (5, 3), (9, 4)] {
             let event = Event { name: "X", data: Data::Guild(Snowflake(guild)), number: None };
             transit.send(Duration::from_millis(due), session, event).unwrap();

@@ -1,0 +1,36 @@
+//! The time of day, for what is written down or compared with others' clocks.
+//!
+//! Deliberately absent: waiting and measuring, which go by tokio's monotonic clock.
+
+use jiff::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+
+/// A wall clock. Clones are the same one.
+#[derive(Clone)]
+pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Wall {
+    /// The system's.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of(Timestamp::now)
+    }
+
+    /// Any other.
+    pub fn of(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wall({})", self.now())
+    }
+}

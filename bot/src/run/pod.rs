@@ -1,0 +1,110 @@
+//! A pod: the layouts document says where the gate and Discord are, the API server keeps the records.
+//!
+//! From what the pod knows of itself to everything that its shards need, in the order in which one thing needs another; what looks
+//! after the pod for as long as it runs (reports, fence) begins here. Deliberately absent: the shards.
+
+use std::sync::Arc;
+
+use shard_contract::{env, layouts::Layouts, names};
+use shard_machine::Machine;
+use tokio::sync::watch;
+use twilight_gateway::Intents;
+
+use super::{Connected, Parts, source};
+use crate::{
+    config::Pod,
+    discord::Discord,
+    error::Error,
+    fence::{self, Fence},
+    gate::{Asker, Gate},
+    kubernetes, layouts,
+    operator::Operator,
+    peers::Peers,
+    report::Reporter,
+    token::TokenSource,
+};
+
+impl Parts {
+    /// Learns where everything is.
+    pub(super) async fn connect_pod(
+        &self,
+        pod: &Pod,
+        intents: Intents,
+        machine: &Machine,
+    ) -> Result<Connected, Error> {
+        let state = machine.path(env::STATE_DIR);
+        let client = kubernetes::client(&machine.cluster).await.map_err(Error::Kubernetes)?;
+        let layouts = layouts::follow(client.clone(), pod, &state, machine).await;
+        let operator =
+            Operator::new(layouts.clone(), machine.path(env::GATE_TOKEN_FILE), machine.names.clone())
+                .map_err(Error::Http)?;
+        self.status.follow_gate(operator.watch_answers());
+        let records = source::find(
+            client.clone(),
+            pod,
+            intents,
+            layouts.clone(),
+            self.counters.clone(),
+            machine.clone(),
+        )
+        .await;
+        let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
+        let reporter = Reporter {
+            operator: operator.clone(),
+            layout: pod.layout,
+            status,
+            jobs,
+            intents,
+            random: machine.random.clone(),
+        };
+        machine.tasks.spawn(reporter.run());
+        let was_fenced = state.join(fence::MARKER).exists();
+        self.status.set_fenced(was_fenced);
+        let (fence, fenced) = watch::channel(was_fenced);
+        self.begin_fence(pod, client, &operator, &layouts, fence, machine)?;
+        let token = TokenSource::File(machine.path(env::TOKEN_FILE));
+        let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+        let asker = Asker {
+            operator,
+            discord: Arc::clone(&discord),
+            status: Arc::clone(&self.status),
+            counters: self.counters.clone(),
+            layout: pod.layout,
+            ordinal: pod.ordinal,
+            state,
+            machine: machine.clone(),
+        };
+        Ok(Connected {
+            discord,
+            token,
+            role: layouts::follow_role(layouts, pod.layout),
+            gate: Gate::of(asker),
+            records,
+            fenced,
+            refusal_ends: false,
+        })
+    }
+
+    fn begin_fence(
+        &self,
+        pod: &Pod,
+        client: kube::Client,
+        operator: &Operator,
+        layouts: &watch::Receiver<Layouts>,
+        fenced: watch::Sender<bool>,
+        machine: &Machine,
+    ) -> Result<(), Error> {
+        let fence = Fence {
+            api: kube::Api::namespaced(client, &pod.namespace),
+            config_map: names::layouts_config_map(&pod.bot),
+            operator: operator.clone(),
+            peers: Peers::new(layouts.clone(), pod.clone(), machine).map_err(Error::Http)?,
+            status: Arc::clone(&self.status),
+            fenced,
+            marker: machine.path(env::STATE_DIR).join(fence::MARKER),
+            random: machine.random.clone(),
+        };
+        machine.tasks.spawn(fence.run());
+        Ok(())
+    }
+}
