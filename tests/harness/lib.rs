@@ -12,4 +12,5 @@ pub mod grants;
 pub mod images;
 pub mod kube;
 pub mod setup;
+pub mod thread;
 pub mod until;

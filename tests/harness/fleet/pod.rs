@@ -188,7 +188,7 @@ impl Running {
 }
 
 /// The container that is the bot's, as the operator finds it too.
-fn container(pod: &Pod) -> Result<&Container> {
+pub(crate) fn container(pod: &Pod) -> Result<&Container> {
     let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
     let named = containers.iter().find(|container| container.name == "bot");
     named.or(containers.first()).context("a pod without containers")
@@ -217,7 +217,7 @@ async fn mount_volumes(
 }
 
 /// Writes what a volume holds.
-pub(super) async fn fill(client: &Client, pod: &Pod, volume: &Volume, folder: &Path) -> Result<()> {
+pub(crate) async fn fill(client: &Client, pod: &Pod, volume: &Volume, folder: &Path) -> Result<()> {
     if volume.empty_dir.is_some() {
         return Ok(());
     }
@@ -280,7 +280,8 @@ async fn token(client: &Client, pod: &Pod, audience: Option<String>) -> Result<S
     made.status.and_then(|status| status.token).context("a token request without a token")
 }
 
-fn environment(pod: &Pod, container: &Container, address: &str) -> Result<Vec<(String, String)>> {
+/// The container's variables.
+pub(crate) fn environment(pod: &Pod, container: &Container, address: &str) -> Result<Vec<(String, String)>> {
     let mut environment = Vec::new();
     for variable in container.env.iter().flatten() {
         let field = variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref());

@@ -1,0 +1,381 @@
+//! Everything that would run pods: StatefulSet controller, garbage collector, scheduler and kubelets, in one task of the story's thread.
+//!
+//! From what stands in the namespace to pods as futures, and back to their status. Containers that end are started again; a pod that is
+//! deleted is told, and ends within its grace. Deliberately absent: lost nodes, probes of liveness, and the wait of a kubelet
+//! before the next restart, which is always half a second here.
+
+use super::containers::{Around, Process};
+use super::{BOT, NAMESPACE};
+use crate::fleet::pod::{container, environment, fill};
+use crate::fleet::sets::wanted;
+use anyhow::{Context, Result};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+use shard_bot::{Bot, Command, CommandError, Context as Ctx, Input, Intents, Reply};
+use shard_contract::names::{parse_pod, shards};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Between two looks.
+const PACE: Duration = Duration::from_millis(100);
+/// Between the end of a container and its next start.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Between two questions whether a pod is ready: as the operator's template says, and more often while it is not.
+const PROBES: Duration = Duration::from_secs(5);
+const PROBES_BEFORE: Duration = Duration::from_secs(1);
+/// Nodes.
+const NODES: u32 = 3;
+
+/// Runs the pods of the story's namespace.
+pub struct Kubelet {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    around: Around,
+    client: Client,
+    probe: reqwest::Client,
+    /// By UID.
+    pods: Mutex<BTreeMap<String, Kept>>,
+    trouble: Mutex<String>,
+}
+
+/// A pod and what is known of it.
+struct Kept {
+    pod: Pod,
+    address: IpAddr,
+    process: Option<Process>,
+    restarts: u32,
+    is_ready: bool,
+    probed: Instant,
+    ended: Option<Instant>,
+    deadline: Option<Instant>,
+    told: Option<(bool, u32)>,
+}
+
+impl Kubelet {
+    pub(super) async fn begin(around: Around) -> Result<Self> {
+        let client = around.api.client("system:kubelet", NAMESPACE);
+        let nodes: Api<Node> = Api::all(client.clone());
+        for number in 0..NODES {
+            let node = json!({ "metadata": { "name": node_name(number) }, "spec": {}, "status": { "conditions": [
+                { "type": "Ready", "status": "True" },
+            ] } });
+            nodes
+                .create(&PostParams::default(), &serde_json::from_value(node)?)
+                .await
+                .context("make a node")?;
+        }
+        let probe = reqwest::Client::builder().no_proxy().timeout(PROBES_BEFORE).build()?;
+        let shared =
+            Arc::new(Shared { around, client, probe, pods: Mutex::default(), trouble: Mutex::default() });
+        let task = tokio::spawn(Arc::clone(&shared).run());
+        Ok(Self { shared, task })
+    }
+
+    /// Names of the pods that are there.
+    #[must_use]
+    pub fn pods(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.shared.pods().values().map(|kept| kept.pod.name_any()).collect();
+        names.sort();
+        names
+    }
+
+    /// Ends a pod's container at once, as the kernel does when memory is short.
+    pub fn kill(&self, pod: &str) {
+        let mut pods = self.shared.pods();
+        let kept = pods.values_mut().find(|kept| kept.pod.name_any() == pod);
+        if let Some(process) = kept.and_then(|kept| kept.process.take()) {
+            process.kill();
+        }
+    }
+
+    /// How often containers were started again.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        self.shared.pods().values().map(|kept| kept.restarts).sum()
+    }
+
+    /// What went wrong last, and how the pods are.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let each = |kept: &Kept| {
+            format!("{} ready {} restarts {}", kept.pod.name_any(), kept.is_ready, kept.restarts)
+        };
+        let pods: Vec<_> = self.shared.pods().values().map(each).collect();
+        format!("{pods:?} {trouble}")
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.task.abort();
+        for (_, kept) in std::mem::take(&mut *self.shared.pods()) {
+            if let Some(process) = kept.process {
+                process.kill();
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>) {
+        let mut seen = [0; 2];
+        loop {
+            let restarted = self.keep_containers();
+            // What changed meanwhile is seen by the next look.
+            let versions = ["pods", "statefulsets.apps"].map(|kind| self.around.api.version_of(kind));
+            if restarted || versions != seen || self.waits() {
+                let looked = self.look().await;
+                if let Err(error) = &looked {
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
+                }
+                seen = if looked.is_ok() { versions } else { [0; 2] };
+            }
+            self.probe_all().await;
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    fn pods(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a pod is on its way out, or has news.
+    fn waits(&self) -> bool {
+        self.pods()
+            .values()
+            .any(|kept| kept.deadline.is_some() || kept.told != Some((kept.is_ready, kept.restarts)))
+    }
+
+    /// Starts containers again that ended.
+    fn keep_containers(&self) -> bool {
+        let mut restarted = false;
+        for kept in self.pods().values_mut() {
+            if kept.deadline.is_some() || kept.process.as_ref().is_some_and(|process| !process.has_ended()) {
+                continue;
+            }
+            kept.is_ready = false;
+            let since = *kept.ended.get_or_insert_with(Instant::now);
+            if since.elapsed() >= AGAIN {
+                (kept.ended, kept.restarts) = (None, kept.restarts + 1);
+                if let Some(process) = kept.process.take() {
+                    process.kill();
+                }
+                kept.process = self.start(&kept.pod, kept.address).ok();
+                restarted = true;
+            }
+        }
+        restarted
+    }
+
+    async fn look(&self) -> Result<()> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let all = ListParams::default();
+        let (standing, pods) = (sets.list(&all).await?.items, api.list(&all).await?.items);
+        let wanted = wanted(&standing, &pods, |ordinal| node_name(ordinal % NODES));
+        for pod in &wanted.missing {
+            api.create(&PostParams::default(), pod).await.context("make a pod")?;
+        }
+        for name in &wanted.spare {
+            let _ = api.delete(name, &DeleteParams::default()).await.context("delete a pod")?;
+        }
+        for name in &wanted.finished {
+            let none = json!({ "metadata": { "finalizers": null } });
+            sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
+        }
+        while self.around.api.collect_garbage() > 0 {}
+        for pod in api.list(&all).await?.items {
+            self.keep(&api, pod).await?;
+        }
+        self.tell(&api).await
+    }
+
+    async fn keep(&self, api: &Api<Pod>, pod: Pod) -> Result<()> {
+        let (uid, name) = (pod.uid().unwrap_or_default(), pod.name_any());
+        let ends = pod.meta().deletion_timestamp.is_some();
+        let is_known = self.pods().contains_key(&uid);
+        if !ends && !is_known {
+            return self.take_on(uid, pod).await;
+        }
+        if ends && self.has_ended(&uid, &pod) {
+            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let at_once = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(preconditions),
+                ..DeleteParams::default()
+            };
+            let _ = api.delete(&name, &at_once).await.context("let a pod go")?;
+            if let Some(process) = self.pods().remove(&uid).and_then(|kept| kept.process) {
+                process.kill();
+            }
+            self.tell_names();
+        }
+        Ok(())
+    }
+
+    /// Makes a new pod's volumes and starts its container.
+    async fn take_on(&self, uid: String, pod: Pod) -> Result<()> {
+        let address = self.around.network.address();
+        let root = self.around.folder.join(&uid);
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+        for mount in container(&pod)?.volume_mounts.as_deref().unwrap_or_default() {
+            let Some(volume) = volumes.iter().find(|volume| volume.name == mount.name) else { continue };
+            let folder = root.join(mount.mount_path.trim_start_matches('/'));
+            std::fs::create_dir_all(&folder)?;
+            fill(&self.client, &pod, volume, &folder).await.context("fill a volume")?;
+        }
+        let process = Some(self.start(&pod, address)?);
+        let kept = Kept {
+            pod,
+            address,
+            process,
+            restarts: 0,
+            is_ready: false,
+            probed: Instant::now(),
+            ended: None,
+            deadline: None,
+            told: None,
+        };
+        self.pods().insert(uid, kept);
+        self.tell_names();
+        Ok(())
+    }
+
+    fn start(&self, pod: &Pod, address: IpAddr) -> Result<Process> {
+        let variables = environment(pod, container(pod)?, &address.to_string())?;
+        let account = format!("system:serviceaccount:{NAMESPACE}:{}", shards(BOT));
+        let host = pod.uid().unwrap_or_default();
+        let machine = self.around.machine(&host, address, &account, NAMESPACE, variables);
+        Ok(Process::begin(machine, |machine| async move {
+            let bot = Bot::on(machine)?;
+            let intents = Intents::GUILD_MESSAGES | Intents::DIRECT_MESSAGES | Intents::MESSAGE_CONTENT;
+            Ok(bot.intents(intents).command(Ping).run().await?)
+        }))
+    }
+
+    /// Whether a pod that was told to end has, or must have by now.
+    fn has_ended(&self, uid: &str, pod: &Pod) -> bool {
+        let mut pods = self.pods();
+        let Some(kept) = pods.get_mut(uid) else { return true };
+        let grace = pod.meta().deletion_grace_period_seconds.and_then(|grace| u64::try_from(grace).ok());
+        if kept.deadline.is_none() {
+            kept.deadline = Some(Instant::now() + Duration::from_secs(grace.unwrap_or(30)));
+            if let Some(process) = &kept.process {
+                process.signal();
+            }
+        }
+        kept.process.as_ref().is_none_or(Process::has_ended)
+            || kept.deadline.is_some_and(|at| at <= Instant::now())
+    }
+
+    async fn probe_all(&self) {
+        let due: Vec<_> = {
+            let mut pods = self.pods();
+            let due = pods.iter_mut().filter(|(_, kept)| {
+                kept.probed.elapsed() >= if kept.is_ready { PROBES } else { PROBES_BEFORE }
+            });
+            due.map(|(uid, kept)| {
+                kept.probed = Instant::now();
+                (uid.clone(), kept.address)
+            })
+            .collect()
+        };
+        for (uid, address) in due {
+            let url = format!("http://{address}:{}/readyz", shard_contract::env::HEALTH_PORT);
+            let answer = self.probe.get(url).send().await;
+            if let Some(kept) = self.pods().get_mut(&uid) {
+                kept.is_ready = answer.is_ok_and(|answer| answer.status().is_success());
+            }
+        }
+    }
+
+    /// Writes the status of those that have news.
+    async fn tell(&self, api: &Api<Pod>) -> Result<()> {
+        let news: Vec<_> = {
+            let pods = self.pods();
+            let changed = pods.iter().filter(|(_, kept)| kept.told != Some((kept.is_ready, kept.restarts)));
+            changed
+                .map(|(uid, kept)| {
+                    let status = status(kept, &self.around.wall.now().to_string());
+                    (uid.clone(), kept.pod.name_any(), (kept.is_ready, kept.restarts), status)
+                })
+                .collect()
+        };
+        for (uid, name, now, status) in news {
+            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+                .await
+                .context("tell status")?;
+            if let Some(kept) = self.pods().get_mut(&uid) {
+                kept.told = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What DNS would say of pods.
+    fn tell_names(&self) {
+        for kept in self.pods().values() {
+            let name = kept.pod.name_any();
+            if let Some((bot, ..)) = parse_pod(&name) {
+                let name = format!("{name}.{}.{NAMESPACE}.svc", shards(bot));
+                self.around.network.name(name, vec![kept.address]);
+            }
+        }
+    }
+}
+
+fn node_name(number: u32) -> String {
+    format!("node-{number}")
+}
+
+fn status(kept: &Kept, now: &str) -> Value {
+    let condition = |name: &str, holds: bool| {
+        let status = if holds { "True" } else { "False" };
+        json!({ "type": name, "status": status, "lastTransitionTime": now })
+    };
+    let ready = kept.is_ready;
+    json!({ "status": {
+        "phase": "Running",
+        "startTime": now,
+        "podIP": kept.address,
+        "podIPs": [{ "ip": kept.address }],
+        "conditions": [
+            condition("PodScheduled", true),
+            condition("Initialized", true),
+            condition("ContainersReady", ready),
+            condition("Ready", ready),
+        ],
+        "containerStatuses": [{
+            "name": "bot", "ready": ready, "started": true, "restartCount": kept.restarts,
+            "image": "shard-bot", "imageID": "shard-bot", "state": { "running": { "startedAt": now } },
+        }],
+    } })
+}
+
+/// Answers.
+struct Ping;
+
+impl Command for Ping {
+    fn name(&self) -> &str {
+        "ping"
+    }
+
+    fn description(&self) -> &str {
+        "answers"
+    }
+
+    async fn run(&self, _: Input, _: Ctx) -> Result<Reply, CommandError> {
+        Ok(Reply::text("pong"))
+    }
+}

@@ -1,0 +1,61 @@
+//! Addresses and names: each host of a story has an address of loopback, and names lead to it.
+//!
+//! From a name to the addresses that it has now. Linux gives all of 127.0.0.0/8 to loopback, so that every host listens at its usual
+//! port. Deliberately absent: partitions.
+
+use shard_machine::Names;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Stories of one process that run side by side have networks of their own.
+static NETWORKS: AtomicU16 = AtomicU16::new(0);
+
+/// The network of one story.
+#[derive(Clone, Debug)]
+pub(super) struct Network(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    number: u16,
+    hosts: AtomicU16,
+    names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Shared { number, hosts: AtomicU16::new(1), names: Mutex::default() }))
+    }
+}
+
+impl Network {
+    /// An address that no other host has, in any story of this process.
+    pub(super) fn address(&self) -> IpAddr {
+        let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
+        let [network, [high, low]] = [self.0.number.to_be_bytes(), host.to_be_bytes()];
+        // A process has few stories at a time, and a story few hosts: two bytes for the stories, twelve bits for the hosts.
+        Ipv4Addr::new(127, 64 | (network[1] >> 4), (network[1] << 4) | (high & 15), low).into()
+    }
+
+    /// A name leads to these from now on.
+    pub(super) fn name(&self, name: impl Into<String>, addresses: Vec<IpAddr>) {
+        self.names().insert(name.into(), addresses);
+    }
+
+    /// What a machine on it looks names up by.
+    pub(super) fn resolver(&self) -> Names {
+        let network = self.clone();
+        Names::of(move |name| {
+            let found = network.names().get(name).filter(|found| !found.is_empty()).cloned();
+            let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such name"))?;
+            Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+        })
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,42 @@
+//! Whole fleets in one thread: what takes minutes at Discord takes milliseconds here, whatever else the machine does.
+//!
+//! Deliberately absent: what only a process, a file system or a real API server can show.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use anyhow::Result;
+use discord_sim::Options;
+use serde_json::json;
+use shard_operator::crd::ShardedBot;
+use shard_tests::thread::{World, run};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Whether the bot says that it is ready with so many shards.
+fn is_ready(shards: u32) -> impl Fn(&ShardedBot) -> bool {
+    move |bot| {
+        let Some(status) = &bot.status else { return false };
+        let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
+        ready && status.shards == Some(shards)
+    }
+}
+
+#[test]
+fn a_fleet_comes_online_loses_a_pod_and_changes_its_shards_by_discords_rules() -> Result<()> {
+    run(async {
+        let world = World::begin(1, 2, Options { guilds: 40, ..Options::default() }).await?;
+        world.apply(json!({ "shards": 4, "shardsPerPod": 2 })).await?;
+        let online = world.until(5 * MINUTE, is_ready(4)).await?;
+        println!("online after {online:?}");
+        world.kubelet.kill(&world.kubelet.pods()[0]);
+        let resumed = world.discord.wait_for(MINUTE, |ledger| ledger.resumes == 2).await;
+        assert_eq!(resumed.unwrap().identifies, 4, "a killed container resumes");
+        world.apply(json!({ "shards": 6, "shardsPerPod": 2 })).await?;
+        world.until(5 * MINUTE, is_ready(6)).await?;
+        let ledger = world.ledger();
+        assert_eq!((ledger.identifies, ledger.violations, ledger.token_resets), (10, 0, 0));
+        println!("{:?} of Discord's time", world.elapsed());
+        Ok(())
+    })
+}
