@@ -40,9 +40,7 @@ impl Address {
             return Err(Nowhere::Group);
         }
         let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && *rest != ["status"] => {
-                (*namespace, rest)
-            }
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && *rest != ["status"] => (*namespace, rest),
             rest => ("", rest),
         };
         let nowhere = || Nowhere::Resource(no_such_path());
@@ -108,8 +106,7 @@ impl Query {
         }
         let validation = self.get("fieldValidation");
         if !matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
-            let cause =
-                Cause::unsupported("fieldValidation", &validation.into(), &["", "Ignore", "Strict", "Warn"]);
+            let cause = Cause::unsupported("fieldValidation", &validation.into(), &["", "Ignore", "Strict", "Warn"]);
             return Err(invalid_options(options, cause));
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! From JSON to an object of a kind, as the real server's decoders read it.
 //!
 //! Built-in kinds: unknown fields are told and dropped, null and empty values vanish, and what the real types always write is
-//! written. Custom kinds: unknown fields are told and pruned where the schema does not keep them. Deliberately absent: fields
-//! that stand twice, and defaults that depend on other fields.
+//! written. Custom kinds: unknown fields are told and pruned where the schema does not keep them. Deliberately absent:
+//! defaults that depend on other fields.
 
 use crate::kinds::Kind;
 use crate::schema::{Schema, Type};
@@ -47,8 +47,9 @@ const VANISH: [&str; 26] = [
     "authenticated",
 ];
 
-/// Times that the real types write as null when there are none.
-const NULL_TIMES: [(&str, &[&str]); 6] = [
+/// Times and a few others that the real types write as null when there are none.
+const NULLS: [(&str, &[&str]); 7] = [
+    ("TokenRequestSpec", &["boundObjectRef"]),
     ("PodCondition", &["lastProbeTime", "lastTransitionTime"]),
     ("NodeCondition", &["lastHeartbeatTime", "lastTransitionTime"]),
     ("StatefulSetCondition", &["lastTransitionTime"]),
@@ -57,13 +58,7 @@ const NULL_TIMES: [(&str, &[&str]); 6] = [
     // Of both groups.
     (
         "Event",
-        &[
-            "firstTimestamp",
-            "lastTimestamp",
-            "deprecatedFirstTimestamp",
-            "deprecatedLastTimestamp",
-            "eventTime",
-        ],
+        &["firstTimestamp", "lastTimestamp", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"],
     ),
 ];
 
@@ -105,7 +100,7 @@ fn fill(schema: &Schema, object: &mut Map<String, Value>) {
         if object.contains_key(name) {
             continue;
         }
-        let times = NULL_TIMES.iter().find(|(go, _)| *go == schema.go).map_or(&[][..], |(_, fields)| fields);
+        let nulls = NULLS.iter().find(|(go, _)| *go == schema.go).map_or(&[][..], |(_, fields)| fields);
         match &field.default {
             Some(Value::Object(_)) => {
                 object.insert(name.clone(), empty(field));
@@ -116,7 +111,7 @@ fn fill(schema: &Schema, object: &mut Map<String, Value>) {
             None if field.kind == Type::List && schema.required.contains(name) => {
                 object.insert(name.clone(), Value::Null);
             }
-            None if times.contains(&name.as_str()) => {
+            None if nulls.contains(&name.as_str()) => {
                 object.insert(name.clone(), Value::Null);
             }
             None => {}
@@ -165,10 +160,7 @@ impl Reader<'_> {
     ) -> Result<Option<Value>, String> {
         let wrong = |schema: &Schema| {
             let found = sort(value);
-            Err(format!(
-                "json: cannot unmarshal {found} into Go struct field {owner}.{plain} of type {}",
-                go_type(schema)
-            ))
+            Err(format!("json: cannot unmarshal {found} into Go struct field {owner}.{plain} of type {}", go_type(schema)))
         };
         Ok(Some(match (schema.kind, value) {
             (_, Value::Null) => return Ok(None),
@@ -177,8 +169,7 @@ impl Reader<'_> {
                 let mut map = Map::new();
                 for (name, value) in entries {
                     let path = joined(path, name);
-                    let value =
-                        self.value(schema.field(name).unwrap_or(schema), value, &path, plain, owner)?;
+                    let value = self.value(schema.field(name).unwrap_or(schema), value, &path, plain, owner)?;
                     // An empty text is kept in a map.
                     map.insert(name.clone(), value.unwrap_or_else(|| "".into()));
                 }
@@ -188,13 +179,7 @@ impl Reader<'_> {
             (Type::List, Value::Array(items)) => {
                 let mut list = Vec::new();
                 for (place, item) in items.iter().enumerate() {
-                    list.extend(self.value(
-                        schema.item(),
-                        item,
-                        &format!("{path}[{place}]"),
-                        plain,
-                        owner,
-                    )?);
+                    list.extend(self.value(schema.item(), item, &format!("{path}[{place}]"), plain, owner)?);
                 }
                 Value::Array(list)
             }
@@ -204,9 +189,7 @@ impl Reader<'_> {
             (Type::Text | Type::Quantity | Type::IntOrText, Value::String(_))
             | (Type::Bool, Value::Bool(_))
             | (Type::Number, Value::Number(_)) => value.clone(),
-            (Type::Integer | Type::IntOrText, Value::Number(number))
-                if number.is_i64() || number.is_u64() =>
-            {
+            (Type::Integer | Type::IntOrText, Value::Number(number)) if number.is_i64() || number.is_u64() => {
                 value.clone()
             }
             _ => return wrong(schema),
@@ -239,9 +222,7 @@ fn bytes(text: &str) -> Result<Value, String> {
 
 fn time(schema: &Schema, text: &str) -> Result<Value, String> {
     let Ok(time) = text.parse::<jiff::Timestamp>() else {
-        return Err(format!(
-            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
-        ));
+        return Err(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""));
     };
     Ok(if schema.go == "MicroTime" {
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&time).into()

@@ -64,7 +64,13 @@ pub(crate) fn default(kind: &Kind, object: &mut Value) {
         "Service" => service(&mut object["spec"]),
         "Secret" => secret(object),
         "RoleBinding" => or(&mut object["roleRef"], "apiGroup", "rbac.authorization.k8s.io"),
-        "Namespace" => or(&mut object["status"], "phase", "Active"),
+        "Namespace" => {
+            let name = object["metadata"]["name"].clone();
+            if name.is_string() {
+                object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+            }
+            or(&mut object["status"], "phase", "Active");
+        }
         "TokenRequest" => or(&mut object["spec"], "expirationSeconds", 3_600),
         _ => {}
     }

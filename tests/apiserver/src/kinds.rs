@@ -62,25 +62,14 @@ impl Kind {
 
     /// Where objects of this kind are kept: events of both groups together.
     pub(crate) fn shelf(&self) -> String {
-        if self.is_event() {
-            "events".to_owned()
-        } else {
-            crate::status::qualified(&self.plural, &self.group)
-        }
+        if self.is_event() { "events".to_owned() } else { crate::status::qualified(&self.plural, &self.group) }
     }
 
     /// Fields beside the metadata's by which a list may be narrowed.
     pub(crate) fn selectable(&self) -> &'static [&'static str] {
         match self.kind.as_str() {
             "Pod" => &["spec.nodeName", "status.phase", "spec.serviceAccountName", "spec.restartPolicy"],
-            "Event" => &[
-                "involvedObject.name",
-                "involvedObject.namespace",
-                "involvedObject.uid",
-                "involvedObject.kind",
-                "reason",
-                "type",
-            ],
+            "Event" => &["involvedObject.name", "involvedObject.namespace", "involvedObject.uid", "involvedObject.kind", "reason", "type"],
             "Secret" => &["type"],
             _ => &[],
         }
@@ -115,14 +104,7 @@ const PLAIN: Traits = Traits {
 const CLUSTER: Traits = Traits { is_namespaced: false, ..PLAIN };
 
 const TABLE: [Row; 16] = [
-    Row(
-        "",
-        "v1",
-        "Pod",
-        "pods",
-        "core.v1.Pod",
-        Traits { has_status: true, counts: true, returns_deleted: true, ..PLAIN },
-    ),
+    Row("", "v1", "Pod", "pods", "core.v1.Pod", Traits { has_status: true, counts: true, returns_deleted: true, ..PLAIN }),
     Row("", "v1", "Secret", "secrets", "core.v1.Secret", PLAIN),
     Row("", "v1", "ConfigMap", "configmaps", "core.v1.ConfigMap", PLAIN),
     Row(
@@ -133,14 +115,7 @@ const TABLE: [Row; 16] = [
         "core.v1.Service",
         Traits { has_status: true, returns_deleted: true, made_by_put: true, ..PLAIN },
     ),
-    Row(
-        "",
-        "v1",
-        "ServiceAccount",
-        "serviceaccounts",
-        "core.v1.ServiceAccount",
-        Traits { returns_deleted: true, ..PLAIN },
-    ),
+    Row("", "v1", "ServiceAccount", "serviceaccounts", "core.v1.ServiceAccount", Traits { returns_deleted: true, ..PLAIN }),
     Row("", "v1", "Node", "nodes", "core.v1.Node", Traits { has_status: true, ..CLUSTER }),
     Row("", "v1", "Namespace", "namespaces", "core.v1.Namespace", Traits { has_status: true, ..CLUSTER }),
     Row("", "v1", "Event", "events", "core.v1.Event", Traits { made_by_put: true, ..PLAIN }),
@@ -161,14 +136,7 @@ const TABLE: [Row; 16] = [
         "policy.v1.PodDisruptionBudget",
         Traits { has_status: true, counts: true, needs_version: true, ..PLAIN },
     ),
-    Row(
-        "rbac.authorization.k8s.io",
-        "v1",
-        "Role",
-        "roles",
-        "rbac.v1.Role",
-        Traits { made_by_put: true, ..PLAIN },
-    ),
+    Row("rbac.authorization.k8s.io", "v1", "Role", "roles", "rbac.v1.Role", Traits { made_by_put: true, ..PLAIN }),
     Row(
         "rbac.authorization.k8s.io",
         "v1",
@@ -207,7 +175,6 @@ const TABLE: [Row; 16] = [
 /// All kinds.
 pub(crate) struct Kinds {
     all: Vec<Arc<Kind>>,
-    pub(crate) scale: Arc<Schema>,
 }
 
 impl Kinds {
@@ -222,12 +189,11 @@ impl Kinds {
             all.push(Arc::new(Kind { group, version, kind, plural, schema, traits, scale: None }));
         }
         all.push(Arc::new(custom(&mut types, definition)?));
-        Ok(Self { all, scale: types.get("autoscaling.v1.Scale")? })
+        Ok(Self { all })
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        let is_it =
-            |kind: &&Arc<Kind>| kind.group == group && kind.version == version && kind.plural == plural;
+        let is_it = |kind: &&Arc<Kind>| kind.group == group && kind.version == version && kind.plural == plural;
         self.all.iter().find(is_it).cloned()
     }
 

@@ -12,6 +12,7 @@ mod collect;
 mod decode;
 mod defaults;
 mod delete;
+mod duplicates;
 mod fields;
 mod hooks;
 mod kinds;

@@ -44,6 +44,9 @@ pub(crate) fn list(state: &State, at: &Address, query: &Query) -> Result<Value, 
         })
         .collect();
     let mut metadata = json!({ "resourceVersion": found.version.to_string() });
+    if at.kind.traits.is_custom {
+        metadata["continue"] = "".into();
+    }
     if let Some((after, left)) = &found.next {
         metadata["continue"] = token(found.version, after).into();
         // Nobody counts what a selector would leave.
@@ -69,8 +72,7 @@ pub(crate) fn find(state: &State, at: &Address, query: &Query) -> Result<Found, 
         None => state.store.shelf(&shelf),
     };
     let prefix = format!("{}/", at.namespace);
-    let is_here =
-        |key: &str| !at.kind.traits.is_namespaced || at.namespace.is_empty() || key.starts_with(&prefix);
+    let is_here = |key: &str| !at.kind.traits.is_namespaced || at.namespace.is_empty() || key.starts_with(&prefix);
     let from = after.map(|after| format!("{}{after}", if at.namespace.is_empty() { "" } else { &prefix }));
     let mut objects: Vec<_> = all
         .into_iter()
@@ -94,8 +96,9 @@ pub(crate) fn find(state: &State, at: &Address, query: &Query) -> Result<Found, 
 fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), Refusal> {
     let (version, how, more) =
         (query.get("resourceVersion"), query.get("resourceVersionMatch"), query.get("continue"));
-    let forbidden =
-        |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
+    let forbidden = |why: &str| {
+        Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)))
+    };
     if !how.is_empty() {
         if !more.is_empty() {
             return forbidden("resourceVersionMatch is forbidden when continue is provided");
@@ -107,8 +110,7 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
             return forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
         }
         if !matches!(how, "Exact" | "NotOlderThan") {
-            let cause =
-                Cause::unsupported("resourceVersionMatch", &how.into(), &["Exact", "NotOlderThan", ""]);
+            let cause = Cause::unsupported("resourceVersionMatch", &how.into(), &["Exact", "NotOlderThan", ""]);
             return Err(invalid_options("ListOptions", cause));
         }
     }
@@ -140,7 +142,7 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
         return Err(too_new(asked, state.store.version()));
     }
     if is_exact && asked < state.store.compacted() {
-        return Err(expired(format!("The resourceVersion for the provided list is too old.")));
+        return Err(expired("The resourceVersion for the provided list is too old."));
     }
     Ok((is_exact.then_some(asked), None))
 }
@@ -148,12 +150,7 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
 fn too_new(asked: u64, now: u64) -> Refusal {
     let message = format!("Too large resource version: {asked}, current: {now}");
     let cause = json!({ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" });
-    crate::status::failure(
-        504,
-        "Timeout",
-        message,
-        Some(json!({ "causes": [cause], "retryAfterSeconds": 1 })),
-    )
+    crate::status::failure(504, "Timeout", message, Some(json!({ "causes": [cause], "retryAfterSeconds": 1 })))
 }
 
 /// Where the next page begins.
@@ -163,9 +160,9 @@ fn token(version: u64, after: &str) -> String {
 
 fn read_token(text: &str) -> Result<(u64, String), String> {
     let wrong = |why: &str| format!("invalid continue token: continue key is not valid: {why}");
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| {
-        wrong(&format!("illegal base64 data at input byte {}", text.len().saturating_sub(1) / 4 * 4))
-    })?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| wrong(&format!("illegal base64 data at input byte {}", text.len().saturating_sub(1) / 4 * 4)))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
     let version = value["rv"].as_u64().ok_or_else(|| wrong("incorrect encoded resourceVersion"))?;
     // Namespaced lists begin with a slash after the first page.

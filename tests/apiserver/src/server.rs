@@ -44,10 +44,7 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("seed", &self.seed)
-            .field("history", &self.history)
-            .finish_non_exhaustive()
+        f.debug_struct("Options").field("seed", &self.seed).field("history", &self.history).finish_non_exhaustive()
     }
 }
 
@@ -150,12 +147,6 @@ impl Server {
         self.state().store.version()
     }
 
-    /// The version of the last change to objects of this kind: `plural` with its group, such as `statefulsets.apps`.
-    #[must_use]
-    pub fn version_of(&self, plural: &str) -> u64 {
-        self.state().store.last(plural)
-    }
-
     /// An object as it is kept, for assertions: `plural` with its group, such as `statefulsets.apps`.
     #[must_use]
     pub fn object(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
@@ -178,8 +169,7 @@ impl State {
     /// Sixteen bytes that nobody had before.
     fn fresh(&mut self) -> [u8; 16] {
         self.made += 1;
-        let digest =
-            Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.made.to_be_bytes());
+        let digest = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.made.to_be_bytes());
         let digest = digest.finalize();
         std::array::from_fn(|at| digest[at])
     }

@@ -90,12 +90,7 @@ fn answer(
     let content = content.split(';').next().unwrap_or_default().trim().to_owned();
     let is_partial = header(header::ACCEPT).contains("as=PartialObjectMetadata");
     let verb = verb(method, &at, &query, &content).ok_or_else(|| {
-        failure(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-            Some(json!({})),
-        )
+        failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", Some(json!({})))
     })?;
     let call = Call { verb, path: uri.path().to_owned(), user: user.to_owned() };
     let agent = header(header::USER_AGENT);
@@ -168,12 +163,16 @@ fn get(state: &State, asked: &Asked) -> Result<Done, Stop> {
 fn partial(value: &Value) -> Value {
     if let Some(items) = value["items"].as_array() {
         let items: Vec<_> = items.iter().map(meta::partial).collect();
-        return json!({
+        let mut list = json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
             "metadata": value["metadata"],
             "items": items,
         });
+        if list["metadata"]["continue"] == "" {
+            meta::remove_at(&mut list["metadata"], "continue");
+        }
+        return list;
     }
     if value["kind"] == "Status" { value.clone() } else { meta::partial(value) }
 }

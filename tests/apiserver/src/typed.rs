@@ -69,13 +69,22 @@ fn collect(schema: &Schema, value: &Value, path: &mut Vec<Element>, set: &mut Se
     }
 }
 
-/// The first field that the schema does not know, as a path.
+/// What an applied value has that the schema does not, the first of it.
 pub(crate) fn undeclared(schema: &Schema, value: &Value, path: &str) -> Option<String> {
+    match (schema.kind, value) {
+        (Type::Text, Value::Bool(_) | Value::Number(_)) => {
+            return Some(format!("{path}: expected string, got &value.valueUnstructured{{Value:{value}}}"));
+        }
+        (Type::Object, Value::Array(_)) => {
+            return Some(format!("{path}: expected map, got &{{{}}}", value.to_string().replace(',', " ")));
+        }
+        _ => {}
+    }
     match value {
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
             let path = format!("{path}.{name}");
             match schema.field(name) {
-                None => Some(path),
+                None => Some(format!("{path}: field not declared in schema")),
                 Some(field) => undeclared(field, value, &path),
             }
         }),
@@ -100,13 +109,7 @@ pub(crate) fn compare(schema: &Schema, old: &Value, new: &Value) -> Difference {
     difference
 }
 
-fn walk(
-    schema: &Schema,
-    old: Option<&Value>,
-    new: Option<&Value>,
-    path: &mut Vec<Element>,
-    to: &mut Difference,
-) {
+fn walk(schema: &Schema, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Element>, to: &mut Difference) {
     match (old, new) {
         (None, None) => return,
         (None, Some(_)) => to.added.insert(path),

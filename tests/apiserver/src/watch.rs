@@ -107,8 +107,7 @@ fn without_pages(query: &Query) -> Query {
 
 fn check(query: &Query) -> Result<(), Refusal> {
     let how = query.get("resourceVersionMatch");
-    let forbidden =
-        |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
+    let forbidden = |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
     if query.is("sendInitialEvents") {
         if how != "NotOlderThan" {
             return forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
@@ -188,10 +187,7 @@ impl Watch {
     /// What a change is to this watcher: an object that no longer matches is deleted for it, as it was before.
     fn seen_as(&self, change: &Change) -> Option<Value> {
         let prefix = format!("{}/", self.at.namespace);
-        if self.at.kind.traits.is_namespaced
-            && !self.at.namespace.is_empty()
-            && !change.key.1.starts_with(&prefix)
-        {
+        if self.at.kind.traits.is_namespaced && !self.at.namespace.is_empty() && !change.key.1.starts_with(&prefix) {
             return None;
         }
         let matched = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
@@ -226,7 +222,8 @@ impl Watch {
         } else {
             (self.at.kind.kind.clone(), self.at.kind.api_version())
         };
-        let object = json!({ "kind": kind, "apiVersion": api, "metadata": { "resourceVersion": version.to_string() } });
+        let object =
+            json!({ "kind": kind, "apiVersion": api, "metadata": { "resourceVersion": version.to_string() } });
         json!({ "type": "BOOKMARK", "object": object })
     }
 

@@ -56,7 +56,9 @@ impl Asked {
     }
 
     pub(crate) fn invalid(&self, name: &str, causes: &[Cause]) -> Refusal {
-        status::invalid(name, &self.at.kind.group, &self.at.kind.kind, causes)
+        // Events of both groups are checked as the core group's.
+        let group = if self.at.kind.is_event() { "" } else { &self.at.kind.group };
+        status::invalid(name, group, &self.at.kind.kind, causes)
     }
 }
 
@@ -108,11 +110,8 @@ pub(crate) fn request_token(state: &mut State, asked: &Asked) -> Result<Done, St
     }
     let seconds = object["spec"]["expirationSeconds"].clone();
     if seconds.as_i64().is_some_and(|seconds| seconds < 600) {
-        let cause = Cause::invalid(
-            "spec.expirationSeconds",
-            &seconds,
-            "may not specify a duration less than 10 minutes",
-        );
+        let cause =
+            Cause::invalid("spec.expirationSeconds", &seconds, "may not specify a duration less than 10 minutes");
         return Err(status::invalid("", &kind.group, &kind.kind, &[cause]).into());
     }
     let pod = bound_pod(state, asked, &object["spec"]["boundObjectRef"])?;
@@ -215,11 +214,7 @@ fn admit(state: &mut State, kind: &Kind, object: &mut Value) -> Result<(), Refus
             pods::admit(object, has, &suffix)?;
         }
         "Service" => defaults::allocate(&mut object["spec"]),
-        "Namespace" => {
-            let name = meta::name(object).to_owned();
-            object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name.into();
-            defaults::or(&mut object["spec"], "finalizers", json!(["kubernetes"]));
-        }
+        "Namespace" => defaults::or(&mut object["spec"], "finalizers", json!(["kubernetes"])),
         "Node" => {
             let taint = json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" });
             defaults::or(&mut object["spec"], "taints", json!([taint]));
@@ -314,7 +309,8 @@ pub(crate) fn patch(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
         }
         "application/strategic-merge-patch+json" => {
             live.as_ref().ok_or_else(|| asked.missing())?;
-            let patch = serde_json::from_slice(&asked.body).map_err(|_| bad_request("invalid JSON patch"))?;
+            let patch =
+                serde_json::from_slice(&asked.body).map_err(|_| bad_request("invalid JSON patch"))?;
             strategic::merge(&kind.schema, &mut object, &patch);
         }
         _ => {
@@ -346,7 +342,7 @@ fn apply(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     if let Some(field) = typed::undeclared(&kind.schema, &config, "") {
         let (namespace, name) = (meta::namespace(&config), meta::name(&config));
         let message = format!(
-            "failed to create typed patch object ({namespace}/{name}; {}/{}, Kind={}): {field}: field not declared in schema",
+            "failed to create typed patch object ({namespace}/{name}; {}/{}, Kind={}): {field}",
             kind.group, kind.version, kind.kind
         );
         return Err(internal(message).into());
