@@ -49,9 +49,14 @@ fn outcomes(arguments: &Arguments) -> Result<Vec<Trial>> {
         trials.push(trial(&case.name, outcome));
     }
     trials.push(trial(TYPES, openapi::is_fresh(&real)));
-    let missing: Vec<_> =
-        LEFT_OUT.iter().enumerate().filter(|(place, _)| !occurred.contains(place)).map(|(_, left)| left).collect();
-    let minimal = if missing.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("never occurred: {missing:?}")) };
+    let missing: Vec<_> = LEFT_OUT
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !occurred.contains(place))
+        .map(|(_, left)| left)
+        .collect();
+    let minimal =
+        if missing.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("never occurred: {missing:?}")) };
     trials.push(trial(MINIMAL, minimal));
     real.down()?;
     Ok(trials)

@@ -79,7 +79,9 @@ impl Normal {
         }
         let generated = fields.get("generateName").and_then(Value::as_str).map(str::to_owned);
         if let (Some(generated), Some(name)) = (generated, fields.get_mut("name")) {
-            let is_generated = name.as_str().is_some_and(|name| name.len() == generated.len() + 5 && name.starts_with(&generated));
+            let is_generated = name
+                .as_str()
+                .is_some_and(|name| name.len() == generated.len() + 5 && name.starts_with(&generated));
             if is_generated {
                 *name = format!("{generated}*").into();
             }
@@ -99,10 +101,13 @@ impl Normal {
                         *value = self.version(version).into();
                     }
                 }
-                (name, Value::String(text)) if TIMES.contains(&name) && text.ends_with('Z') => *value = "time".into(),
+                (name, Value::String(text)) if TIMES.contains(&name) && text.ends_with('Z') => {
+                    *value = "time".into()
+                }
                 ("token", Value::String(text)) if text.matches('.').count() == 2 && text.len() > 100 => {
                     *value = "token".into();
                 }
+                ("continue", Value::String(text)) if !text.is_empty() => *value = "continue".into(),
                 ("managedFields", Value::Array(_)) => {
                     self.value(value);
                     if let Value::Array(entries) = value {
@@ -120,9 +125,9 @@ impl Normal {
         }
         let Some((parent, name)) = left.pointer.trim_start_matches('/').rsplit_once('/') else { return };
         let Some(parent) = fields.get_mut(parent).and_then(Value::as_object_mut) else { return };
-        let is_kept = parent.get(name).is_none_or(|value| {
-            value.as_str().map_or_else(|| value.to_string(), str::to_owned) == left.but
-        });
+        let is_kept = parent
+            .get(name)
+            .is_none_or(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) == left.but);
         if !is_kept {
             parent.remove(name);
             self.left_out.insert(place);
@@ -141,7 +146,8 @@ impl Normal {
     fn text(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         let mut from = 0;
-        while let Some(at) = (from..text.len()).find(|at| is_uid(text.get(*at..at + 36).unwrap_or_default())) {
+        while let Some(at) = (from..text.len()).find(|at| is_uid(text.get(*at..at + 36).unwrap_or_default()))
+        {
             let uid = text[at..at + 36].to_owned();
             from = at + 1;
             if uid.starts_with("00000000-") {
@@ -173,14 +179,22 @@ fn is_uid(text: &str) -> bool {
 fn status(fields: &mut Map<String, Value>) {
     let message = fields.get("message").and_then(Value::as_str).unwrap_or_default();
     let mut message = plain(message);
-    if let Some(causes) = fields.get_mut("details").and_then(|details| details.get_mut("causes")).and_then(Value::as_array_mut) {
+    if let Some(causes) =
+        fields.get_mut("details").and_then(|details| details.get_mut("causes")).and_then(Value::as_array_mut)
+    {
         for cause in causes.iter_mut() {
             let told = plain(cause["message"].as_str().unwrap_or_default());
             cause["message"] = told.into();
         }
         let told: Vec<_> = causes
             .iter()
-            .map(|cause| format!("{}: {}", cause["field"].as_str().unwrap_or_default(), cause["message"].as_str().unwrap_or_default()))
+            .map(|cause| {
+                format!(
+                    "{}: {}",
+                    cause["field"].as_str().unwrap_or_default(),
+                    cause["message"].as_str().unwrap_or_default()
+                )
+            })
             .collect();
         let told = if told.len() == 1 { told.concat() } else { format!("[{}]", told.join(", ")) };
         if let Some(head) = message.strip_suffix(&told) {
@@ -200,7 +214,8 @@ fn plain(message: &str) -> String {
             message.replace_range(at + start.len()..end, "...");
         }
     }
-    for start in ["ResourceVersion in record (", "too old resource version: ", "Too large resource version: "] {
+    for start in ["ResourceVersion in record (", "too old resource version: ", "Too large resource version: "]
+    {
         if let Some(at) = message.find(start) {
             let numbers: String =
                 message[at..].chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();

@@ -56,7 +56,8 @@ pub fn is_fresh(real: &Real) -> Result<()> {
     for root in ROOTS {
         keep(root, &all, &mut kept)?;
     }
-    let lines: Vec<_> = kept.iter().map(|(name, schema)| format!("{}:{schema}", Value::from(name.as_str()))).collect();
+    let lines: Vec<_> =
+        kept.iter().map(|(name, schema)| format!("{}:{schema}", Value::from(name.as_str()))).collect();
     let wanted = format!("{{\n{}\n}}\n", lines.join(",\n"));
     let file = root().join("tests/apiserver/src/schema.json");
     if env::var_os("UPDATE").is_some() {
@@ -86,7 +87,11 @@ fn keep(name: &str, all: &BTreeMap<String, Value>, kept: &mut BTreeMap<String, V
     Ok(())
 }
 
-fn trimmed(schema: &Value, all: &BTreeMap<String, Value>, kept: &mut BTreeMap<String, Value>) -> Result<Value> {
+fn trimmed(
+    schema: &Value,
+    all: &BTreeMap<String, Value>,
+    kept: &mut BTreeMap<String, Value>,
+) -> Result<Value> {
     let mut words = schema.as_object().cloned().context("a schema that is none")?;
     // A reference with a default beside it.
     if let Some(Value::Array(all_of)) = words.remove("allOf") {

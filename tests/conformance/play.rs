@@ -10,6 +10,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,11 @@ pub struct Answer {
 ///
 /// # Errors
 /// When a call gets no answer.
-pub async fn play(case: &Case, client: &Client, compact: impl AsyncFn() -> Result<()>) -> Result<Vec<Answer>> {
+pub async fn play(
+    case: &Case,
+    client: &Client,
+    compact: impl AsyncFn() -> Result<()>,
+) -> Result<Vec<Answer>> {
     let (mut answers, mut kept) = (Vec::new(), BTreeMap::<String, String>::new());
     let made = json!({ "metadata": { "name": case.namespace } }).to_string();
     let home = Call {
@@ -37,6 +42,7 @@ pub async fn play(case: &Case, client: &Client, compact: impl AsyncFn() -> Resul
         content: "application/json".to_owned(),
         accept: "application/json".to_owned(),
         body: Some(made),
+        meanwhile: None,
         keep: BTreeMap::new(),
     };
     answers.push(ask(&home, client, &|text| text.to_owned()).await?);
@@ -55,7 +61,18 @@ pub async fn play(case: &Case, client: &Client, compact: impl AsyncFn() -> Resul
             }
             text
         };
-        let answer = ask(call, client, &filled).await.with_context(|| call.path.clone())?;
+        let first = ask(call, client, &filled);
+        let second = async {
+            match &call.meanwhile {
+                Some(call) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    ask(call, client, &filled).await.map(Some)
+                }
+                None => Ok(None),
+            }
+        };
+        let (answer, second) = futures::try_join!(first, second).with_context(|| call.path.clone())?;
+        answers.extend(second);
         for (name, pointer) in &call.keep {
             let value = answer.body.pointer(pointer).and_then(Value::as_str).unwrap_or("missing");
             kept.insert(name.clone(), value.to_owned());
@@ -90,11 +107,8 @@ async fn ask(call: &Call, client: &Client, filled: &impl Fn(&str) -> String) -> 
     });
     // A watch is a list of events, also where there is only one.
     let is_watch = call.path.contains("watch=true") && head.status == 200;
-    let body = if is_watch && !body.is_array() {
-        if body == "" { json!([]) } else { json!([body]) }
-    } else {
-        body
-    };
+    let body =
+        if is_watch && !body.is_array() { if body == "" { json!([]) } else { json!([body]) } } else { body };
     Ok(Answer {
         call: format!("{} {} {}", call.method, call.path, call.body.as_deref().unwrap_or_default()),
         status: head.status.as_u16(),

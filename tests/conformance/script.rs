@@ -42,6 +42,8 @@ pub struct Call {
     pub accept: String,
     /// The body.
     pub body: Option<String>,
+    /// What is called a second after it was begun: for watches.
+    pub meanwhile: Option<Box<Call>>,
     /// What is kept of the answer: a name, and where it stands.
     pub keep: BTreeMap<String, String>,
 }
@@ -52,8 +54,7 @@ pub struct Call {
 /// When a file cannot be read.
 pub fn cases() -> Result<Vec<Case>> {
     let folder = root().join("tests/conformance/cases");
-    let mut files: Vec<_> =
-        fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut files: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.sort();
     let mut cases = Vec::new();
     for file in files {
@@ -73,10 +74,12 @@ pub fn cases() -> Result<Vec<Case>> {
 }
 
 fn step(raw: &Value) -> Result<Step> {
-    if raw["compact"] == true {
-        return Ok(Step::Compact);
-    }
-    let (method, path) = raw["call"].as_str().and_then(|call| call.split_once(' ')).context("a step without a call")?;
+    if raw["compact"] == true { Ok(Step::Compact) } else { Ok(Step::Call(Box::new(call(raw)?))) }
+}
+
+fn call(raw: &Value) -> Result<Call> {
+    let (method, path) =
+        raw["call"].as_str().and_then(|call| call.split_once(' ')).context("a step without a call")?;
     let text = |field: &str| raw[field].as_str().map(str::to_owned);
     let content = match raw["type"].as_str() {
         Some("apply") => "application/apply-patch+yaml",
@@ -87,7 +90,10 @@ fn step(raw: &Value) -> Result<Step> {
         None => "application/json",
     };
     let keep = raw["keep"].as_object().into_iter().flatten();
-    Ok(Step::Call(Box::new(Call {
+    let meanwhile =
+        raw.get("meanwhile").map(|raw| Ok::<_, anyhow::Error>(Box::new(call(raw)?))).transpose()?;
+    Ok(Call {
+        meanwhile,
         method: method.to_owned(),
         path: path.to_owned(),
         content: content.to_owned(),
@@ -96,5 +102,5 @@ fn step(raw: &Value) -> Result<Step> {
         keep: keep
             .map(|(name, pointer)| Ok((name.clone(), pointer.as_str().context("a pointer")?.to_owned())))
             .collect::<Result<_>>()?,
-    })))
+    })
 }

@@ -40,7 +40,9 @@ impl Address {
             return Err(Nowhere::Group);
         }
         let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && *rest != ["status"] => (*namespace, rest),
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && *rest != ["status"] => {
+                (*namespace, rest)
+            }
             rest => ("", rest),
         };
         let nowhere = || Nowhere::Resource(no_such_path());
@@ -106,7 +108,8 @@ impl Query {
         }
         let validation = self.get("fieldValidation");
         if !matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
-            let cause = Cause::unsupported("fieldValidation", &validation.into(), &["", "Ignore", "Strict", "Warn"]);
+            let cause =
+                Cause::unsupported("fieldValidation", &validation.into(), &["", "Ignore", "Strict", "Warn"]);
             return Err(invalid_options(options, cause));
         }
         Ok(())

@@ -67,7 +67,11 @@ fn metadata(object: &Value, causes: &mut Vec<Cause>) {
     let controllers: Vec<_> = meta::owners(object).filter(|owner| owner["controller"] == true).collect();
     if let [first, second, ..] = &controllers[..] {
         let told = |owner: &Value| {
-            format!("{}/{}", owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default())
+            format!(
+                "{}/{}",
+                owner["kind"].as_str().unwrap_or_default(),
+                owner["name"].as_str().unwrap_or_default()
+            )
         };
         let why = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
@@ -109,7 +113,11 @@ fn content(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
         "ConfigMap" | "Secret" => {
             for key in object["data"].as_object().into_iter().flat_map(Map::keys) {
                 if !names::is_data_key(key) {
-                    causes.push(Cause::invalid(format!("data[{key}]"), &key.as_str().into(), names::DATA_KEY));
+                    causes.push(Cause::invalid(
+                        format!("data[{key}]"),
+                        &key.as_str().into(),
+                        names::DATA_KEY,
+                    ));
                 }
             }
         }
@@ -131,7 +139,8 @@ fn stateful_set(spec: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::invalid("spec.replicas", &spec["replicas"], "must be greater than or equal to 0"));
     }
     let labels = &spec["template"]["metadata"]["labels"];
-    let is_selected = !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let is_selected =
+        !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value));
     if !is_selected {
         let why = "`selector` does not match template `labels`";
         causes.push(Cause::invalid("spec.template.metadata.labels", labels, why));
@@ -151,7 +160,11 @@ fn service(spec: &Value, causes: &mut Vec<Cause>) {
         for field in ["port", "targetPort"] {
             if port[field].as_i64().is_some_and(|number| !(1..=65_535).contains(&number)) {
                 let field_path = format!("spec.ports[{place}].{field}");
-                causes.push(Cause::invalid(field_path, &port[field], "must be between 1 and 65535, inclusive"));
+                causes.push(Cause::invalid(
+                    field_path,
+                    &port[field],
+                    "must be between 1 and 65535, inclusive",
+                ));
             }
         }
     }
@@ -164,16 +177,25 @@ fn lease(spec: &Value, causes: &mut Vec<Cause>) {
     }
     let transitions = &spec["leaseTransitions"];
     if transitions.as_i64().is_some_and(|count| count < 0) {
-        causes.push(Cause::invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"));
+        causes.push(Cause::invalid(
+            "spec.leaseTransitions",
+            transitions,
+            "must be greater than or equal to 0",
+        ));
     }
 }
 
 /// Events are kept as the core group has them.
 fn event(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
     let about = object["involvedObject"]["namespace"].as_str().unwrap_or_default();
-    let is_at_home = about == meta::namespace(object) || about.is_empty() && meta::namespace(object) == "default";
+    let is_at_home =
+        about == meta::namespace(object) || about.is_empty() && meta::namespace(object) == "default";
     if !is_at_home {
-        causes.push(Cause::invalid("involvedObject.namespace", &about.into(), "does not match event.namespace"));
+        causes.push(Cause::invalid(
+            "involvedObject.namespace",
+            &about.into(),
+            "does not match event.namespace",
+        ));
     }
     if kind.group.is_empty() {
         return;
@@ -234,7 +256,9 @@ fn changed(kind: &Kind, object: &Value, old: &Value, causes: &mut Vec<Cause>) {
             }
         }
         "Event" if !kind.group.is_empty() => {
-            for field in ["involvedObject", "reason", "message", "type", "eventTime", "action", "reportingComponent"] {
+            for field in
+                ["involvedObject", "reason", "message", "type", "eventTime", "action", "reportingComponent"]
+            {
                 fixed(field, (&object[field], &old[field]));
             }
         }
@@ -251,6 +275,7 @@ fn immutable(object: &Value, old: &Value, causes: &mut Vec<Cause>) {
     if object["immutable"] != true {
         causes.push(Cause::forbidden("immutable", why));
     }
-    let fields: BTreeSet<_> = ["data", "binaryData"].into_iter().filter(|field| object[field] != old[field]).collect();
+    let fields: BTreeSet<_> =
+        ["data", "binaryData"].into_iter().filter(|field| object[field] != old[field]).collect();
     causes.extend(fields.into_iter().map(|field| Cause::forbidden(field, why)));
 }

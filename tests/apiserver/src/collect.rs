@@ -26,7 +26,8 @@ pub(crate) fn step(state: &mut State) -> usize {
     let mut changed = 0;
     for (key, object) in &all {
         let owners: Vec<&str> = meta::owners(object).filter_map(|owner| owner["uid"].as_str()).collect();
-        let is_garbage = !owners.is_empty() && owners.iter().all(|uid| !there.contains(uid) || ending.contains(uid));
+        let is_garbage =
+            !owners.is_empty() && owners.iter().all(|uid| !there.contains(uid) || ending.contains(uid));
         if is_garbage {
             changed += usize::from(remove(state, key, object));
         }
@@ -103,8 +104,13 @@ fn remove(state: &mut State, key: &Key, object: &Arc<Value>) -> bool {
 
 /// Keeps an object, or lets it go when it ends and nothing holds it.
 fn write(state: &mut State, key: &Key, new: Value) -> bool {
-    let path = state.kinds.on_shelf(&key.0).map_or_else(String::new, |kind| format!("{}/{}", kind.plural, key.1));
-    let call = Call { verb: "collect", path, user: "system:serviceaccount:kube-system:generic-garbage-collector".to_owned() };
+    let path =
+        state.kinds.on_shelf(&key.0).map_or_else(String::new, |kind| format!("{}/{}", kind.plural, key.1));
+    let call = Call {
+        verb: "collect",
+        path,
+        user: "system:serviceaccount:kube-system:generic-garbage-collector".to_owned(),
+    };
     if state.begin(&call).is_err() {
         return false;
     }

@@ -58,7 +58,13 @@ const NULLS: [(&str, &[&str]); 7] = [
     // Of both groups.
     (
         "Event",
-        &["firstTimestamp", "lastTimestamp", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"],
+        &[
+            "firstTimestamp",
+            "lastTimestamp",
+            "deprecatedFirstTimestamp",
+            "deprecatedLastTimestamp",
+            "eventTime",
+        ],
     ),
 ];
 
@@ -160,7 +166,10 @@ impl Reader<'_> {
     ) -> Result<Option<Value>, String> {
         let wrong = |schema: &Schema| {
             let found = sort(value);
-            Err(format!("json: cannot unmarshal {found} into Go struct field {owner}.{plain} of type {}", go_type(schema)))
+            Err(format!(
+                "json: cannot unmarshal {found} into Go struct field {owner}.{plain} of type {}",
+                go_type(schema)
+            ))
         };
         Ok(Some(match (schema.kind, value) {
             (_, Value::Null) => return Ok(None),
@@ -169,7 +178,8 @@ impl Reader<'_> {
                 let mut map = Map::new();
                 for (name, value) in entries {
                     let path = joined(path, name);
-                    let value = self.value(schema.field(name).unwrap_or(schema), value, &path, plain, owner)?;
+                    let value =
+                        self.value(schema.field(name).unwrap_or(schema), value, &path, plain, owner)?;
                     // An empty text is kept in a map.
                     map.insert(name.clone(), value.unwrap_or_else(|| "".into()));
                 }
@@ -179,7 +189,13 @@ impl Reader<'_> {
             (Type::List, Value::Array(items)) => {
                 let mut list = Vec::new();
                 for (place, item) in items.iter().enumerate() {
-                    list.extend(self.value(schema.item(), item, &format!("{path}[{place}]"), plain, owner)?);
+                    list.extend(self.value(
+                        schema.item(),
+                        item,
+                        &format!("{path}[{place}]"),
+                        plain,
+                        owner,
+                    )?);
                 }
                 Value::Array(list)
             }
@@ -189,7 +205,9 @@ impl Reader<'_> {
             (Type::Text | Type::Quantity | Type::IntOrText, Value::String(_))
             | (Type::Bool, Value::Bool(_))
             | (Type::Number, Value::Number(_)) => value.clone(),
-            (Type::Integer | Type::IntOrText, Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            (Type::Integer | Type::IntOrText, Value::Number(number))
+                if number.is_i64() || number.is_u64() =>
+            {
                 value.clone()
             }
             _ => return wrong(schema),
@@ -222,7 +240,9 @@ fn bytes(text: &str) -> Result<Value, String> {
 
 fn time(schema: &Schema, text: &str) -> Result<Value, String> {
     let Ok(time) = text.parse::<jiff::Timestamp>() else {
-        return Err(format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""));
+        return Err(format!(
+            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+        ));
     };
     Ok(if schema.go == "MicroTime" {
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&time).into()

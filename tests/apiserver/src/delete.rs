@@ -61,7 +61,9 @@ pub(crate) fn delete(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     let value = end(state, asked, &live, &wish)?;
     let value = match value {
         Left::Nothing(last) if kind.traits.returns_deleted => outward(&kind, &last),
-        Left::Nothing(last) => status::deleted(meta::name(&last), &kind.group, &kind.plural, meta::uid(&last)),
+        Left::Nothing(last) => {
+            status::deleted(meta::name(&last), &kind.group, &kind.plural, meta::uid(&last))
+        }
         Left::Ending(object) => outward(&kind, &object),
     };
     Ok(Done { code: 200, value, warnings: Vec::new() })
@@ -113,7 +115,8 @@ fn end(state: &mut State, asked: &Asked, live: &Arc<Value>, wish: &Wish) -> Resu
     }
     state.begin(&asked.call)?;
     let key = asked.key(&name);
-    let key = if kind.traits.is_namespaced { (key.0, format!("{}/{name}", meta::namespace(live))) } else { key };
+    let key =
+        if kind.traits.is_namespaced { (key.0, format!("{}/{name}", meta::namespace(live))) } else { key };
     if !is_gone {
         let kept = state.store.put(key, new);
         state.end(&asked.call, meta::version(&kept))?;

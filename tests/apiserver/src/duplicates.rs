@@ -49,7 +49,10 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut place = 0;
-        while items.next_element_seed(At { path: format!("{}[{place}]", self.path), found: self.found })?.is_some() {
+        while items
+            .next_element_seed(At { path: format!("{}[{place}]", self.path), found: self.found })?
+            .is_some()
+        {
             place += 1;
         }
         Ok(())

@@ -221,8 +221,10 @@ mod tests {
 
     #[test]
     fn sets_are_combined_member_by_member() {
-        let (one, two) =
-            (read(json!({ "f:a": { ".": {}, "f:b": {} } })), read(json!({ "f:a": { "f:b": {}, "f:c": {} } })));
+        let (one, two) = (
+            read(json!({ "f:a": { ".": {}, "f:b": {} } })),
+            read(json!({ "f:a": { "f:b": {}, "f:c": {} } })),
+        );
         assert_eq!(one.minus(&two).to_value(), json!({ "f:a": {} }));
         assert_eq!(one.common(&two).to_value(), json!({ "f:a": { "f:b": {} } }));
         assert_eq!(one.union(&two).to_value(), json!({ "f:a": { ".": {}, "f:b": {}, "f:c": {} } }));

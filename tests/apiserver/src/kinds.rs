@@ -62,14 +62,25 @@ impl Kind {
 
     /// Where objects of this kind are kept: events of both groups together.
     pub(crate) fn shelf(&self) -> String {
-        if self.is_event() { "events".to_owned() } else { crate::status::qualified(&self.plural, &self.group) }
+        if self.is_event() {
+            "events".to_owned()
+        } else {
+            crate::status::qualified(&self.plural, &self.group)
+        }
     }
 
     /// Fields beside the metadata's by which a list may be narrowed.
     pub(crate) fn selectable(&self) -> &'static [&'static str] {
         match self.kind.as_str() {
             "Pod" => &["spec.nodeName", "status.phase", "spec.serviceAccountName", "spec.restartPolicy"],
-            "Event" => &["involvedObject.name", "involvedObject.namespace", "involvedObject.uid", "involvedObject.kind", "reason", "type"],
+            "Event" => &[
+                "involvedObject.name",
+                "involvedObject.namespace",
+                "involvedObject.uid",
+                "involvedObject.kind",
+                "reason",
+                "type",
+            ],
             "Secret" => &["type"],
             _ => &[],
         }
@@ -104,7 +115,14 @@ const PLAIN: Traits = Traits {
 const CLUSTER: Traits = Traits { is_namespaced: false, ..PLAIN };
 
 const TABLE: [Row; 16] = [
-    Row("", "v1", "Pod", "pods", "core.v1.Pod", Traits { has_status: true, counts: true, returns_deleted: true, ..PLAIN }),
+    Row(
+        "",
+        "v1",
+        "Pod",
+        "pods",
+        "core.v1.Pod",
+        Traits { has_status: true, counts: true, returns_deleted: true, ..PLAIN },
+    ),
     Row("", "v1", "Secret", "secrets", "core.v1.Secret", PLAIN),
     Row("", "v1", "ConfigMap", "configmaps", "core.v1.ConfigMap", PLAIN),
     Row(
@@ -115,7 +133,14 @@ const TABLE: [Row; 16] = [
         "core.v1.Service",
         Traits { has_status: true, returns_deleted: true, made_by_put: true, ..PLAIN },
     ),
-    Row("", "v1", "ServiceAccount", "serviceaccounts", "core.v1.ServiceAccount", Traits { returns_deleted: true, ..PLAIN }),
+    Row(
+        "",
+        "v1",
+        "ServiceAccount",
+        "serviceaccounts",
+        "core.v1.ServiceAccount",
+        Traits { returns_deleted: true, ..PLAIN },
+    ),
     Row("", "v1", "Node", "nodes", "core.v1.Node", Traits { has_status: true, ..CLUSTER }),
     Row("", "v1", "Namespace", "namespaces", "core.v1.Namespace", Traits { has_status: true, ..CLUSTER }),
     Row("", "v1", "Event", "events", "core.v1.Event", Traits { made_by_put: true, ..PLAIN }),
@@ -136,7 +161,14 @@ const TABLE: [Row; 16] = [
         "policy.v1.PodDisruptionBudget",
         Traits { has_status: true, counts: true, needs_version: true, ..PLAIN },
     ),
-    Row("rbac.authorization.k8s.io", "v1", "Role", "roles", "rbac.v1.Role", Traits { made_by_put: true, ..PLAIN }),
+    Row(
+        "rbac.authorization.k8s.io",
+        "v1",
+        "Role",
+        "roles",
+        "rbac.v1.Role",
+        Traits { made_by_put: true, ..PLAIN },
+    ),
     Row(
         "rbac.authorization.k8s.io",
         "v1",
@@ -193,7 +225,8 @@ impl Kinds {
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        let is_it = |kind: &&Arc<Kind>| kind.group == group && kind.version == version && kind.plural == plural;
+        let is_it =
+            |kind: &&Arc<Kind>| kind.group == group && kind.version == version && kind.plural == plural;
         self.all.iter().find(is_it).cloned()
     }
 

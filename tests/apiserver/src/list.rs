@@ -48,7 +48,7 @@ pub(crate) fn list(state: &State, at: &Address, query: &Query) -> Result<Value, 
         metadata["continue"] = "".into();
     }
     if let Some((after, left)) = &found.next {
-        metadata["continue"] = token(found.version, after).into();
+        metadata["continue"] = token(found.version.try_into().unwrap_or(-1), after).into();
         // Nobody counts what a selector would leave.
         if query.get("labelSelector").is_empty() && query.get("fieldSelector").is_empty() {
             metadata["remainingItemCount"] = (*left).into();
@@ -72,7 +72,8 @@ pub(crate) fn find(state: &State, at: &Address, query: &Query) -> Result<Found, 
         None => state.store.shelf(&shelf),
     };
     let prefix = format!("{}/", at.namespace);
-    let is_here = |key: &str| !at.kind.traits.is_namespaced || at.namespace.is_empty() || key.starts_with(&prefix);
+    let is_here =
+        |key: &str| !at.kind.traits.is_namespaced || at.namespace.is_empty() || key.starts_with(&prefix);
     let from = after.map(|after| format!("{}{after}", if at.namespace.is_empty() { "" } else { &prefix }));
     let mut objects: Vec<_> = all
         .into_iter()
@@ -96,9 +97,8 @@ pub(crate) fn find(state: &State, at: &Address, query: &Query) -> Result<Found, 
 fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), Refusal> {
     let (version, how, more) =
         (query.get("resourceVersion"), query.get("resourceVersionMatch"), query.get("continue"));
-    let forbidden = |why: &str| {
-        Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)))
-    };
+    let forbidden =
+        |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
     if !how.is_empty() {
         if !more.is_empty() {
             return forbidden("resourceVersionMatch is forbidden when continue is provided");
@@ -110,7 +110,8 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
             return forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
         }
         if !matches!(how, "Exact" | "NotOlderThan") {
-            let cause = Cause::unsupported("resourceVersionMatch", &how.into(), &["Exact", "NotOlderThan", ""]);
+            let cause =
+                Cause::unsupported("resourceVersionMatch", &how.into(), &["Exact", "NotOlderThan", ""]);
             return Err(invalid_options("ListOptions", cause));
         }
     }
@@ -119,16 +120,20 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
             return Err(bad_request("specifying resource version is not allowed when using continue"));
         }
         let (version, after) = read_token(more).map_err(bad_request)?;
-        if version < state.store.compacted() {
-            return Err(expired(
+        let is_gone = u64::try_from(version).is_ok_and(|version| version < state.store.compacted());
+        if is_gone {
+            let mut gone = expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new \
                  list without the continue parameter, or use the continue token in this response to retrieve the \
                  remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
                  that were created, modified, or deleted between the time the first chunk was returned and now may show \
                  up in the list.",
-            ));
+            );
+            // With it the rest can be had as it is now.
+            gone.0["metadata"] = json!({ "continue": token(-1, &after) });
+            return Err(gone);
         }
-        return Ok((Some(version), Some(after)));
+        return Ok((version.try_into().ok(), Some(after)));
     }
     if version.is_empty() {
         return Ok((None, None));
@@ -150,21 +155,26 @@ fn place(state: &State, query: &Query) -> Result<(Option<u64>, Option<String>), 
 fn too_new(asked: u64, now: u64) -> Refusal {
     let message = format!("Too large resource version: {asked}, current: {now}");
     let cause = json!({ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" });
-    crate::status::failure(504, "Timeout", message, Some(json!({ "causes": [cause], "retryAfterSeconds": 1 })))
+    crate::status::failure(
+        504,
+        "Timeout",
+        message,
+        Some(json!({ "causes": [cause], "retryAfterSeconds": 1 })),
+    )
 }
 
 /// Where the next page begins.
-fn token(version: u64, after: &str) -> String {
+fn token(version: i64, after: &str) -> String {
     URL_SAFE_NO_PAD.encode(json!({ "v": "meta.k8s.io/v1", "rv": version, "start": after }).to_string())
 }
 
-fn read_token(text: &str) -> Result<(u64, String), String> {
+fn read_token(text: &str) -> Result<(i64, String), String> {
     let wrong = |why: &str| format!("invalid continue token: continue key is not valid: {why}");
-    let bytes = URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| wrong(&format!("illegal base64 data at input byte {}", text.len().saturating_sub(1) / 4 * 4)))?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+        wrong(&format!("illegal base64 data at input byte {}", text.len().saturating_sub(1) / 4 * 4))
+    })?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
-    let version = value["rv"].as_u64().ok_or_else(|| wrong("incorrect encoded resourceVersion"))?;
+    let version = value["rv"].as_i64().ok_or_else(|| wrong("incorrect encoded resourceVersion"))?;
     // Namespaced lists begin with a slash after the first page.
     let after = value["start"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
     Ok((version, after))

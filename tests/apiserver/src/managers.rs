@@ -7,9 +7,9 @@
 use crate::decode::zero;
 use crate::fields::Set;
 use crate::kinds::Kind;
+use crate::meta;
 use crate::status::{Refusal, apply_conflict};
 use crate::typed;
-use crate::meta;
 use serde_json::{Value, json};
 
 /// Who writes.
@@ -33,7 +33,13 @@ struct Entry {
 const BEFORE: &str = "before-first-apply";
 
 /// An object written by one who does not apply: it owns what it changes, and the others lose that.
-pub(crate) fn updated(kind: &Kind, live: Option<&Value>, mut new: Value, writer: &Writer, now: &str) -> Value {
+pub(crate) fn updated(
+    kind: &Kind,
+    live: Option<&Value>,
+    mut new: Value,
+    writer: &Writer,
+    now: &str,
+) -> Value {
     let mut entries = entries(live);
     let is_untracked = live.is_some() && entries.is_empty();
     if !is_untracked {
@@ -44,7 +50,14 @@ pub(crate) fn updated(kind: &Kind, live: Option<&Value>, mut new: Value, writer:
     new
 }
 
-fn record_update(kind: &Kind, old: &Value, new: &Value, writer: &Writer, now: &str, entries: &mut Vec<Entry>) {
+fn record_update(
+    kind: &Kind,
+    old: &Value,
+    new: &Value,
+    writer: &Writer,
+    now: &str,
+    entries: &mut Vec<Entry>,
+) {
     let difference = typed::compare(&kind.schema, &bare(old), &bare(new));
     let changed = owned(kind, &writer.subresource, difference.modified.union(&difference.added));
     let mine = place(kind, writer, entries);
@@ -57,7 +70,9 @@ fn record_update(kind: &Kind, old: &Value, new: &Value, writer: &Writer, now: &s
     match mine {
         Some(at) => {
             let set = entries[at].set.union(&changed);
-            if writer.subresource != "scale" && set != entries[at].set || !difference.removed.is_empty() && !changed.is_empty() {
+            if writer.subresource != "scale" && set != entries[at].set
+                || !difference.removed.is_empty() && !changed.is_empty()
+            {
                 now.clone_into(&mut entries[at].time);
             }
             entries[at].set = set;
@@ -164,9 +179,16 @@ fn owned(kind: &Kind, subresource: &str, mut set: Set) -> Set {
     for field in ["apiVersion", "kind"] {
         set.without(&[field]);
     }
-    for field in
-        ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion"]
-    {
+    for field in [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ] {
         set.without(&["metadata", field]);
     }
     set.without_member("metadata");

@@ -28,10 +28,11 @@ pub(crate) fn is_label(text: &str) -> bool {
 }
 
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(|part| {
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        is_between(part, 253, inner, |c| inner(c) || c == '-')
-    })
+    text.len() <= 253
+        && text.split('.').all(|part| {
+            let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            is_between(part, 253, inner, |c| inner(c) || c == '-')
+        })
 }
 
 /// A key with its optional prefix.
@@ -57,7 +58,10 @@ fn is_word(text: &str) -> bool {
 }
 
 fn is_between(text: &str, longest: usize, end: impl Fn(char) -> bool, inside: impl Fn(char) -> bool) -> bool {
-    (1..=longest).contains(&text.len()) && text.starts_with(&end) && text.ends_with(&end) && text.chars().all(inside)
+    (1..=longest).contains(&text.len())
+        && text.starts_with(&end)
+        && text.ends_with(&end)
+        && text.chars().all(inside)
 }
 
 #[cfg(test)]
@@ -66,7 +70,13 @@ mod tests {
 
     #[test]
     fn names_keys_and_values() {
-        assert!(is_label("a-1") && !is_label("a.b") && !is_label("-a") && !is_label("") && !is_label(&"a".repeat(64)));
+        assert!(
+            is_label("a-1")
+                && !is_label("a.b")
+                && !is_label("-a")
+                && !is_label("")
+                && !is_label(&"a".repeat(64))
+        );
         assert!(is_subdomain("a.b-c") && !is_subdomain("a..b") && !is_subdomain("A"));
         assert!(is_key("shard-operator.dev/bot") && is_key("A_b.c") && !is_key("a b") && !is_key("/a"));
         assert!(is_label_value("") && !is_label_value("e f") && is_data_key("ca.crt") && !is_data_key(".."));

@@ -21,7 +21,8 @@ pub(crate) fn json_patch(object: &mut Value, text: &[u8]) -> Result<(), Refusal>
         ));
     };
     for operation in &operations {
-        let (op, path) = (operation["op"].as_str().unwrap_or_default(), operation["path"].as_str().unwrap_or_default());
+        let (op, path) =
+            (operation["op"].as_str().unwrap_or_default(), operation["path"].as_str().unwrap_or_default());
         let done = match op {
             "test" => object.pointer(path).unwrap_or(&Value::Null) == &operation["value"],
             "add" => put(object, path, &operation["value"], true),

@@ -44,7 +44,11 @@ fn mount_token(spec: &mut Value, name: &str) {
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             if !is_mounted(container) {
-                push(container, "volumeMounts", json!({ "name": name, "readOnly": true, "mountPath": ACCOUNT }));
+                push(
+                    container,
+                    "volumeMounts",
+                    json!({ "name": name, "readOnly": true, "mountPath": ACCOUNT }),
+                );
                 is_used = true;
             }
         }
@@ -57,7 +61,11 @@ fn mount_token(spec: &mut Value, name: &str) {
                 { "path": "namespace", "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } },
             ] } },
         ]);
-        push(spec, "volumes", json!({ "name": name, "projected": { "sources": sources, "defaultMode": 0o644 } }));
+        push(
+            spec,
+            "volumes",
+            json!({ "name": name, "projected": { "sources": sources, "defaultMode": 0o644 } }),
+        );
     }
 }
 
@@ -75,7 +83,8 @@ fn tolerate(spec: &mut Value) {
             key_matches && one.get("effect").is_none_or(|effect| effect == "NoExecute")
         });
         if !said {
-            let ours = json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 });
+            let ours =
+                json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 });
             push(spec, "tolerations", ours);
         }
     }
@@ -85,9 +94,9 @@ fn quality(spec: &Value) -> &'static str {
     let of = |container: &Value, what: &str, name: &str| container["resources"][what].get(name).cloned();
     let containers: Vec<&Value> = spec["containers"].as_array().into_iter().flatten().collect();
     let asks = |container: &&&Value| {
-        ["limits", "requests"].iter().any(|what| {
-            ["cpu", "memory"].iter().any(|name| of(container, what, name).is_some())
-        })
+        ["limits", "requests"]
+            .iter()
+            .any(|what| ["cpu", "memory"].iter().any(|name| of(container, what, name).is_some()))
     };
     if containers.iter().filter(asks).count() == 0 {
         return "BestEffort";

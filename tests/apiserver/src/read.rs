@@ -39,14 +39,17 @@ pub(crate) fn object(kind: &Kind, body: &[u8], query: &Query) -> Result<Sent, Re
             if kind.group.is_empty() { "core" } else { &kind.group },
             kind.kind
         );
-        let told = format!("{name} in version {:?} cannot be handled as a {}: {why}", kind.version, kind.kind);
+        let told =
+            format!("{name} in version {:?} cannot be handled as a {}: {why}", kind.version, kind.kind);
         return Err(bad_request(told));
     }
     let Decoded { value, unknown } = decode(kind, &value).map_err(|why| cannot(&why))?;
     let twice = duplicates(body).into_iter().map(|field| format!("duplicate field {field:?}"));
     let warnings: Vec<_> = twice.chain(told(unknown)).collect();
     match query.get("fieldValidation") {
-        "Strict" if !warnings.is_empty() => Err(cannot(&format!("strict decoding error: {}", warnings.join(", ")))),
+        "Strict" if !warnings.is_empty() => {
+            Err(cannot(&format!("strict decoding error: {}", warnings.join(", "))))
+        }
         "Ignore" => Ok(Sent { object: value, warnings: Vec::new() }),
         _ => Ok(Sent { object: value, warnings }),
     }
@@ -61,7 +64,9 @@ pub(crate) fn patched(kind: &Kind, value: &Value, query: &Query) -> Result<Sent,
     let Decoded { value: object, unknown } = decode(kind, value).map_err(|why| cannot(&why))?;
     let warnings = told(unknown);
     match query.get("fieldValidation") {
-        "Strict" if !warnings.is_empty() => Err(cannot(&format!("strict decoding error: {}", warnings.join(", ")))),
+        "Strict" if !warnings.is_empty() => {
+            Err(cannot(&format!("strict decoding error: {}", warnings.join(", "))))
+        }
         "Ignore" => Ok(Sent { object, warnings: Vec::new() }),
         _ => Ok(Sent { object, warnings }),
     }

@@ -26,15 +26,16 @@ pub(crate) struct Rule {
 }
 
 const TABLE: [(&str, Check); 7] = [
-    ("self.minShards <= self.maxShards", |value, _| integer(&value["minShards"]) <= integer(&value["maxShards"])),
+    ("self.minShards <= self.maxShards", |value, _| {
+        integer(&value["minShards"]) <= integer(&value["maxShards"])
+    }),
     ("self == oldSelf", |value, old| value == old),
-    (
-        "!has(self.shards) || !has(self.shardMultiple) || self.shards % self.shardMultiple == 0",
-        |value, _| match (value["shards"].as_i64(), value["shardMultiple"].as_i64()) {
+    ("!has(self.shards) || !has(self.shardMultiple) || self.shards % self.shardMultiple == 0", |value, _| {
+        match (value["shards"].as_i64(), value["shardMultiple"].as_i64()) {
             (Some(shards), Some(multiple)) => shards.checked_rem(multiple) == Some(0),
             _ => true,
-        },
-    ),
+        }
+    }),
     (
         "self.template.spec.containers.exists_one(c, c.name == 'bot') || size(self.template.spec.containers) == 1",
         |value, _| {
@@ -67,9 +68,11 @@ impl Rule {
     pub(crate) fn known(rule: &Value) -> Result<Self, UnknownRule> {
         let text = |field: &str| rule[field].as_str().unwrap_or_default().to_owned();
         let written = text("rule").split_whitespace().collect::<Vec<_>>().join(" ");
-        let others = rule.as_object().into_iter().flatten().any(|(word, _)| {
-            !matches!(word.as_str(), "rule" | "message" | "fieldPath")
-        });
+        let others = rule
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(word, _)| !matches!(word.as_str(), "rule" | "message" | "fieldPath"));
         let found = TABLE.iter().find(|(known, _)| *known == written).filter(|_| !others);
         let Some((_, check)) = found else { return Err(UnknownRule(rule.to_string())) };
         let is_transition = written.contains("oldSelf");

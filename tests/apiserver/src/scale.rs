@@ -25,7 +25,11 @@ pub(crate) fn patch(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     match asked.content.as_str() {
         "application/merge-patch+json" => drop(merge_patch(&mut wanted, &asked.body)?),
         "application/json-patch+json" => json_patch(&mut wanted, &asked.body)?,
-        _ => return Err(failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", Some(json!({}))).into()),
+        _ => {
+            return Err(
+                failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", Some(json!({}))).into()
+            );
+        }
     }
     let replicas = wanted["spec"]["replicas"].clone();
     if replicas.as_i64().is_none_or(|replicas| replicas < 0) {

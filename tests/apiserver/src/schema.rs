@@ -176,7 +176,13 @@ impl Types {
         Ok(schema)
     }
 
-    fn take(&mut self, path: &str, schema: &mut Schema, word: &str, value: &Value) -> Result<(), SchemaError> {
+    fn take(
+        &mut self,
+        path: &str,
+        schema: &mut Schema,
+        word: &str,
+        value: &Value,
+    ) -> Result<(), SchemaError> {
         let text = || value.as_str().unwrap_or_default().to_owned();
         let texts = || -> Vec<String> {
             value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()

@@ -73,7 +73,9 @@ fn unknown_field(kind: &Kind, field: &str) -> String {
         return format!("field label not supported: {field}");
     }
     if kind.selectable().is_empty() {
-        return format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+        return format!(
+            "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        );
     }
     format!("field label not supported: {field}")
 }
@@ -122,7 +124,9 @@ fn parse_labels(text: &str) -> Result<Vec<(String, Want)>, String> {
     while let Some(first) = rest.next() {
         let is_missing = first == "!";
         let key = if is_missing { rest.next() } else { Some(first) };
-        let key = key.filter(|key| !is_sign(key)).ok_or_else(|| failed(Some(first), "!, identifier, or 'end of string'"))?;
+        let key = key
+            .filter(|key| !is_sign(key))
+            .ok_or_else(|| failed(Some(first), "!, identifier, or 'end of string'"))?;
         let want = match rest.peek().copied() {
             _ if is_missing => Want::Missing,
             None | Some(",") => Want::Exists,
@@ -142,7 +146,9 @@ fn parse_labels(text: &str) -> Result<Vec<(String, Want)>, String> {
                             Some("(") => {}
                             found => {
                                 let found = found.unwrap_or_default();
-                                return Err(format!("unable to parse requirement: found '{found}' expected: '('"));
+                                return Err(format!(
+                                    "unable to parse requirement: found '{found}' expected: '('"
+                                ));
                             }
                         }
                         let values: Vec<_> = rest

@@ -44,7 +44,10 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("seed", &self.seed).field("history", &self.history).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("seed", &self.seed)
+            .field("history", &self.history)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +172,8 @@ impl State {
     /// Sixteen bytes that nobody had before.
     fn fresh(&mut self) -> [u8; 16] {
         self.made += 1;
-        let digest = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.made.to_be_bytes());
+        let digest =
+            Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.made.to_be_bytes());
         let digest = digest.finalize();
         std::array::from_fn(|at| digest[at])
     }

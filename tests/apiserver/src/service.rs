@@ -90,7 +90,12 @@ fn answer(
     let content = content.split(';').next().unwrap_or_default().trim().to_owned();
     let is_partial = header(header::ACCEPT).contains("as=PartialObjectMetadata");
     let verb = verb(method, &at, &query, &content).ok_or_else(|| {
-        failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", Some(json!({})))
+        failure(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+            Some(json!({})),
+        )
     })?;
     let call = Call { verb, path: uri.path().to_owned(), user: user.to_owned() };
     let agent = header(header::USER_AGENT);

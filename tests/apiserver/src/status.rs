@@ -24,7 +24,8 @@ impl Cause {
 
     /// What is missing.
     pub(crate) fn required(field: impl Into<String>, more: &str) -> Self {
-        let message = if more.is_empty() { "Required value".to_owned() } else { format!("Required value: {more}") };
+        let message =
+            if more.is_empty() { "Required value".to_owned() } else { format!("Required value: {more}") };
         Self::new("FieldValueRequired", field, message)
     }
 
@@ -57,7 +58,12 @@ fn shown(value: &Value) -> String {
 }
 
 /// A status with this code; `details` without its empty fields.
-pub(crate) fn failure(code: u16, reason: &str, message: impl Into<String>, details: Option<Value>) -> Refusal {
+pub(crate) fn failure(
+    code: u16,
+    reason: &str,
+    message: impl Into<String>,
+    details: Option<Value>,
+) -> Refusal {
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message.into(), "code": code,
     });

@@ -118,7 +118,13 @@ impl Store {
     pub(crate) fn remove(&mut self, key: &Key, last: Value) -> Arc<Value> {
         let new = self.versioned(last);
         let old = self.objects.remove(key);
-        self.tell(Change { version: self.version, key: key.clone(), old, new: Arc::clone(&new), is_end: true });
+        self.tell(Change {
+            version: self.version,
+            key: key.clone(),
+            old,
+            new: Arc::clone(&new),
+            is_end: true,
+        });
         new
     }
 

@@ -33,10 +33,22 @@ pub(crate) struct Tokens(BTreeMap<String, Issued>);
 
 impl Tokens {
     /// Issues a token; answers what becomes of the request's status.
-    pub(crate) fn issue(&mut self, spec: &Value, account: &Value, pod: Option<&Value>, id: &str, now: Timestamp) -> Value {
+    pub(crate) fn issue(
+        &mut self,
+        spec: &Value,
+        account: &Value,
+        pod: Option<&Value>,
+        id: &str,
+        now: Timestamp,
+    ) -> Value {
         self.0.retain(|_, issued| issued.expires > now);
-        let audiences: Vec<String> =
-            spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        let audiences: Vec<String> = spec["audiences"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
         let seconds = spec["expirationSeconds"].as_i64().unwrap_or(3_600);
         let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
         let both = |object: &Value| (meta::name(object).to_owned(), meta::uid(object).to_owned());
@@ -65,11 +77,13 @@ impl Tokens {
         let Some(issued) = self.0.get(spec["token"].as_str().unwrap_or_default()) else {
             return refused("invalid bearer token");
         };
-        let asked: Vec<&str> = spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let asked: Vec<&str> =
+            spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let asked = if asked.is_empty() { vec![ISSUER] } else { asked };
         let good: Vec<_> = issued.audiences.iter().filter(|one| asked.contains(&one.as_str())).collect();
         if good.is_empty() {
-            let quoted = |all: &[String]| all.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(" ");
+            let quoted =
+                |all: &[String]| all.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(" ");
             let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
             return refused(&format!(
                 "[invalid bearer token, token audiences [{}] is invalid for the target audiences [{}]]",
@@ -156,6 +170,8 @@ mod tests {
         };
         assert!(review("gate", Some("u"), 599));
         assert!(!review("gate", Some("u"), 600));
-        assert!(!review("gate", Some("other"), 0) && !review("gate", None, 0) && !review("other", Some("u"), 0));
+        assert!(
+            !review("gate", Some("other"), 0) && !review("gate", None, 0) && !review("other", Some("u"), 0)
+        );
     }
 }

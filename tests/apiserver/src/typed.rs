@@ -109,7 +109,13 @@ pub(crate) fn compare(schema: &Schema, old: &Value, new: &Value) -> Difference {
     difference
 }
 
-fn walk(schema: &Schema, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Element>, to: &mut Difference) {
+fn walk(
+    schema: &Schema,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    path: &mut Vec<Element>,
+    to: &mut Difference,
+) {
     match (old, new) {
         (None, None) => return,
         (None, Some(_)) => to.added.insert(path),

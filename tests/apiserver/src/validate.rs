@@ -25,7 +25,11 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
     let blocks = |cause: &Cause| {
         matches!(
             cause.reason,
-            "FieldValueRequired" | "FieldValueTooLong" | "FieldValueTooMany" | "FieldValueTypeInvalid" | "FieldValueDuplicate"
+            "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
+                | "FieldValueDuplicate"
         )
     };
     if causes.iter().any(blocks) {
@@ -56,7 +60,11 @@ fn check(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
         Value::Number(number) => {
             let number = number.as_i64().unwrap_or(0);
             let mut wrong = |why: &str, bound: i64| {
-                causes.push(Cause::invalid(path, value, &format!("{path} in body should be {why} than or equal to {bound}")));
+                causes.push(Cause::invalid(
+                    path,
+                    value,
+                    &format!("{path} in body should be {why} than or equal to {bound}"),
+                ));
             };
             if let Some(bound) = schema.maximum.filter(|bound| number > *bound) {
                 wrong("less", bound);
@@ -89,7 +97,11 @@ fn list(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::new("FieldValueTooMany", path, message));
     }
     if let Some(bound) = schema.min_items.filter(|bound| length < *bound) {
-        causes.push(Cause::invalid(path, &length.into(), &format!("{path} in body should have at least {bound} items")));
+        causes.push(Cause::invalid(
+            path,
+            &length.into(),
+            &format!("{path} in body should have at least {bound} items"),
+        ));
     }
     for (place, item) in items.iter().enumerate() {
         check(schema.item(), item, &format!("{path}[{place}]"), causes);
@@ -114,14 +126,19 @@ fn text(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
         causes.push(Cause::new("FieldValueTooLong", path, message));
     }
     if let Some(bound) = schema.min_length.filter(|bound| length < *bound) {
-        causes.push(Cause::invalid(path, &value, &format!("{path} in body should be at least {bound} chars long")));
+        causes.push(Cause::invalid(
+            path,
+            &value,
+            &format!("{path} in body should be at least {bound} chars long"),
+        ));
     }
     if !schema.choices.is_empty() && !schema.choices.iter().any(|choice| choice == text) {
         let choices: Vec<_> = schema.choices.iter().map(String::as_str).collect();
         causes.push(Cause::unsupported(path, &value, &choices));
     }
     if schema.format == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
-        let cause = Cause::invalid(path, &value, &format!("{path} in body must be of type date-time: {value}"));
+        let cause =
+            Cause::invalid(path, &value, &format!("{path} in body must be of type date-time: {value}"));
         causes.push(Cause { reason: "FieldValueTypeInvalid", ..cause });
     }
 }
@@ -133,12 +150,17 @@ fn scale(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
     let field = format!(".{}", scale.field);
     match value {
         Some(Value::Number(number)) if number.as_i64().is_some_and(|number| number < 0) => {
-            causes.push(Cause::invalid(field, &Value::Number(number.clone()), "should be a non-negative integer"));
+            causes.push(Cause::invalid(
+                field,
+                &Value::Number(number.clone()),
+                "should be a non-negative integer",
+            ));
         }
         None | Some(Value::Number(_)) => {}
         Some(other) => {
             let told = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
-            let why = format!("{field} accessor error: {told} is of the type {}, expected int64", sort(other));
+            let why =
+                format!("{field} accessor error: {told} is of the type {}, expected int64", sort(other));
             causes.push(Cause::invalid(field, &0.into(), &why));
         }
     }
@@ -150,7 +172,8 @@ fn rules(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, causes
             continue;
         }
         let field = format!("{path}{}", rule.field);
-        let field = if field.is_empty() { "<nil>".to_owned() } else { field.trim_start_matches('.').to_owned() };
+        let field =
+            if field.is_empty() { "<nil>".to_owned() } else { field.trim_start_matches('.').to_owned() };
         causes.push(Cause::new("FieldValueInvalid", field, format!("Invalid value: {}", rule.message)));
     }
     for (name, schema) in &schema.properties {

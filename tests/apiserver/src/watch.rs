@@ -1,7 +1,7 @@
 //! Watches: what happens to the objects that match, from a version on, until a time.
 //!
 //! From the store's history to lines of JSON: ADDED, MODIFIED, DELETED as the watcher's selector sees it, bookmarks each minute and
-//! two seconds before the end, and an ERROR of 410 where the history no longer has what was asked for, or loses what a slow reader
+//! two seconds before the end if anything of the kind has happened since it began, and an ERROR of 410 where the history no longer has what was asked for, or loses what a slow reader
 //! has not read. Deliberately absent: lists as streams; the real server refuses them over the etcd that we have, and so does this.
 
 use crate::address::{Address, Query};
@@ -39,6 +39,8 @@ pub(crate) struct Watch {
     waiting: VecDeque<Value>,
     changes: tokio::sync::watch::Receiver<u64>,
     ends: Instant,
+    /// The last change of the kind when it began: no bookmark before there is a newer one.
+    began: u64,
     /// The next bookmark.
     bookmark: Option<Instant>,
     is_over: bool,
@@ -69,6 +71,7 @@ pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: boo
         waiting: VecDeque::new(),
         changes: state.store.changes(),
         ends,
+        began: state.store.last(&at.kind.shelf()),
         bookmark: None,
         is_over: false,
         at,
@@ -107,7 +110,8 @@ fn without_pages(query: &Query) -> Query {
 
 fn check(query: &Query) -> Result<(), Refusal> {
     let how = query.get("resourceVersionMatch");
-    let forbidden = |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
+    let forbidden =
+        |why: &str| Err(invalid_options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
     if query.is("sendInitialEvents") {
         if how != "NotOlderThan" {
             return forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
@@ -150,7 +154,9 @@ impl Watch {
                 () = sleep_until(bookmark.min(self.ends)) => {
                     if bookmark < self.ends {
                         self.bookmark = self.next_bookmark(bookmark);
-                        return Some(self.mark());
+                        let mark = self.mark();
+                        self.waiting.extend(mark);
+                        continue;
                     }
                     self.is_over = true;
                 }
@@ -187,7 +193,10 @@ impl Watch {
     /// What a change is to this watcher: an object that no longer matches is deleted for it, as it was before.
     fn seen_as(&self, change: &Change) -> Option<Value> {
         let prefix = format!("{}/", self.at.namespace);
-        if self.at.kind.traits.is_namespaced && !self.at.namespace.is_empty() && !change.key.1.starts_with(&prefix) {
+        if self.at.kind.traits.is_namespaced
+            && !self.at.namespace.is_empty()
+            && !change.key.1.starts_with(&prefix)
+        {
             return None;
         }
         let matched = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
@@ -214,17 +223,18 @@ impl Watch {
         json!({ "type": sort, "object": object })
     }
 
-    fn mark(&self) -> Value {
-        let state = self.server.state();
-        let version = state.store.last(&self.at.kind.shelf()).max(1);
+    fn mark(&self) -> Option<Value> {
+        let version = self.server.state().store.last(&self.at.kind.shelf());
+        if version <= self.began {
+            return None;
+        }
         let (kind, api) = if self.is_partial {
             ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned())
         } else {
             (self.at.kind.kind.clone(), self.at.kind.api_version())
         };
-        let object =
-            json!({ "kind": kind, "apiVersion": api, "metadata": { "resourceVersion": version.to_string() } });
-        json!({ "type": "BOOKMARK", "object": object })
+        let object = json!({ "kind": kind, "apiVersion": api, "metadata": { "resourceVersion": version.to_string() } });
+        Some(json!({ "type": "BOOKMARK", "object": object }))
     }
 
     /// Ends with an error.

@@ -110,8 +110,11 @@ pub(crate) fn request_token(state: &mut State, asked: &Asked) -> Result<Done, St
     }
     let seconds = object["spec"]["expirationSeconds"].clone();
     if seconds.as_i64().is_some_and(|seconds| seconds < 600) {
-        let cause =
-            Cause::invalid("spec.expirationSeconds", &seconds, "may not specify a duration less than 10 minutes");
+        let cause = Cause::invalid(
+            "spec.expirationSeconds",
+            &seconds,
+            "may not specify a duration less than 10 minutes",
+        );
         return Err(status::invalid("", &kind.group, &kind.kind, &[cause]).into());
     }
     let pod = bound_pod(state, asked, &object["spec"]["boundObjectRef"])?;
@@ -309,8 +312,7 @@ pub(crate) fn patch(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
         }
         "application/strategic-merge-patch+json" => {
             live.as_ref().ok_or_else(|| asked.missing())?;
-            let patch =
-                serde_json::from_slice(&asked.body).map_err(|_| bad_request("invalid JSON patch"))?;
+            let patch = serde_json::from_slice(&asked.body).map_err(|_| bad_request("invalid JSON patch"))?;
             strategic::merge(&kind.schema, &mut object, &patch);
         }
         _ => {

@@ -72,7 +72,8 @@ fn volume(volume: &mut Value) {
             or(source, "defaultMode", MODE);
         }
     }
-    for source in volume.pointer_mut("/projected/sources").and_then(Value::as_array_mut).into_iter().flatten() {
+    for source in volume.pointer_mut("/projected/sources").and_then(Value::as_array_mut).into_iter().flatten()
+    {
         if let Some(token) = source.get_mut("serviceAccountToken") {
             or(token, "expirationSeconds", 3_600);
         }

@@ -54,7 +54,13 @@ pub(crate) fn change(
     keep(state, asked, live, new, warnings)
 }
 
-fn keep(state: &mut State, asked: &Asked, live: &Arc<Value>, mut new: Value, warnings: Vec<String>) -> Result<Done, Stop> {
+fn keep(
+    state: &mut State,
+    asked: &Asked,
+    live: &Arc<Value>,
+    mut new: Value,
+    warnings: Vec<String>,
+) -> Result<Done, Stop> {
     let kind = &asked.at.kind;
     let done = |value: &Value| Done { code: 200, value: outward(kind, value), warnings: warnings.clone() };
     meta::set(&mut new, "resourceVersion", meta::text(live, "resourceVersion"));
