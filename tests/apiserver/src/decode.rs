@@ -146,10 +146,9 @@ impl Reader<'_> {
                 self.unknown.push(path);
                 continue;
             };
-            if let Some(value) = self.value(field, value, &path, &joined(plain, name), &schema.go)? {
-                if !vanishes(name, field, &value) {
-                    object.insert(name.clone(), value);
-                }
+            let value = self.value(field, value, &path, &joined(plain, name), &schema.go)?;
+            if let Some(value) = value.filter(|value| !vanishes(name, field, value)) {
+                object.insert(name.clone(), value);
             }
         }
         fill(schema, &mut object);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// One kind.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "as every object names it")]
 pub(crate) struct Kind {
     pub(crate) group: String,
     pub(crate) version: String,
@@ -238,8 +239,8 @@ impl Kinds {
         self.all.iter().find(|one| one.is(group, kind)).cloned()
     }
 
-    pub(crate) fn on_shelf(&self, shelf: &str) -> Option<Arc<Kind>> {
-        self.all.iter().find(|kind| kind.shelf() == shelf).cloned()
+    pub(crate) fn on_shelf(&self, place: &str) -> Option<Arc<Kind>> {
+        self.all.iter().find(|kind| kind.shelf() == place).cloned()
     }
 }
 

@@ -21,13 +21,13 @@ pub(crate) fn json_patch(object: &mut Value, text: &[u8]) -> Result<(), Refusal>
         ));
     };
     for operation in &operations {
-        let (op, path) =
+        let (word, at) =
             (operation["op"].as_str().unwrap_or_default(), operation["path"].as_str().unwrap_or_default());
-        let done = match op {
-            "test" => object.pointer(path).unwrap_or(&Value::Null) == &operation["value"],
-            "add" => put(object, path, &operation["value"], true),
-            "replace" => put(object, path, &operation["value"], false),
-            "remove" => remove(object, path),
+        let done = match word {
+            "test" => object.pointer(at).unwrap_or(&Value::Null) == &operation["value"],
+            "add" => put(object, at, &operation["value"], true),
+            "replace" => put(object, at, &operation["value"], false),
+            "remove" => remove(object, at),
             _ => false,
         };
         if !done {

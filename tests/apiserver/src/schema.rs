@@ -140,7 +140,7 @@ impl Types {
         }
         let raw = self.raw.get(name).cloned().ok_or_else(|| SchemaError::Missing(name.to_owned()))?;
         let mut schema = self.parse(name, &raw)?;
-        schema.go = name.rsplit('.').next().unwrap_or(name).to_owned();
+        name.rsplit('.').next().unwrap_or(name).clone_into(&mut schema.go);
         let made = Arc::new(schema);
         self.made.insert(name.to_owned(), Arc::clone(&made));
         Ok(made)
@@ -149,7 +149,7 @@ impl Types {
     /// The schema of a custom kind, with the metadata that every object has.
     pub(crate) fn custom(&mut self, kind: &str, raw: &Value) -> Result<Arc<Schema>, SchemaError> {
         let mut schema = self.parse("", raw)?;
-        schema.go = kind.to_owned();
+        kind.clone_into(&mut schema.go);
         let text = Arc::new(Schema { kind: Type::Text, ..Schema::default() });
         schema.properties.insert("metadata".to_owned(), self.get("meta.v1.ObjectMeta")?);
         schema.properties.insert("apiVersion".to_owned(), Arc::clone(&text));
@@ -192,7 +192,7 @@ impl Types {
         let integer = || value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
         let size = || integer().and_then(|size| usize::try_from(size).ok());
         match word {
-            "$ref" | "description" | "title" | "x-kubernetes-unions" => {}
+            "$ref" | "description" | "title" | "x-kubernetes-unions" | "x-kubernetes-patch-strategy" => {}
             "type" => schema.kind = kind(&text()),
             "format" => schema.format = text(),
             "default" => schema.default = Some(value.clone()),
@@ -217,10 +217,12 @@ impl Types {
             "x-kubernetes-preserve-unknown-fields" => schema.keeps_unknown = value == &json!(true),
             "x-kubernetes-map-type" => schema.is_atomic = value == "atomic",
             "x-kubernetes-patch-merge-key" => schema.merge_key = Some(text()),
-            "x-kubernetes-patch-strategy" => {}
             "x-kubernetes-list-map-keys" => schema.merged = Merged::ByKeys(texts()),
-            "x-kubernetes-list-type" if value == "set" => schema.merged = Merged::Set,
-            "x-kubernetes-list-type" => {}
+            "x-kubernetes-list-type" => {
+                if value == "set" {
+                    schema.merged = Merged::Set;
+                }
+            }
             "x-kubernetes-validations" => {
                 for rule in value.as_array().into_iter().flatten() {
                     schema.rules.push(Rule::known(rule)?);

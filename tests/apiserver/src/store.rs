@@ -60,8 +60,8 @@ impl Store {
     }
 
     /// The version of the last change on a shelf; 0 where there was none.
-    pub(crate) fn last(&self, shelf: &str) -> u64 {
-        self.last.get(shelf).copied().unwrap_or(0)
+    pub(crate) fn last(&self, place: &str) -> u64 {
+        self.last.get(place).copied().unwrap_or(0)
     }
 
     /// Tells of each change.
@@ -79,17 +79,17 @@ impl Store {
     }
 
     /// What stands on a shelf now, by key.
-    pub(crate) fn shelf(&self, shelf: &str) -> BTreeMap<String, Arc<Value>> {
-        let from = (shelf.to_owned(), String::new());
-        let on = self.objects.range(from..).take_while(|(key, _)| key.0 == shelf);
+    pub(crate) fn shelf(&self, place: &str) -> BTreeMap<String, Arc<Value>> {
+        let from = (place.to_owned(), String::new());
+        let on = self.objects.range(from..).take_while(|(key, _)| key.0 == place);
         on.map(|(key, object)| (key.1.clone(), Arc::clone(object))).collect()
     }
 
     /// What stood on a shelf at a version that is still kept.
-    pub(crate) fn shelf_at(&self, shelf: &str, version: u64) -> BTreeMap<String, Arc<Value>> {
-        let mut objects = self.shelf(shelf);
+    pub(crate) fn shelf_at(&self, place: &str, version: u64) -> BTreeMap<String, Arc<Value>> {
+        let mut objects = self.shelf(place);
         for change in self.history.iter().rev().take_while(|change| change.version > version) {
-            if change.key.0 != shelf {
+            if change.key.0 != place {
                 continue;
             }
             match &change.old {

@@ -218,35 +218,32 @@ pub(crate) fn without(schema: &Schema, value: &Value, fields: &Set) -> Value {
     if schema.is_leaf(value) {
         return value.clone();
     }
-    match value {
-        Value::Object(old) => {
-            let mut kept = Map::new();
-            for (name, value) in old {
-                let at = Element::Field(name.clone());
-                if fields.has(&at) {
-                    continue;
-                }
-                let unknown = Schema::default();
-                let below = fields.below(&at).filter(|below| !below.is_empty());
-                let value = below.map_or_else(
-                    || value.clone(),
-                    |below| without(schema.field(name).unwrap_or(&unknown), value, below),
-                );
-                kept.insert(name.clone(), value);
+    if let Some(old) = value.as_object() {
+        let mut kept = Map::new();
+        for (name, value) in old {
+            let at = Element::Field(name.clone());
+            if fields.has(&at) {
+                continue;
             }
-            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
+            let unknown = Schema::default();
+            let below = fields.below(&at).filter(|below| !below.is_empty());
+            let value = below.map_or_else(
+                || value.clone(),
+                |below| without(schema.field(name).unwrap_or(&unknown), value, below),
+            );
+            kept.insert(name.clone(), value);
         }
-        _ => {
-            let kept: Vec<_> = items(schema, Some(value))
-                .into_iter()
-                .filter(|(at, _)| !fields.has(at))
-                .map(|(at, item)| {
-                    let below = fields.below(&at).filter(|below| !below.is_empty());
-                    below.map_or_else(|| item.clone(), |below| without(schema.item(), item, below))
-                })
-                .collect();
-            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
-        }
+        if kept.is_empty() { Value::Null } else { Value::Object(kept) }
+    } else {
+        let kept: Vec<_> = items(schema, Some(value))
+            .into_iter()
+            .filter(|(at, _)| !fields.has(at))
+            .map(|(at, item)| {
+                let below = fields.below(&at).filter(|below| !below.is_empty());
+                below.map_or_else(|| item.clone(), |below| without(schema.item(), item, below))
+            })
+            .collect();
+        if kept.is_empty() { Value::Null } else { Value::Array(kept) }
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: boo
             "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled",
             None,
         );
-        watch.fail(status);
+        watch.fail(&status);
     } else if asked == 0 {
         watch.seen = state.store.version();
         let found = list::find(&state, &watch.at, &without_pages(query))?;
@@ -175,15 +175,15 @@ impl Watch {
         let state = server.state();
         if self.seen < state.store.compacted() {
             let message = format!("too old resource version: {} ({})", self.seen, state.store.compacted());
-            self.fail(expired(message));
+            self.fail(&expired(message));
             return;
         }
         self.changes.mark_unchanged();
-        let shelf = self.at.kind.shelf();
+        let place = self.at.kind.shelf();
         let events: Vec<_> = state
             .store
             .since(self.seen)
-            .filter(|change| change.key.0 == shelf)
+            .filter(|change| change.key.0 == place)
             .filter_map(|change| self.seen_as(change))
             .collect();
         self.waiting.extend(events);
@@ -199,9 +199,9 @@ impl Watch {
         {
             return None;
         }
-        let matched = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
-        let matches = !change.is_end && self.selector.matches(&change.new);
-        match (matched, matches) {
+        let before = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
+        let after = !change.is_end && self.selector.matches(&change.new);
+        match (before, after) {
             (false, false) => None,
             (false, true) => Some(self.event("ADDED", &change.new)),
             (true, true) => Some(self.event("MODIFIED", &change.new)),
@@ -238,8 +238,8 @@ impl Watch {
     }
 
     /// Ends with an error.
-    fn fail(&mut self, refusal: Refusal) {
-        self.waiting.push_back(json!({ "type": "ERROR", "object": *refusal.0 }));
+    fn fail(&mut self, refusal: &Refusal) {
+        self.waiting.push_back(json!({ "type": "ERROR", "object": refusal.0 }));
         self.is_over = true;
     }
 }

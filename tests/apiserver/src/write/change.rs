@@ -62,7 +62,7 @@ fn keep(
     warnings: Vec<String>,
 ) -> Result<Done, Stop> {
     let kind = &asked.at.kind;
-    let done = |value: &Value| Done { code: 200, value: outward(kind, value), warnings: warnings.clone() };
+    let done = |value: &Value| Done { code: 200, value: outward(kind, value), warnings };
     meta::set(&mut new, "resourceVersion", meta::text(live, "resourceVersion"));
     new["apiVersion"] = live["apiVersion"].clone();
     if without_times(&new) == without_times(live) {
