@@ -49,7 +49,12 @@ impl Real {
     /// # Errors
     /// When a call gets no answer.
     pub fn play(&self, case: &Case) -> Result<Vec<Answer>> {
-        self.runtime.block_on(play(case, &self.client, compact))
+        self.runtime.block_on(play(case, &self.client, async || {
+            compact().await?;
+            // What its watch cache has is forgotten when it begins anew.
+            self.api.stop()?;
+            Ok(self.api.start()?)
+        }))
     }
 
     /// A document of its OpenAPI.
