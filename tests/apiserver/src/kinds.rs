@@ -41,10 +41,10 @@ pub(crate) struct Traits {
     pub(crate) is_review: bool,
 }
 
-/// Of a custom kind's scale subresource only the field that is checked on every write.
+/// Of a custom kind's scale subresource only the fields that are checked on every write.
 #[derive(Clone, Debug)]
 pub(crate) struct Scale {
-    pub(crate) field: String,
+    pub(crate) fields: Vec<String>,
 }
 
 impl Kind {
@@ -251,7 +251,10 @@ fn custom(types: &mut Types, definition: &str) -> Result<Kind, SchemaError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = text(&spec["names"]["kind"]);
     let schema = types.custom(&kind, &version["schema"]["openAPIV3Schema"])?;
-    let field = &version["subresources"]["scale"]["specReplicasPath"];
+    let scale = &version["subresources"]["scale"];
+    let fields =
+        ["specReplicasPath", "statusReplicasPath"].into_iter().filter_map(|path| scale[path].as_str());
+    let fields: Vec<_> = fields.map(|field| field.trim_start_matches('.').to_owned()).collect();
     let traits = Traits {
         is_namespaced: spec["scope"] == "Namespaced",
         is_custom: true,
@@ -267,6 +270,6 @@ fn custom(types: &mut Types, definition: &str) -> Result<Kind, SchemaError> {
         kind,
         schema,
         traits,
-        scale: field.as_str().map(|field| Scale { field: field.trim_start_matches('.').to_owned() }),
+        scale: Some(Scale { fields }).filter(|scale| !scale.fields.is_empty()),
     })
 }

@@ -81,7 +81,7 @@ fn record_update(
             writer: writer.clone(),
             version: kind.api_version(),
             // What is owned by scaling has no time there.
-            time: if writer.subresource == "scale" { String::new() } else { now.to_owned() },
+            time: if writer.subresource == "scale" { "" } else { now }.to_owned(),
             set: changed,
         }),
     }
@@ -129,9 +129,12 @@ pub(crate) fn applied(
     if !force && !conflicts.is_empty() {
         return Err(apply_conflict(&conflicts));
     }
+    // An apply that changes nothing has no time of its own.
+    let is_change =
+        [&difference.added, &difference.modified, &difference.removed].iter().any(|set| !set.is_empty());
     match mine {
         Some(at) => {
-            if entries[at].set != set {
+            if is_change {
                 now.clone_into(&mut entries[at].time);
             }
             entries[at].set = set;
@@ -139,7 +142,7 @@ pub(crate) fn applied(
         None => entries.push(Entry {
             writer: writer.clone(),
             version: kind.api_version(),
-            time: now.to_owned(),
+            time: if is_change { now } else { "" }.to_owned(),
             set,
         }),
     }

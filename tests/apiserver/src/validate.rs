@@ -143,25 +143,23 @@ fn text(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-/// The number that `scale` speaks of is looked at once more.
+/// The numbers that `scale` speaks of are looked at once more.
 fn scale(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
-    let Some(scale) = &kind.scale else { return };
-    let value = scale.field.split('.').try_fold(object, |value, name| value.get(name));
-    let field = format!(".{}", scale.field);
-    match value {
-        Some(Value::Number(number)) if number.as_i64().is_some_and(|number| number < 0) => {
-            causes.push(Cause::invalid(
-                field,
-                &Value::Number(number.clone()),
-                "should be a non-negative integer",
-            ));
-        }
-        None | Some(Value::Number(_)) => {}
-        Some(other) => {
-            let told = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
-            let why =
-                format!("{field} accessor error: {told} is of the type {}, expected int64", sort(other));
-            causes.push(Cause::invalid(field, &0.into(), &why));
+    for path in kind.scale.iter().flat_map(|scale| &scale.fields) {
+        let value = path.split('.').try_fold(object, |value, name| value.get(name));
+        let field = format!(".{path}");
+        match value {
+            Some(Value::Number(number)) if number.as_i64().is_some_and(|number| number < 0) => {
+                let value = Value::Number(number.clone());
+                causes.push(Cause::invalid(field, &value, "should be a non-negative integer"));
+            }
+            None | Some(Value::Number(_)) => {}
+            Some(other) => {
+                let told = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+                let why =
+                    format!("{field} accessor error: {told} is of the type {}, expected int64", sort(other));
+                causes.push(Cause::invalid(field, &0.into(), &why));
+            }
         }
     }
 }

@@ -47,6 +47,12 @@ pub(crate) fn change(
     let mut causes = checks::updated(kind, &new, live);
     if kind.traits.is_custom {
         causes.extend(validate::validate(kind, &new, Some(live)));
+        if asked.at.subresource == "status" {
+            // There the real one tells of fields as seen from the status.
+            for cause in causes.iter_mut().filter(|cause| cause.message.contains(" in body ")) {
+                cause.message = cause.message.replacen(": status.", ": ", 1);
+            }
+        }
     }
     if !causes.is_empty() {
         return Err(asked.invalid(&asked.at.name, &causes).into());
