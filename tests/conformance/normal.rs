@@ -102,7 +102,7 @@ impl Normal {
                     }
                 }
                 (name, Value::String(text)) if TIMES.contains(&name) && text.ends_with('Z') => {
-                    *value = "time".into()
+                    *value = "time".into();
                 }
                 ("token", Value::String(text)) if text.matches('.').count() == 2 && text.len() > 100 => {
                     *value = "token".into();

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::Client;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn a_hook_drops_an_answer_and_refuses_and_the_trace_tells_what_was_written
     assert!(trace[0].version < trace[1].version);
     assert_eq!(trace[0].call.path, "/api/v1/namespaces/default/configmaps");
     let names: Vec<_> = maps
-        .list(&Default::default())
+        .list(&ListParams::default())
         .await
         .unwrap()
         .items
