@@ -7,8 +7,10 @@
 
 mod containers;
 mod kubelet;
+mod link;
 mod network;
 mod operators;
+pub mod storm;
 
 use crate::checkout::root;
 use anyhow::{Context, Result, ensure};
@@ -19,15 +21,18 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kubelet::Kubelet;
+use link::Way;
 use network::Network;
 use operators::Operators;
 use serde_json::{Value, json};
 use shard_machine::Wall;
 use shard_operator::crd::ShardedBot;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The namespace of a fleet.
@@ -51,6 +56,7 @@ pub struct World {
     pub operators: Operators,
     /// Whoever runs pods.
     pub kubelet: Kubelet,
+    way: watch::Sender<Way>,
     begun: Instant,
     _folder: TempDir,
 }
@@ -59,7 +65,9 @@ pub struct World {
 ///
 /// # Errors
 /// Those of the story.
-pub fn run<T>(story: impl Future<Output = Result<T>>) -> Result<T> {
+pub fn run<T>(seed: u64, story: impl Future<Output = Result<T>>) -> Result<T> {
+    // twilight's lots, which belong to the thread.
+    fastrand::seed(seed);
     // kube and twilight ask for it even where nothing is encrypted. It may have been installed by another story.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(story)
@@ -98,11 +106,14 @@ impl World {
             wall: wall.clone(),
             seed,
             folder: folder.path().to_owned(),
+            way: watch::Sender::new(Way::Open),
+            machines: Arc::default(),
         };
+        let way = around.way.clone();
         let url = format!("http://{}", discord.addr());
-        let operators = Operators::begin(around.clone(), &url, replicas)?;
+        let operators = Operators::begin(around.clone(), &url, replicas).await?;
         let kubelet = Kubelet::begin(around).await?;
-        let world = Self { api, client, discord, operators, kubelet, begun, _folder: folder };
+        let world = Self { api, client, discord, operators, kubelet, way, begun, _folder: folder };
         world.prepare().await?;
         Ok(world)
     }
@@ -165,6 +176,11 @@ impl World {
             );
             tokio::time::sleep(LOOKS).await;
         }
+    }
+
+    /// Whether operators and pods reach the API server.
+    pub fn set_api(&self, is_there: bool) {
+        self.way.send_replace(if is_there { Way::Open } else { Way::Refused });
     }
 
     /// Discord's ledger, an event without an answer counting as lost at once.

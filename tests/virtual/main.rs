@@ -8,7 +8,8 @@ use anyhow::Result;
 use discord_sim::Options;
 use serde_json::json;
 use shard_operator::crd::ShardedBot;
-use shard_tests::thread::{World, run};
+use shard_tests::fleet::schedule::{Schedule, seed_of};
+use shard_tests::thread::{World, run, storm};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -24,7 +25,7 @@ fn is_ready(shards: u32) -> impl Fn(&ShardedBot) -> bool {
 
 #[test]
 fn a_fleet_comes_online_loses_a_pod_and_changes_its_shards_by_discords_rules() -> Result<()> {
-    run(async {
+    run(1, async {
         let world = World::begin(1, 2, Options { guilds: 40, ..Options::default() }).await?;
         world.apply(json!({ "shards": 4, "shardsPerPod": 2 })).await?;
         let online = world.until(5 * MINUTE, is_ready(4)).await?;
@@ -39,4 +40,31 @@ fn a_fleet_comes_online_loses_a_pod_and_changes_its_shards_by_discords_rules() -
         println!("{:?} of Discord's time", world.elapsed());
         Ok(())
     })
+}
+
+#[test]
+fn the_same_seed_gives_the_same_story() {
+    let different: Vec<_> = (0..20)
+        .map(|run| Schedule::of(seed_of(1, run)))
+        .filter_map(|schedule| {
+            let [first, second] = [storm::run(&schedule), storm::run(&schedule)];
+            Some((schedule.seed, first.parts_from(&second)?))
+        })
+        .collect();
+    assert_eq!(different, []);
+}
+
+#[test]
+fn runs_by_seed_end_well() {
+    let begun = std::time::Instant::now();
+    let mut lasted = Duration::ZERO;
+    let mut bad = Vec::new();
+    for run in 0..20 {
+        let schedule = Schedule::of(seed_of(1, run));
+        let ended = storm::run(&schedule);
+        lasted += ended.lasted;
+        println!("{:?} {:?} {}", begun.elapsed(), ended.lasted, ended.run.line());
+        bad.extend(ended.run.failure.is_some().then(|| ended.run.line()));
+    }
+    assert_eq!(bad, Vec::<String>::new());
 }

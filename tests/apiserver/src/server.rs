@@ -150,6 +150,12 @@ impl Server {
         self.state().store.version()
     }
 
+    /// The version of the last change to objects of this kind: `plural` with its group, such as `statefulsets.apps`.
+    #[must_use]
+    pub fn version_of(&self, plural: &str) -> u64 {
+        self.state().store.last(plural)
+    }
+
     /// An object as it is kept, for assertions: `plural` with its group, such as `statefulsets.apps`.
     #[must_use]
     pub fn object(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {

@@ -175,6 +175,17 @@ impl Discord {
         mix(self.options.seed ^ mix(self.chances.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// A number that nobody can guess; where the seed must decide all, it follows from the shard and the time, so that the order in which
+    /// shards come in one moment makes no difference.
+    pub(crate) fn lot_of(&self, (shard, total): (u32, u32)) -> u128 {
+        if self.options.paused_at.is_none() {
+            return rand::random();
+        }
+        let of = u64::from(shard) << 32 | u64::from(total);
+        let first = mix(self.options.seed ^ mix(of));
+        u128::from(first) << 64 | u128::from(mix(first ^ mix(self.clock.unix_ms())))
+    }
+
     /// A number that nobody can guess, unless the seed must decide all.
     pub(crate) fn lot(&self) -> u128 {
         if self.options.paused_at.is_none() {

@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Messages that users write in a second.
-const RATE: f64 = 20.0;
+pub(crate) const RATE: f64 = 20.0;
 /// What bots answer with.
 const MESSAGES: &str = "/channels/{channel}/messages";
 
 /// What begins or ends at a moment.
 #[derive(Clone, Debug)]
-enum Act {
+pub(crate) enum Act {
     Begin(Fault),
     End(Fault),
 }
@@ -70,7 +70,7 @@ async fn weather(fleet: &Fleet, schedule: &Schedule) -> Result<()> {
 }
 
 /// Begins and ends in the order of their times.
-fn acts(faults: &[Fault]) -> Vec<(u64, Act)> {
+pub(crate) fn acts(faults: &[Fault]) -> Vec<(u64, Act)> {
     let both = |fault: &Fault| {
         let begin = (fault.at_ms, Act::Begin(fault.clone()));
         let end = (fault.at_ms + fault.for_ms, Act::End(fault.clone()));
@@ -144,7 +144,7 @@ fn drop_result<T>(result: Result<T>) {
 }
 
 /// What REST does for a while. A reply is sent again where Discord said that it did not take it, or may not have.
-fn rest_fault(kind: Kind, for_ms: u64) -> NewFault {
+pub(crate) fn rest_fault(kind: Kind, for_ms: u64) -> NewFault {
     let base = NewFault {
         kind: FaultKind::Status,
         method: None,

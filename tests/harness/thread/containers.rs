@@ -3,6 +3,7 @@
 //! From what a program is given to a [`Process`], and to how it ended. Killed, the future is dropped with all tasks that it began, as
 //! SIGKILL ends a process; what it wrote to its files stays. Deliberately absent: writes that were not synced yet.
 
+use super::link::{Link, Way};
 use super::network::Network;
 use anyhow::{Context, Result};
 use apiserver_sim::Server;
@@ -13,6 +14,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,10 +27,19 @@ pub(super) struct Around {
     pub(super) wall: Wall,
     pub(super) seed: u64,
     pub(super) folder: PathBuf,
+    /// The way of operators and pods to the API server.
+    pub(super) way: watch::Sender<Way>,
+    /// So many were made.
+    pub(super) machines: Arc<AtomicU32>,
 }
 
 impl Around {
-    /// A machine of its own for this host; what it draws by lot follows from the seed and its name.
+    /// A client whose way may be refused or silent.
+    pub(super) fn client(&self, user: &str, namespace: &str, way: watch::Receiver<Way>) -> kube::Client {
+        kube::Client::new(Link::new(self.api.service(user), way), namespace)
+    }
+
+    /// A machine of its own for this host; what it draws by lot follows from the seed, its name, and how many there were before.
     pub(super) fn machine(
         &self,
         host: &str,
@@ -38,7 +49,7 @@ impl Around {
         variables: Vec<(String, String)>,
     ) -> Machine {
         let mut hasher = DefaultHasher::new();
-        (self.seed, host, address).hash(&mut hasher);
+        (self.seed, host, self.machines.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let variables: BTreeMap<_, _> = variables.into_iter().collect();
         Machine {
             wall: self.wall.clone(),
@@ -48,7 +59,7 @@ impl Around {
             address: Some(address),
             names: self.network.resolver(),
             signals: SignalSource::System,
-            cluster: Cluster::of(self.api.client(user, namespace)),
+            cluster: Cluster::of(self.client(user, namespace, self.way.subscribe())),
             jobs: JobThreads::Inline,
             tasks: Tasks::default(),
         }

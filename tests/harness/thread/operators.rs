@@ -5,11 +5,12 @@
 
 use super::NAMESPACE;
 use super::containers::{Around, Process};
+use crate::fleet::door::Door;
 use anyhow::{Context, Result};
 use clap::Parser as _;
 use shard_operator::config::{Command, CommandLine, Config};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Who it is at the API server.
@@ -23,14 +24,25 @@ const STOPS_WITHIN: Duration = Duration::from_secs(30);
 pub struct Operators {
     around: Around,
     discord: String,
-    running: BTreeMap<u32, (IpAddr, Process)>,
+    running: BTreeMap<u32, Replica>,
 }
 
+struct Replica {
+    /// Where pods reach its gate.
+    door: Door,
+    process: Process,
+}
+
+/// Where a replica's own gate listens, behind its door.
+const BEHIND: u16 = 18_080;
+/// Where its door is.
+const GATE: u16 = 8_080;
+
 impl Operators {
-    pub(super) fn begin(around: Around, discord: &str, replicas: u32) -> Result<Self> {
+    pub(super) async fn begin(around: Around, discord: &str, replicas: u32) -> Result<Self> {
         let mut operators = Self { around, discord: discord.to_owned(), running: BTreeMap::new() };
         for number in 0..replicas {
-            operators.start(number)?;
+            operators.start(number).await?;
         }
         Ok(operators)
     }
@@ -39,7 +51,7 @@ impl Operators {
     ///
     /// # Errors
     /// When its options make no sense.
-    pub fn start(&mut self, number: u32) -> Result<()> {
+    pub async fn start(&mut self, number: u32) -> Result<()> {
         self.kill(number);
         let address = self.around.network.address();
         let config = self.config(address)?;
@@ -49,14 +61,16 @@ impl Operators {
         let process = Process::begin(machine, |machine| async move {
             shard_operator::run(config, machine).await.map_err(anyhow::Error::from)
         });
-        self.running.insert(number, (address, process));
+        let behind = SocketAddr::new(address, BEHIND);
+        let door = Door::open(SocketAddr::new(address, GATE), move || Some(behind)).await?;
+        self.running.insert(number, Replica { door, process });
         self.tell_names();
         Ok(())
     }
 
     /// Ends one at once.
     pub fn kill(&mut self, number: u32) {
-        if let Some((_, process)) = self.running.remove(&number) {
+        if let Some(Replica { process, .. }) = self.running.remove(&number) {
             process.kill();
             self.tell_names();
         }
@@ -67,10 +81,22 @@ impl Operators {
     /// # Errors
     /// How it ended, if not well.
     pub async fn stop(&mut self, number: u32) -> Result<()> {
-        let (_, process) = self.running.remove(&number).context("no such replica runs")?;
+        let Replica { process, door } = self.running.remove(&number).context("no such replica runs")?;
         let ended = process.stop(STOPS_WITHIN).await;
+        drop(door);
         self.tell_names();
         ended
+    }
+
+    /// Whether pods reach the gates.
+    pub fn set_reachable(&self, is_reachable: bool) {
+        self.running.values().for_each(|replica| replica.door.set(is_reachable));
+    }
+
+    /// Whether this one runs.
+    #[must_use]
+    pub fn runs(&self, number: u32) -> bool {
+        self.running.get(&number).is_some_and(|replica| !replica.process.has_ended())
     }
 
     fn config(&self, address: IpAddr) -> Result<Config> {
@@ -80,7 +106,7 @@ impl Operators {
             &format!("--gate-url=http://{SERVICE}:8080"),
             &format!("--discord-api={}", self.discord),
             &format!("--gate-advertise-url=http://{address}:8080"),
-            &format!("--listen-gate={address}:8080"),
+            &format!("--listen-gate={address}:{BEHIND}"),
             &format!("--listen-health={address}:8081"),
             &format!("--lease-namespace={NAMESPACE}"),
         ])?;
@@ -91,7 +117,7 @@ impl Operators {
     }
 
     fn tell_names(&self) {
-        let all = self.running.values().map(|(address, _)| *address).collect();
+        let all = self.running.values().map(|replica| replica.door.address().ip()).collect();
         self.around.network.name(SERVICE, all);
     }
 }
