@@ -1,6 +1,6 @@
 //! Operators and bots as processes, the simulated Discord as their judge, on one API server without nodes.
 //!
-//! A test by name for each row of the fault table that needs no hand-over, and two hundred runs by seed. Discord's time passes
+//! A test by name for each row of the fault table that needs no hand-over, and forty runs by seed. Discord's time passes
 //! ten times as fast; everything else is real. Each test has a fleet and a namespace of its own and can be had alone
 //! (`cargo test --test fleet -- NAME`). Everything ends with this process, whatever ends it. Deliberately absent: fakes.
 
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Those that take longest first, so that none of them is left alone at the end.
 const TESTS: [Test; 39] = [
-    ("two_hundred_runs_by_seed", runs::many),
+    ("forty_runs_by_seed", runs::many),
     ("pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice", pods::partitioned),
     (
         "two_pods_cut_off_from_all_but_each_other_fence_themselves_and_nothing_is_handled_twice",

@@ -10,7 +10,9 @@ mod kubelet;
 mod link;
 mod network;
 mod operators;
+pub mod row;
 pub mod storm;
+pub mod trace;
 
 use crate::checkout::root;
 use anyhow::{Context, Result, ensure};

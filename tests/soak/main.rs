@@ -1,13 +1,17 @@
 //! `cargo soak`: random faults by seed for as long as one likes, judged by Discord's ledger.
 //!
-//! Each run is a fleet of random shape with random faults; what a seed means is `harness/fleet/schedule.rs`. Runs go side by
-//! side on one API server. Ends with 0 when every run was good, 1 with the reasons when not, 2 for wrong arguments.
+//! Each run is a fleet of random shape with random faults; what a seed means is `harness/fleet/schedule.rs`. Runs are virtual: each in one
+//! thread on a paused clock, until the first that is not good, which is made smaller and said with the command that has it again. With `--real`
+//! they are processes side by side on one API server. Ends with 0 when every run was good, 1 with the reasons when not, 2 for wrong arguments.
 //! Deliberately absent: what the tests assert by name (`tests/fleet`).
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use shard_tests::fleet::ground::Ground;
 use shard_tests::fleet::row::{Ends, Row};
+use shard_tests::fleet::schedule::Schedule;
+use shard_tests::fleet::verdict::Report;
+use shard_tests::thread::{row, storm, trace};
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Random faults by seed on real operators and bots, judged by the simulated Discord's ledger. Needs root on Linux.
+/// Random faults by seed on real operators and bots, judged by the simulated Discord's ledger.
 #[derive(Debug, Parser)]
 #[command(name = "cargo soak")]
 struct Arguments {
@@ -31,9 +35,18 @@ struct Arguments {
     /// Where the report goes, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Runs at a time
-    #[arg(long, default_value_t = NonZeroU32::MIN.saturating_add(3))]
-    parallel: NonZeroU32,
+    /// Runs at a time; left out: as many as there are cores, with --real 4
+    #[arg(long)]
+    parallel: Option<NonZeroU32>,
+    /// Processes on a real API server, in real time. Needs root on Linux
+    #[arg(long)]
+    real: bool,
+    /// These of the faults alone, by their places, as in 0,3; for one run
+    #[arg(long, value_delimiter = ',', conflicts_with = "real")]
+    faults: Option<Vec<usize>>,
+    /// Writes what operators and pods log, with the story's time
+    #[arg(long, conflicts_with = "real")]
+    trace: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,29 +61,57 @@ fn main() -> ExitCode {
 }
 
 fn soak(arguments: &Arguments) -> Result<()> {
-    let ground = Arc::new(Ground::up("soak")?);
+    if arguments.trace {
+        trace::begin();
+    }
     let minutes = arguments.minutes.or(arguments.runs.is_none().then_some(5));
-    let row = Row {
-        seed: arguments.seed,
-        ends: Ends {
-            runs: arguments.runs,
-            after: minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
-        },
-        parallel: arguments.parallel.get(),
+    let after = minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes)));
+    let ends = Ends { runs: arguments.runs, after };
+    let (report, line) = match &arguments.faults {
+        Some(places) => one(arguments.seed, places),
+        None if arguments.real => real(arguments, ends)?,
+        None => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = arguments.parallel.map_or(cores, |parallel| parallel.get() as usize);
+            let told = row::run(arguments.seed, ends, threads, &say);
+            let line = told.line();
+            (told.report, line)
+        }
     };
-    // After the ground is up: threads that are started now are in its network.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(row.run(&ground, &|line| {
-        // A closed output ends nothing.
-        let _ = writeln!(io::stdout(), "{line}");
-    }));
-    drop(runtime);
-    Arc::into_inner(ground).context("a run still holds the ground")?.down()?;
     if let Some(path) = &arguments.report {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
-    writeln!(io::stdout(), "{}", report.line())?;
+    say(&line);
     ensure!(report.failed.is_empty(), "{} of {} runs failed", report.failed.len(), report.runs);
     Ok(())
+}
+
+/// A closed output ends nothing.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// One virtual run with some of its faults.
+fn one(seed: u64, places: &[usize]) -> (Report, String) {
+    let schedule = Schedule::of(seed).only(places);
+    say(&format!("seed {seed}: {schedule}"));
+    let ended = storm::run(&schedule);
+    let line = format!("{}; sent: {}", ended.run.line(), ended.digest());
+    let mut report = Report::new(seed);
+    report.add(ended.run);
+    (report, line)
+}
+
+fn real(arguments: &Arguments, ends: Ends) -> Result<(Report, String)> {
+    let ground = Arc::new(Ground::up("soak")?);
+    let parallel = arguments.parallel.map_or(4, NonZeroU32::get);
+    let row = Row { seed: arguments.seed, ends, parallel };
+    // After the ground is up: threads that are started now are in its network.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(row.run(&ground, &say));
+    drop(runtime);
+    Arc::into_inner(ground).context("a run still holds the ground")?.down()?;
+    let line = report.line();
+    Ok((report, line))
 }

@@ -2,17 +2,22 @@
 //!
 //! Deliberately absent: what only a process, a file system or a real API server can show.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use discord_sim::Options;
 use serde_json::json;
 use shard_operator::crd::ShardedBot;
+use shard_tests::fleet::row::Ends;
 use shard_tests::fleet::schedule::{Schedule, seed_of};
-use shard_tests::thread::{World, run, storm};
+use shard_tests::fleet::verdict::Run;
+use shard_tests::thread::{World, row, run, storm};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_mins(1);
+/// Runs by seed; `cargo soak` does more.
+const RUNS: u64 = 300;
+/// What they are made from.
+const SEED: u64 = 11;
 
 /// Whether the bot says that it is ready with so many shards.
 fn is_ready(shards: u32) -> impl Fn(&ShardedBot) -> bool {
@@ -32,7 +37,8 @@ fn a_fleet_comes_online_loses_a_pod_and_changes_its_shards_by_discords_rules() -
         println!("online after {online:?}");
         world.kubelet.kill(&world.kubelet.pods()[0]);
         let resumed = world.discord.wait_for(MINUTE, |ledger| ledger.resumes == 2).await;
-        assert_eq!(resumed.unwrap().identifies, 4, "a killed container resumes");
+        let resumed = resumed.map_err(|ledger| anyhow!("{} RESUMEs within a minute", ledger.resumes))?;
+        assert_eq!(resumed.identifies, 4, "a killed container resumes");
         world.apply(json!({ "shards": 6, "shardsPerPod": 2 })).await?;
         world.until(5 * MINUTE, is_ready(6)).await?;
         let ledger = world.ledger();
@@ -55,16 +61,15 @@ fn the_same_seed_gives_the_same_story() {
 }
 
 #[test]
-fn runs_by_seed_end_well() {
-    let begun = std::time::Instant::now();
-    let mut lasted = Duration::ZERO;
-    let mut bad = Vec::new();
-    for run in 0..20 {
-        let schedule = Schedule::of(seed_of(1, run));
-        let ended = storm::run(&schedule);
-        lasted += ended.lasted;
-        println!("{:?} {:?} {}", begun.elapsed(), ended.lasted, ended.run.line());
-        bad.extend(ended.run.failure.is_some().then(|| ended.run.line()));
-    }
-    assert_eq!(bad, Vec::<String>::new());
+fn hundreds_of_runs_by_seed_end_well() -> Result<()> {
+    let threads = available_parallelism().map_or(1, usize::from);
+    let told = row::run(SEED, Ends { runs: Some(RUNS), after: None }, threads, &|line| {
+        if line.contains("FAILED") {
+            eprintln!("  {line}");
+        }
+    });
+    eprintln!("  {}", told.line());
+    let failed: Vec<_> = told.report.failed.iter().map(Run::line).collect();
+    ensure!(failed.is_empty() && told.report.runs == RUNS, "{}", failed.join("\n"));
+    Ok(())
 }

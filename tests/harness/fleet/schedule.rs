@@ -152,6 +152,15 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// With these of its faults alone, by their places in the order of their times.
+    #[must_use]
+    pub fn only(&self, places: &[usize]) -> Self {
+        let kept = self.faults.iter().enumerate().filter(|(place, _)| places.contains(place));
+        Self { faults: kept.map(|(_, fault)| fault.clone()).collect(), ..self.clone() }
+    }
+}
+
 fn fault(dice: &mut Dice) -> Fault {
     let kind = KINDS[usize::try_from(dice.below(KINDS.len() as u64)).unwrap_or(0)];
     Fault { at_ms: dice.below(STORM_MS), kind, which: dice.from(0, 999), for_ms: 100 + dice.below(2_900) }

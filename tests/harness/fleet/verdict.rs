@@ -25,6 +25,8 @@ pub struct Run {
     pub failure: Option<String>,
     /// Where its logs are, when it is not good.
     pub kept: Option<PathBuf>,
+    /// The command that has it again.
+    pub again: String,
 }
 
 /// What is counted, of a run or of many.
@@ -104,7 +106,8 @@ impl Run {
         let wrong = wrong.iter().filter(|(_, count)| *count > 0);
         failures.extend(wrong.map(|(what, count)| format!("{what}: {count}")));
         let failure = (!failures.is_empty()).then(|| failures.join("; "));
-        Self { seed: schedule.seed, faults: faults(schedule), figures, failure, kept: None }
+        let again = again(schedule.seed);
+        Self { seed: schedule.seed, faults: faults(schedule), figures, failure, kept: None, again }
     }
 
     /// A run that could not even begin.
@@ -117,6 +120,7 @@ impl Run {
             figures: Figures::default(),
             failure,
             kept: None,
+            again: again(schedule.seed),
         }
     }
 
@@ -135,10 +139,7 @@ impl Run {
             Some(why) => {
                 let logs =
                     self.kept.as_ref().map_or_else(String::new, |kept| format!("; logs: {}", kept.display()));
-                format!(
-                    "{seen}: FAILED: {why}\n  again alone: cargo soak --seed {} --runs 1{logs}",
-                    self.seed
-                )
+                format!("{seen}: FAILED: {why}\n  again alone: {}{logs}", self.again)
             }
         }
     }
@@ -198,6 +199,10 @@ impl Figures {
     }
 }
 
+fn again(seed: u64) -> String {
+    format!("cargo soak --real --seed {seed} --runs 1")
+}
+
 fn faults(schedule: &Schedule) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for fault in &schedule.faults {
@@ -215,9 +220,15 @@ mod tests {
         let schedule = Schedule::of(3);
         let mut report = Report::new(7);
         let figures = Figures { identifies: 2, lost: 1, ..Figures::default() };
-        let run =
-            Run { seed: 3, faults: faults(&schedule), figures, failure: Some("lost: 1".into()), kept: None };
-        assert!(run.line().contains("cargo soak --seed 3 --runs 1"));
+        let run = Run {
+            seed: 3,
+            faults: faults(&schedule),
+            figures,
+            failure: Some("lost: 1".into()),
+            kept: None,
+            again: again(3),
+        };
+        assert!(run.line().contains("cargo soak --real --seed 3 --runs 1"));
         report.add(run.clone());
         report.add(Run { failure: None, ..run });
         let json = serde_json::to_value(&report).unwrap();

@@ -367,11 +367,11 @@ fn status(kept: &Kept, now: &str) -> Value {
 struct Ping;
 
 impl Command for Ping {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ping"
     }
 
-    fn description(&self) -> &str {
+    fn description(&self) -> &'static str {
         "answers"
     }
 

@@ -77,7 +77,10 @@ async fn weather(world: &mut World, schedule: &Schedule) -> Result<()> {
     for (at_ms, act) in acts(&schedule.faults) {
         tokio::time::sleep_until(begun + discords(at_ms)).await;
         match act {
-            Act::Begin(fault) => begin(world, schedule, &fault).await?,
+            Act::Begin(fault) => {
+                tracing::info!(kind = %fault.kind, which = fault.which, for_ms = discords_ms(fault.for_ms), "a fault begins");
+                begin(world, schedule, &fault).await?;
+            }
             Act::End(fault) => end(world, schedule, &fault).await?,
         }
     }
