@@ -148,6 +148,11 @@ mod tests {
         let arrival = server.arrival();
         assert_eq!(arrival.age(), Duration::ZERO, "nothing came yet");
         let mut read = [0; 5];
+        // The kernel begins to stamp a moment after the first socket asks for it.
+        while arrival.0.load(Ordering::Relaxed) == 0 {
+            client.write_all(b"hello").await.unwrap();
+            server.read_exact(&mut read).await.unwrap();
+        }
         for _ in 0..2 {
             client.write_all(b"hello").await.unwrap();
             let sent = std::time::Instant::now();
