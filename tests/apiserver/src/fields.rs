@@ -208,22 +208,22 @@ fn shown(element: &Element) -> String {
 mod tests {
     use super::*;
 
-    fn read(value: Value) -> Set {
-        Set::from_value(&value)
+    fn read(value: &Value) -> Set {
+        Set::from_value(value)
     }
 
     #[test]
     fn what_is_read_is_written_again() {
         let value = json!({ "f:a": { ".": {}, "f:b": {} }, "f:l": { "k:{\"name\":\"x\"}": { ".": {}, "f:v": {} } }, "f:c": {} });
-        assert_eq!(read(value.clone()).to_value(), value);
-        assert_eq!(read(value).paths(), [".a", ".a.b", ".c", ".l[name=\"x\"]", ".l[name=\"x\"].v"]);
+        assert_eq!(read(&value).to_value(), value);
+        assert_eq!(read(&value).paths(), [".a", ".a.b", ".c", ".l[name=\"x\"]", ".l[name=\"x\"].v"]);
     }
 
     #[test]
     fn sets_are_combined_member_by_member() {
         let (one, two) = (
-            read(json!({ "f:a": { ".": {}, "f:b": {} } })),
-            read(json!({ "f:a": { "f:b": {}, "f:c": {} } })),
+            read(&json!({ "f:a": { ".": {}, "f:b": {} } })),
+            read(&json!({ "f:a": { "f:b": {}, "f:c": {} } })),
         );
         assert_eq!(one.minus(&two).to_value(), json!({ "f:a": {} }));
         assert_eq!(one.common(&two).to_value(), json!({ "f:a": { "f:b": {} } }));
