@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use kube::Client;
-use shard_machine::{Cluster, Patience};
+use shard_machine::{ClientOptions, Cluster};
 
 /// How long a connection to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,8 +16,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client. An error: the pod's service account cannot be read.
 pub(crate) async fn client(cluster: &Cluster) -> Result<Client, kube::Error> {
-    let patience = Patience { connect: Some(CONNECT_TIMEOUT), silence: None, tries_again: false };
-    cluster.client(patience).await
+    let options = ClientOptions { connect_timeout: Some(CONNECT_TIMEOUT), io_timeout: None, retries: false };
+    cluster.client(options).await
 }
 
 /// One call, given up in time.

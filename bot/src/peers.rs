@@ -104,7 +104,7 @@ fn addresses(layouts: &Layouts, me: &Pod) -> Vec<String> {
 }
 
 fn drawn(random: &Random, all: Vec<String>) -> Vec<String> {
-    if all.len() <= MOST { all } else { all.into_iter().choose_multiple(&mut random.lots(), MOST) }
+    if all.len() <= MOST { all } else { all.into_iter().choose_multiple(&mut random.rng(), MOST) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use shard_contract::pace::Pace;
 pub use shard_discord::Dated;
 use shard_discord::{Answer, AskError};
-use shard_machine::Wall;
+use shard_machine::WallClock;
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_sec
 pub struct Discord {
     base: Option<String>,
     pace: Pace,
-    wall: Wall,
+    wall: WallClock,
     dated: Box<dyn Fn(Fingerprint, Dated) + Send + Sync>,
     asked: Mutex<HashMap<Fingerprint, Arc<tokio::sync::Mutex<Asked>>>>,
     brake: Brake,
@@ -65,7 +65,7 @@ impl Discord {
     pub fn new(
         base: Option<String>,
         pace: Pace,
-        wall: Wall,
+        wall: WallClock,
         dated: impl Fn(Fingerprint, Dated) + Send + Sync + 'static,
     ) -> Self {
         Self { base, pace, wall, dated: Box::new(dated), asked: Mutex::default(), brake: Brake::default() }

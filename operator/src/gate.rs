@@ -19,7 +19,7 @@ use rules::{DiscordTime, Limits, Millis, Request};
 use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
 use shard_contract::pace::Pace;
-use shard_machine::{Machine, Tasks, Wall};
+use shard_machine::{Machine, Tasks, WallClock};
 use shard_serve::{Share, Shares};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,7 @@ pub struct Gate {
     started: Instant,
     /// What no other leader begins its words with.
     leader: u64,
-    wall: Wall,
+    wall: WallClock,
     tasks: Tasks,
     pace: Pace,
     leadership: watch::Receiver<Leadership>,
@@ -119,7 +119,7 @@ impl Gate {
     pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>, machine: &Machine) -> Self {
         Self {
             started: Instant::now(),
-            leader: machine.random.lots().random(),
+            leader: machine.random.rng().random(),
             wall: machine.wall.clone(),
             tasks: machine.tasks.clone(),
             pace,

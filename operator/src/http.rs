@@ -205,8 +205,8 @@ async fn admit(state: &AppState, head: &Parts) -> Result<Caller, TurnedAway> {
     let (headers, connection) = (&head.headers, head.extensions.get::<Connection>());
     leads(&state.leadership.borrow())?;
     let token = bearer(headers);
-    let likely = state.callers.likely(token);
-    let stays = likely.and_then(|likely| Some((connection?.stay(), likely)));
+    let unknown = connection.filter(|connection| !connection.is_recognised());
+    let stays = unknown.and_then(|connection| Some((state.callers.likely(token)?, connection.stay())));
     let caller = recognised(state, token).await?;
     let whose_is_it = connection.is_none_or(|connection| connection.recognise(&caller.uid));
     if !whose_is_it {

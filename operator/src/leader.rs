@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use kube::api::{Api, ObjectMeta, PostParams};
 use rand::RngCore as _;
-use shard_machine::{Machine, Patience, Random, Wall};
+use shard_machine::{ClientOptions, Machine, Random, WallClock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub struct Leader {
     held: Option<Lease>,
     leadership: watch::Sender<Leadership>,
     random: Random,
-    wall: Wall,
+    wall: WallClock,
 }
 
 /// What one exchange showed.
@@ -81,10 +81,11 @@ impl Leader {
         post: Post,
         machine: &Machine,
     ) -> Result<(Self, watch::Receiver<Leadership>), kube::Error> {
-        let patience = Patience { connect: Some(PATIENCE), silence: Some(PATIENCE), tries_again: false };
-        let client = machine.cluster.client(patience).await?;
+        let options =
+            ClientOptions { connect_timeout: Some(PATIENCE), io_timeout: Some(PATIENCE), retries: false };
+        let client = machine.cluster.client(options).await?;
         let host = machine.variable(POD_NAME).unwrap_or_else(|| "shard-operator".to_owned());
-        let me = format!("{host}_{:016x}", machine.random.lots().next_u64());
+        let me = format!("{host}_{:016x}", machine.random.rng().next_u64());
         let (leadership, seen) = watch::channel(Leadership::Standby { leader: None });
         let api = Api::namespaced(client, &post.namespace);
         let candidate = Candidate::new(me.clone());

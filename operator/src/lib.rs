@@ -54,7 +54,7 @@ use metrics::Metrics;
 use rates::Rates;
 use reads::Reads;
 use reports::Reports;
-use shard_machine::{Machine, Patience, Signals};
+use shard_machine::{ClientOptions, Machine, Signals};
 use shard_serve::serve;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -94,8 +94,8 @@ pub enum Error {
 /// # Errors
 /// When it cannot start; once running, when the lease is lost.
 pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
-    let patience = Patience { tries_again: true, ..Patience::default() };
-    let client = machine.cluster.client(patience).await.map_err(Error::Cluster)?;
+    let options = ClientOptions { retries: true, ..ClientOptions::default() };
+    let client = machine.cluster.client(options).await.map_err(Error::Cluster)?;
     let (leader, leadership) = Leader::new(config.post.clone(), &machine).await.map_err(Error::Cluster)?;
     let gate_listener = listen(config.listen_gate, "--listen-gate").await?;
     let health_listener = listen(config.listen_health, "--listen-health").await?;

@@ -16,6 +16,7 @@ pub mod row;
 pub mod schedule;
 pub(crate) mod sets;
 pub mod stage;
+pub(crate) mod status;
 pub mod storm;
 pub mod verdict;
 

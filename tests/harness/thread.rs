@@ -23,11 +23,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kubelet::Kubelet;
-use link::Way;
 use network::Network;
 use operators::Operators;
 use serde_json::{Value, json};
-use shard_machine::Wall;
+use shard_machine::WallClock;
 use shard_operator::crd::ShardedBot;
 use std::future::Future;
 use std::sync::Arc;
@@ -58,7 +57,7 @@ pub struct World {
     pub operators: Operators,
     /// Whoever runs pods.
     pub kubelet: Kubelet,
-    way: watch::Sender<Way>,
+    way: watch::Sender<bool>,
     begun: Instant,
     _folder: TempDir,
 }
@@ -72,7 +71,10 @@ pub fn run<T>(seed: u64, story: impl Future<Output = Result<T>>) -> Result<T> {
     fastrand::seed(seed);
     // kube and twilight ask for it even where nothing is encrypted. It may have been installed by another story.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(story)
+    Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+        trace::story_begins();
+        story.await
+    })
 }
 
 /// A wall clock that goes by the runtime's.
@@ -101,14 +103,14 @@ impl World {
             .context("start Discord")?;
         let folder = tempfile::tempdir()?;
         let network = Network::default();
-        let wall = Wall::of(now);
+        let wall = WallClock::of(now);
         let around = containers::Around {
             api: api.clone(),
             network: network.clone(),
             wall: wall.clone(),
             seed,
             folder: folder.path().to_owned(),
-            way: watch::Sender::new(Way::Open),
+            way: watch::Sender::new(true),
             machines: Arc::default(),
         };
         let way = around.way.clone();
@@ -174,7 +176,7 @@ impl World {
                 "not within {} s; the status is {}; pods: {}",
                 within.as_secs(),
                 serde_json::to_string_pretty(&bot.status)?,
-                self.kubelet.told()
+                self.kubelet.describe()
             );
             tokio::time::sleep(LOOKS).await;
         }
@@ -182,7 +184,7 @@ impl World {
 
     /// Whether operators and pods reach the API server.
     pub fn set_api(&self, is_there: bool) {
-        self.way.send_replace(if is_there { Way::Open } else { Way::Refused });
+        self.way.send_replace(is_there);
     }
 
     /// Discord's ledger, an event without an answer counting as lost at once.

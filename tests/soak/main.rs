@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use shard_tests::fleet::ground::Ground;
 use shard_tests::fleet::row::{Ends, Row};
-use shard_tests::fleet::schedule::Schedule;
 use shard_tests::fleet::verdict::Report;
 use shard_tests::thread::{row, storm, trace};
 use std::io::{self, Write as _};
@@ -41,8 +40,8 @@ struct Arguments {
     /// Processes on a real API server, in real time. Needs root on Linux
     #[arg(long)]
     real: bool,
-    /// These of the faults alone, by their places, as in 0,3; for one run
-    #[arg(long, value_delimiter = ',', conflicts_with = "real")]
+    /// One run, with these of its faults alone, by their places, as in 0,3; without a place: with none
+    #[arg(long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["real", "runs", "minutes"])]
     faults: Option<Vec<usize>>,
     /// Writes what operators and pods log, with the story's time
     #[arg(long, conflicts_with = "real")]
@@ -73,9 +72,9 @@ fn soak(arguments: &Arguments) -> Result<()> {
         None => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let threads = arguments.parallel.map_or(cores, |parallel| parallel.get() as usize);
-            let told = row::run(arguments.seed, ends, threads, &say);
-            let line = told.line();
-            (told.report, line)
+            let summary = row::run(arguments.seed, ends, threads, &say);
+            let line = summary.line();
+            (summary.report, line)
         }
     };
     if let Some(path) = &arguments.report {
@@ -94,7 +93,7 @@ fn say(line: &str) {
 
 /// One virtual run with some of its faults.
 fn one(seed: u64, places: &[usize]) -> (Report, String) {
-    let schedule = Schedule::of(seed).only(places);
+    let schedule = storm::of(seed).only(places);
     say(&format!("seed {seed}: {schedule}"));
     let ended = storm::run(&schedule);
     let line = format!("{}; sent: {}", ended.run.line(), ended.digest());

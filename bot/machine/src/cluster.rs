@@ -1,6 +1,6 @@
 //! Clients of the Kubernetes API server: of the one that this process belongs to, or of one that a test gives.
 //!
-//! From how patient a client is to the client. Who uses a client bounds each exchange as well, since one that a test gives has no
+//! From a client's options to the client. Who uses a client bounds each exchange as well, since one that a test gives has no
 //! sockets to give up on. Deliberately absent: what is asked.
 
 use futures::FutureExt as _;
@@ -10,28 +10,28 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How patient a client is.
+/// What a client is made with.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
+pub struct ClientOptions {
     /// How long a connection may take.
-    pub connect: Option<Duration>,
+    pub connect_timeout: Option<Duration>,
     /// How long either side may be silent on it.
-    pub silence: Option<Duration>,
+    pub io_timeout: Option<Duration>,
     /// Whether the client tries again by itself what was refused for the moment.
-    pub tries_again: bool,
+    pub retries: bool,
 }
 
 type Made = BoxFuture<'static, Result<Client, Error>>;
 
 /// Makes clients. Clones make the same.
 #[derive(Clone)]
-pub struct Cluster(Arc<dyn Fn(Patience) -> Made + Send + Sync>);
+pub struct Cluster(Arc<dyn Fn(ClientOptions) -> Made + Send + Sync>);
 
 impl Cluster {
     /// The one that the pod's service account or a kubeconfig names.
     #[must_use]
     pub fn inferred() -> Self {
-        Self(Arc::new(|patience| inferred(patience).boxed()))
+        Self(Arc::new(|options| inferred(options).boxed()))
     }
 
     /// The one that this client asks.
@@ -44,20 +44,20 @@ impl Cluster {
     ///
     /// # Errors
     /// When there is no cluster to talk to.
-    pub async fn client(&self, patience: Patience) -> Result<Client, Error> {
-        (self.0)(patience).await
+    pub async fn client(&self, options: ClientOptions) -> Result<Client, Error> {
+        (self.0)(options).await
     }
 }
 
-async fn inferred(patience: Patience) -> Result<Client, Error> {
-    let Patience { connect, silence, tries_again } = patience;
+async fn inferred(options: ClientOptions) -> Result<Client, Error> {
+    let ClientOptions { connect_timeout, io_timeout, retries } = options;
     let mut config = Config::infer().await.map_err(Error::InferConfig)?;
-    config.default_retry = tries_again;
-    if connect.is_some() {
-        config.connect_timeout = connect;
+    config.default_retry = retries;
+    if connect_timeout.is_some() {
+        config.connect_timeout = connect_timeout;
     }
-    if silence.is_some() {
-        (config.read_timeout, config.write_timeout) = (silence, silence);
+    if io_timeout.is_some() {
+        (config.read_timeout, config.write_timeout) = (io_timeout, io_timeout);
     }
     Client::try_from(config)
 }

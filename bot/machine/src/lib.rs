@@ -17,7 +17,7 @@ mod signals;
 mod tasks;
 mod wall;
 
-pub use cluster::{Cluster, Patience};
+pub use cluster::{ClientOptions, Cluster};
 pub use names::Names;
 pub use random::Random;
 pub use signals::{SignalSource, Signals};
@@ -25,14 +25,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 pub use tasks::Tasks;
-pub use wall::Wall;
+pub use wall::WallClock;
 
 /// The machine. Clones are the same one.
 #[derive(Clone)]
 pub struct Machine {
     /// What the time of day is.
-    pub wall: Wall,
-    /// What is drawn by lot.
+    pub wall: WallClock,
+    /// Random numbers.
     pub random: Random,
     /// Environment variables.
     pub variables: Variables,
@@ -69,7 +69,7 @@ impl Machine {
     #[must_use]
     pub fn this() -> Self {
         Self {
-            wall: Wall::system(),
+            wall: WallClock::system(),
             random: Random::system(),
             variables: Arc::new(|name| std::env::var(name).ok()),
             root: "/".into(),

@@ -1,4 +1,4 @@
-//! What is drawn by lot: from the system, or from a seed, so that the same seed draws the same.
+//! Random numbers: from the system, or from a seed, so that the same seed draws the same.
 //!
 //! Nothing drawn here is a secret. Deliberately absent: what libraries draw for themselves.
 
@@ -7,7 +7,7 @@ use rand::{Rng as _, RngCore, SeedableRng as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A source of lots. Clones draw from the same one.
+/// A source of random numbers. Clones draw from the same one.
 #[derive(Clone, Debug)]
 pub struct Random(Option<Arc<Mutex<StdRng>>>);
 
@@ -26,14 +26,14 @@ impl Random {
 
     /// For the traits of `rand`, which want it exclusively.
     #[must_use]
-    pub fn lots(&self) -> impl RngCore + use<> {
+    pub fn rng(&self) -> impl RngCore + use<> {
         self.clone()
     }
 
     /// A number from 0 to 1, without 1.
     #[must_use]
     pub fn fraction(&self) -> f64 {
-        self.lots().random()
+        self.rng().random()
     }
 
     /// The wait, made longer or shorter by a factor between these two.
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same_and_another_does_not() {
-        let drawn = |random: &Random| (0..4).map(|_| random.lots().next_u64()).collect::<Vec<_>>();
+        let drawn = |random: &Random| (0..4).map(|_| random.rng().next_u64()).collect::<Vec<_>>();
         assert_eq!(drawn(&Random::seeded(7)), drawn(&Random::seeded(7)));
         assert_ne!(drawn(&Random::seeded(7)), drawn(&Random::seeded(8)));
         assert_ne!(drawn(&Random::system()), drawn(&Random::system()));

@@ -12,7 +12,7 @@ pub enum SignalSource {
     /// The system.
     System,
     /// Whoever counts this up: one signal each time.
-    Told(watch::Receiver<u32>),
+    Channel(watch::Receiver<u32>),
 }
 
 /// Signals that are listened to.
@@ -22,7 +22,7 @@ pub struct Signals(Listening);
 #[derive(Debug)]
 enum Listening {
     System { terminate: Signal, interrupt: Signal },
-    Told(watch::Receiver<u32>),
+    Channel(watch::Receiver<u32>),
 }
 
 impl SignalSource {
@@ -36,7 +36,7 @@ impl SignalSource {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
             },
-            Self::Told(told) => Listening::Told(told.clone()),
+            Self::Channel(told) => Listening::Channel(told.clone()),
         };
         Ok(Signals(listening))
     }
@@ -51,7 +51,7 @@ impl Signals {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             },
-            Listening::Told(told) => match told.changed().await {
+            Listening::Channel(told) => match told.changed().await {
                 Ok(()) => "SIGTERM",
                 // Nobody is left who could say it.
                 Err(_) => std::future::pending().await,
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn each_word_is_one_signal_and_silence_is_none() {
         let (say, told) = watch::channel(0);
-        let mut signals = SignalSource::Told(told).listen().unwrap();
+        let mut signals = SignalSource::Channel(told).listen().unwrap();
         assert_eq!(signals.next().now_or_never(), None);
         for said in 1..3 {
             say.send_replace(said);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 /// A wall clock. Clones are the same one.
 #[derive(Clone)]
-pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
-impl Wall {
+impl WallClock {
     /// The system's.
     #[must_use]
     pub fn system() -> Self {
@@ -29,8 +29,8 @@ impl Wall {
     }
 }
 
-impl fmt::Debug for Wall {
+impl fmt::Debug for WallClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wall({})", self.now())
+        write!(f, "WallClock({})", self.now())
     }
 }

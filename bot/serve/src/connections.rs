@@ -108,6 +108,12 @@ impl Connection {
         true
     }
 
+    /// Whether it is known whose it is.
+    #[must_use]
+    pub fn is_recognised(&self) -> bool {
+        self.0.caller.get().is_some()
+    }
+
     /// Keeps it from making way while the router finds out who calls, which may take the API server's time. For callers who are
     /// likely to be known; the caller of this bounds how many those are.
     #[must_use]
@@ -131,7 +137,7 @@ pub struct Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         let entry = &self.connection.0;
-        if let Some(place) = self.place.take().filter(|_| entry.caller.get().is_none()) {
+        if let Some(place) = self.place.take().filter(|_| !self.connection.is_recognised()) {
             let mut inside = entry.room.inside();
             inside.make_way(place.0, entry.room.places);
             inside.waiting.insert(entry.number, place);

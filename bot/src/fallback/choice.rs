@@ -63,7 +63,7 @@ mod tests {
         ];
         let allowance = Allowance { until: now, buckets: 2, most: 5 };
         let folder = tempfile::tempdir().unwrap();
-        let mut tries = Tries::kept(folder.path(), shard_machine::Wall::system());
+        let mut tries = Tries::kept(folder.path(), shard_machine::WallClock::system());
         let chosen = |tries: &Tries, allowance: Allowance, now| {
             choose(waiting.into_iter(), tries, &allowance, Pace::REAL, now)
         };

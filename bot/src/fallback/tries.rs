@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use shard_contract::{fallback::RETRY_MS, pace::Pace};
-use shard_machine::Wall;
+use shard_machine::WallClock;
 use tokio::time::{Duration, Instant};
 
 use crate::kept::Kept;
@@ -24,12 +24,12 @@ type Times = BTreeMap<u32, u64>;
 pub(crate) struct Tries {
     last: BTreeMap<u32, Instant>,
     kept: Kept<Times>,
-    wall: Wall,
+    wall: WallClock,
 }
 
 impl Tries {
     /// The tries of this pod's earlier process, which are in this folder.
-    pub(crate) fn kept(folder: &Path, wall: Wall) -> Self {
+    pub(crate) fn kept(folder: &Path, wall: WallClock) -> Self {
         let kept = Kept::<Times>::new(folder, FILE);
         let (now, clock) = (Instant::now(), clock_ms(&wall));
         let instant = |ms: u64| now.checked_sub(Duration::from_millis(clock.saturating_sub(ms)));
@@ -67,7 +67,7 @@ impl Tries {
     }
 }
 
-fn clock_ms(wall: &Wall) -> u64 {
+fn clock_ms(wall: &WallClock) -> u64 {
     u64::try_from(wall.now().as_millisecond()).unwrap_or(0)
 }
 
@@ -85,12 +85,12 @@ mod tests {
     fn a_restarted_process_knows_when_the_one_before_tried() {
         let folder = tempfile::tempdir().unwrap();
         let now = Instant::now();
-        let mut tries = Tries::kept(folder.path(), Wall::system());
+        let mut tries = Tries::kept(folder.path(), WallClock::system());
         tries.note(3, now.checked_sub(Duration::from_mins(4)).unwrap());
         tries.note(4, now);
         tries.note(5, now);
         tries.forget(5);
-        let tries = Tries::kept(folder.path(), Wall::system());
+        let tries = Tries::kept(folder.path(), WallClock::system());
         assert!(!tries.may(3, Pace::REAL, now + Duration::from_mins(5)));
         assert!(tries.may(3, Pace::REAL, now + Duration::from_mins(7)));
         assert!(!tries.may(4, Pace::REAL, now + Duration::from_mins(9)));
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_makes_nobody_wait_for_longer_than_ten_minutes() {
         let folder = tempfile::tempdir().unwrap();
-        let tomorrow = clock_ms(&Wall::system()) + 86_400_000;
+        let tomorrow = clock_ms(&WallClock::system()) + 86_400_000;
         Kept::new(folder.path(), FILE).write(&Times::from([(0, tomorrow)]));
-        let tries = Tries::kept(folder.path(), Wall::system());
+        let tries = Tries::kept(folder.path(), WallClock::system());
         let now = Instant::now();
         assert!(!tries.may(0, Pace::REAL, now));
         assert!(tries.may(0, Pace::REAL, now + TEN_MINUTES));

@@ -21,7 +21,7 @@ const MOST: usize = 16;
 
 /// The nodes that are worth a look.
 pub(super) async fn nodes(client: &Client, random: &Random, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
-    let names = doubtful(pods, || random.lots().random());
+    let names = doubtful(pods, || random.rng().random());
     let api: Api<Node> = Api::all(client.clone());
     let read = |name: &String| {
         let (api, name) = (api.clone(), name.clone());

@@ -177,7 +177,7 @@ impl Discord {
 
     /// A number that nobody can guess; where the seed must decide all, it follows from the shard and the time, so that the order in which
     /// shards come in one moment makes no difference.
-    pub(crate) fn lot_of(&self, (shard, total): (u32, u32)) -> u128 {
+    pub(crate) fn random_of(&self, (shard, total): (u32, u32)) -> u128 {
         if self.options.paused_at.is_none() {
             return rand::random();
         }
@@ -187,7 +187,7 @@ impl Discord {
     }
 
     /// A number that nobody can guess, unless the seed must decide all.
-    pub(crate) fn lot(&self) -> u128 {
+    pub(crate) fn random(&self) -> u128 {
         if self.options.paused_at.is_none() {
             return rand::random();
         }

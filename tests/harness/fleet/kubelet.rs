@@ -7,6 +7,7 @@
 
 use super::pod::{Around, Running};
 use super::sets::wanted;
+use super::status::status;
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -15,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -347,7 +348,18 @@ impl Shared {
             changed
                 .map(|kept| {
                     let now = (kept.is_ready, kept.running.restarts);
-                    (kept.running.uid.clone(), kept.running.name.clone(), now, status(kept))
+                    (
+                        kept.running.uid.clone(),
+                        kept.running.name.clone(),
+                        now,
+                        status(
+                            kept.running.address(),
+                            kept.since,
+                            Timestamp::now(),
+                            kept.is_ready,
+                            kept.running.restarts,
+                        ),
+                    )
                 })
                 .collect()
         };
@@ -361,29 +373,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-fn status(kept: &Kept) -> Value {
-    let now = Timestamp::now();
-    let condition = |name: &str, holds: bool| {
-        let status = if holds { "True" } else { "False" };
-        json!({ "type": name, "status": status, "lastTransitionTime": now })
-    };
-    let ready = kept.is_ready;
-    json!({ "status": {
-        "phase": "Running",
-        "startTime": kept.since,
-        "podIP": kept.running.address(),
-        "podIPs": [{ "ip": kept.running.address() }],
-        "conditions": [
-            condition("PodScheduled", true),
-            condition("Initialized", true),
-            condition("ContainersReady", ready),
-            condition("Ready", ready),
-        ],
-        "containerStatuses": [{
-            "name": "bot", "ready": ready, "started": true, "restartCount": kept.running.restarts,
-            "image": "shard-bot", "imageID": "shard-bot", "state": { "running": { "startedAt": now } },
-        }],
-    } })
 }

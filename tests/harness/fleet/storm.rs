@@ -93,7 +93,6 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
     let Fault { kind, which, for_ms, .. } = *fault;
     let discord = &fleet.discord;
     let shard = ShardOf { id: which % fleet.shape.shards, total: fleet.shape.shards };
-    let end = |how| discord.drop_connections(DropConnections::of(shard, how));
     match kind {
         Kind::ContainerKill | Kind::PodDelete | Kind::Partition => {
             let pods = fleet.kubelet.pods();
@@ -105,11 +104,9 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
                 _ => drop_result(fleet.kubelet.cut(pod, true)),
             }
         }
-        Kind::Drop => end(How::Tcp)?,
-        Kind::DropAll => discord.drop_connections(DropConnections::all(How::Tcp))?,
-        Kind::Reconnect => end(How::Reconnect)?,
-        Kind::InvalidResumable => end(How::InvalidResumable)?,
-        Kind::Invalid => end(How::Invalid)?,
+        Kind::Drop | Kind::DropAll | Kind::Reconnect | Kind::InvalidResumable | Kind::Invalid => {
+            discord.drop_connections(connection_fault(kind, shard))?;
+        }
         Kind::Freeze => {
             let freeze = FreezeConnections {
                 shard: Some(shard.id),
@@ -141,6 +138,17 @@ fn outage(discord: &Judge, for_ms: u64) -> Result<()> {
 /// What is not there any more cannot be hit.
 fn drop_result<T>(result: Result<T>) {
     drop(result);
+}
+
+/// How connections end by this kind of fault: the shard's, or all.
+pub(crate) fn connection_fault(kind: Kind, shard: ShardOf) -> DropConnections {
+    match kind {
+        Kind::DropAll => DropConnections::all(How::Tcp),
+        Kind::Reconnect => DropConnections::of(shard, How::Reconnect),
+        Kind::InvalidResumable => DropConnections::of(shard, How::InvalidResumable),
+        Kind::Invalid => DropConnections::of(shard, How::Invalid),
+        _ => DropConnections::of(shard, How::Tcp),
+    }
 }
 
 /// What REST does for a while. A reply is sent again where Discord said that it did not take it, or may not have.

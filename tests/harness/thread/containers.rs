@@ -3,14 +3,14 @@
 //! From what a program is given to a [`Process`], and to how it ended. Killed, the future is dropped with all tasks that it began, as
 //! SIGKILL ends a process; what it wrote to its files stays. Deliberately absent: writes that were not synced yet.
 
-use super::link::{Link, Way};
+use super::link::Link;
 use super::network::Network;
 use anyhow::{Context, Result};
 use apiserver_sim::Server;
-use shard_machine::{Cluster, JobThreads, Machine, Random, SignalSource, Tasks, Wall};
+use sha2::{Digest as _, Sha256};
+use shard_machine::{Cluster, JobThreads, Machine, Random, SignalSource, Tasks, WallClock};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use tokio::task::JoinHandle;
 pub(super) struct Around {
     pub(super) api: Server,
     pub(super) network: Network,
-    pub(super) wall: Wall,
+    pub(super) wall: WallClock,
     pub(super) seed: u64,
     pub(super) folder: PathBuf,
     /// The way of operators and pods to the API server.
-    pub(super) way: watch::Sender<Way>,
+    pub(super) way: watch::Sender<bool>,
     /// So many were made.
     pub(super) machines: Arc<AtomicU32>,
 }
 
 impl Around {
-    /// A client whose way may be refused or silent.
-    pub(super) fn client(&self, user: &str, namespace: &str, way: watch::Receiver<Way>) -> kube::Client {
+    /// A client whose way may be shut.
+    pub(super) fn client(&self, user: &str, namespace: &str, way: watch::Receiver<bool>) -> kube::Client {
         kube::Client::new(Link::new(self.api.service(user), way), namespace)
     }
 
@@ -48,12 +48,13 @@ impl Around {
         namespace: &str,
         variables: Vec<(String, String)>,
     ) -> Machine {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, host, self.machines.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+        let number = self.machines.fetch_add(1, Ordering::Relaxed);
+        let hash = Sha256::digest(format!("{} {host} {number}", self.seed));
+        let seed = hash[..8].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
         let variables: BTreeMap<_, _> = variables.into_iter().collect();
         Machine {
             wall: self.wall.clone(),
-            random: Random::seeded(hasher.finish()),
+            random: Random::seeded(seed),
             variables: Arc::new(move |name| variables.get(name).cloned()),
             root: self.folder.join(host),
             address: Some(address),
@@ -81,7 +82,7 @@ impl Process {
         program: impl FnOnce(Machine) -> F,
     ) -> Self {
         let (signals, told) = watch::channel(0);
-        let machine = Machine { signals: SignalSource::Told(told), ..machine };
+        let machine = Machine { signals: SignalSource::Channel(told), ..machine };
         let tasks = machine.tasks.clone();
         Self { main: tokio::spawn(program(machine)), tasks, signals }
     }

@@ -8,12 +8,14 @@ use super::containers::{Around, Process};
 use super::{BOT, NAMESPACE};
 use crate::fleet::pod::{container, environment, fill};
 use crate::fleet::sets::wanted;
+use crate::fleet::status::status;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use shard_bot::{Bot, Command, CommandError, Context as Ctx, Input, Intents, Reply};
 use shard_contract::names::{parse_pod, shards};
 use std::collections::BTreeMap;
@@ -58,7 +60,8 @@ struct Kept {
     probed: Instant,
     ended: Option<Instant>,
     deadline: Option<Instant>,
-    told: Option<(bool, u32)>,
+    reported: Option<(bool, u32)>,
+    since: Timestamp,
 }
 
 impl Kubelet {
@@ -106,7 +109,7 @@ impl Kubelet {
 
     /// What went wrong last, and how the pods are.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let each = |kept: &Kept| {
             format!("{} ready {} restarts {}", kept.pod.name_any(), kept.is_ready, kept.restarts)
@@ -154,7 +157,7 @@ impl Shared {
     fn waits(&self) -> bool {
         self.pods()
             .values()
-            .any(|kept| kept.deadline.is_some() || kept.told != Some((kept.is_ready, kept.restarts)))
+            .any(|kept| kept.deadline.is_some() || kept.reported != Some((kept.is_ready, kept.restarts)))
     }
 
     /// Starts containers again that ended.
@@ -245,7 +248,8 @@ impl Shared {
             probed: Instant::now(),
             ended: None,
             deadline: None,
-            told: None,
+            reported: None,
+            since: self.around.wall.now(),
         };
         self.pods().insert(uid, kept);
         self.tell_names();
@@ -304,10 +308,13 @@ impl Shared {
     async fn tell(&self, api: &Api<Pod>) -> Result<()> {
         let news: Vec<_> = {
             let pods = self.pods();
-            let changed = pods.iter().filter(|(_, kept)| kept.told != Some((kept.is_ready, kept.restarts)));
+            let changed =
+                pods.iter().filter(|(_, kept)| kept.reported != Some((kept.is_ready, kept.restarts)));
             changed
                 .map(|(uid, kept)| {
-                    let status = status(kept, &self.around.wall.now().to_string());
+                    let now = self.around.wall.now();
+                    let status =
+                        status(&kept.address.to_string(), kept.since, now, kept.is_ready, kept.restarts);
                     (uid.clone(), kept.pod.name_any(), (kept.is_ready, kept.restarts), status)
                 })
                 .collect()
@@ -317,7 +324,7 @@ impl Shared {
                 .await
                 .context("tell status")?;
             if let Some(kept) = self.pods().get_mut(&uid) {
-                kept.told = Some(now);
+                kept.reported = Some(now);
             }
         }
         Ok(())
@@ -337,30 +344,6 @@ impl Shared {
 
 fn node_name(number: u32) -> String {
     format!("node-{number}")
-}
-
-fn status(kept: &Kept, now: &str) -> Value {
-    let condition = |name: &str, holds: bool| {
-        let status = if holds { "True" } else { "False" };
-        json!({ "type": name, "status": status, "lastTransitionTime": now })
-    };
-    let ready = kept.is_ready;
-    json!({ "status": {
-        "phase": "Running",
-        "startTime": now,
-        "podIP": kept.address,
-        "podIPs": [{ "ip": kept.address }],
-        "conditions": [
-            condition("PodScheduled", true),
-            condition("Initialized", true),
-            condition("ContainersReady", ready),
-            condition("Ready", ready),
-        ],
-        "containerStatuses": [{
-            "name": "bot", "ready": ready, "started": true, "restartCount": kept.restarts,
-            "image": "shard-bot", "imageID": "shard-bot", "state": { "running": { "startedAt": now } },
-        }],
-    } })
 }
 
 /// Answers.

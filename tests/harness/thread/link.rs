@@ -1,7 +1,7 @@
-//! A host's way to the API server, which may be refused or silent for a while.
+//! A host's way to the API server, which may be shut for a while.
 //!
-//! From a service to one that a [`Way`] stands before: refused, every call and every watch ends at once with an error, as when the server's
-//! process is gone; silent, nothing comes until the way is open again, as when packets are dropped. Deliberately absent: delays.
+//! From a service to one that is reached while the way is open: shut, every call and every watch ends at once with an error, as when the
+//! server's process is gone. Deliberately absent: delays, and packets that are dropped without a word.
 
 use axum::body::Body as Answer;
 use axum::http::{Request, Response};
@@ -13,28 +13,17 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
 
-/// How a way is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Everything passes.
-    Open,
-    /// Whoever asks is refused.
-    Refused,
-    /// Nothing passes.
-    Silent,
-}
-
 /// A service behind a way.
 #[derive(Clone, Debug)]
 pub(super) struct Link<S> {
     inner: S,
-    way: watch::Receiver<Way>,
+    way: watch::Receiver<bool>,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl<S> Link<S> {
-    pub(super) fn new(inner: S, way: watch::Receiver<Way>) -> Self {
+    pub(super) fn new(inner: S, way: watch::Receiver<bool>) -> Self {
         Self { inner, way }
     }
 }
@@ -43,18 +32,15 @@ fn refused() -> Failure {
     io::Error::from(io::ErrorKind::ConnectionRefused).into()
 }
 
-/// Waits while the way is silent; an error where it is refused, or nobody holds its other end any more.
-async fn passes(way: &mut watch::Receiver<Way>) -> Result<(), Failure> {
-    match way.wait_for(|way| *way != Way::Silent).await.as_deref() {
-        Ok(Way::Open) => Ok(()),
-        _ => Err(refused()),
-    }
+/// Whether the way is open; it is not when nobody holds its other end any more.
+fn passes(way: &watch::Receiver<bool>) -> Result<(), Failure> {
+    if *way.borrow() && way.has_changed().is_ok() { Ok(()) } else { Err(refused()) }
 }
 
-/// Comes when the way is refused.
-async fn is_refused(way: &mut watch::Receiver<Way>) {
+/// Comes when the way is shut.
+async fn is_shut(way: &mut watch::Receiver<bool>) {
     // Whoever held the other end is gone with the story.
-    let _ = way.wait_for(|way| *way == Way::Refused).await;
+    let _ = way.wait_for(|is_open| !*is_open).await;
 }
 
 impl<S> Service<Request<Body>> for Link<S>
@@ -72,23 +58,18 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (inner, mut way) = (self.inner.clone(), self.way.clone());
+        let (inner, way) = (self.inner.clone(), self.way.clone());
         Box::pin(async move {
-            passes(&mut way).await?;
+            passes(&way)?;
             let response = inner.oneshot(request).await.map_err(Into::into)?;
-            passes(&mut way).await?;
+            passes(&way)?;
             let (head, body) = response.into_parts();
             let body = stream::unfold((body.into_data_stream(), Some(way)), |(mut body, way)| async move {
                 let mut way = way?;
-                let mut turned = way.clone();
-                let piece = tokio::select! {
+                tokio::select! {
                     biased;
-                    () = is_refused(&mut turned) => return Some((Err(refused()), (body, None))),
-                    piece = body.next() => piece?,
-                };
-                match passes(&mut way).await {
-                    Ok(()) => Some((piece.map_err(Failure::from), (body, Some(way)))),
-                    Err(error) => Some((Err(error), (body, None))),
+                    () = is_shut(&mut way) => Some((Err(refused()), (body, None))),
+                    piece = body.next() => Some((piece?.map_err(Failure::from), (body, Some(way)))),
                 }
             });
             Ok(Response::from_parts(head, Answer::from_stream(body)))
@@ -114,31 +95,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_way_passes_is_refused_or_is_silent() {
-        let (turn, way) = watch::channel(Way::Open);
+    async fn what_asks_passes_while_the_way_is_open() {
+        let (turn, way) = watch::channel(true);
         let inner =
             tower::service_fn(async |_: Request<Body>| Ok::<_, Failure>(Response::new(Answer::from("yes"))));
         let link = Link::new(inner, way);
         assert_eq!(asked(&link).await.unwrap(), "yes");
-        turn.send_replace(Way::Refused);
+        turn.send_replace(false);
         assert!(asked(&link).await.is_err());
-        turn.send_replace(Way::Silent);
-        let mut waits = Box::pin(asked(&link));
-        assert!(waits.as_mut().now_or_never().is_none());
-        turn.send_replace(Way::Open);
-        assert_eq!(waits.await.unwrap(), "yes");
+        turn.send_replace(true);
+        assert_eq!(asked(&link).await.unwrap(), "yes");
+        drop(turn);
+        assert!(asked(&link).await.is_err());
     }
 
     #[tokio::test]
-    async fn a_watch_ends_when_its_way_is_refused() {
-        let (turn, way) = watch::channel(Way::Open);
+    async fn a_watch_ends_when_its_way_is_shut() {
+        let (turn, way) = watch::channel(true);
         let inner = tower::service_fn(async |_: Request<Body>| {
             Ok::<_, Failure>(Response::new(Answer::from_stream(stream::pending::<Result<String, Failure>>())))
         });
         let link = Link::new(inner, way);
         let mut waits = Box::pin(asked(&link));
         assert!(waits.as_mut().now_or_never().is_none());
-        turn.send_replace(Way::Refused);
+        turn.send_replace(false);
         assert!(waits.await.is_err());
     }
 }

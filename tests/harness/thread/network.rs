@@ -7,11 +7,11 @@ use shard_machine::Names;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Stories of one process that run side by side have networks of their own.
-static NETWORKS: AtomicU16 = AtomicU16::new(0);
+static NETWORKS: AtomicU8 = AtomicU8::new(0);
 
 /// The network of one story.
 #[derive(Clone, Debug)]
@@ -19,25 +19,24 @@ pub(super) struct Network(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    number: u16,
-    hosts: AtomicU16,
+    number: u8,
+    hosts: AtomicU8,
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
 }
 
 impl Default for Network {
     fn default() -> Self {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::new(Shared { number, hosts: AtomicU16::new(1), names: Mutex::default() }))
+        Self(Arc::new(Shared { number, hosts: AtomicU8::new(1), names: Mutex::default() }))
     }
 }
 
 impl Network {
-    /// An address that no other host has, in any story of this process.
+    /// An address of its own: by the process, the story and the host. Those of hosts long gone come again.
     pub(super) fn address(&self) -> IpAddr {
         let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
-        let [network, [high, low]] = [self.0.number.to_be_bytes(), host.to_be_bytes()];
-        // A process has few stories at a time, and a story few hosts: two bytes for the stories, twelve bits for the hosts.
-        Ipv4Addr::new(127, 64 | (network[1] >> 4), (network[1] << 4) | (high & 15), low).into()
+        let [process, ..] = std::process::id().to_le_bytes();
+        Ipv4Addr::new(127, 128 | process, self.0.number, host).into()
     }
 
     /// A name leads to these from now on.

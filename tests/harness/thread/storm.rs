@@ -2,17 +2,15 @@
 //!
 //! From a [`Schedule`] to a [`Run`]: the same schedules as those of processes (`fleet/storm.rs`), at Discord's own pace, so that each of
 //! their times lasts ten times as long. Deliberately absent: partitions, since a pod's sockets to Discord are the system's; they are
-//! left to processes with networks of their own.
+//! taken out of a schedule ([`of`]) and left to processes with networks of their own.
 
 use super::{BOT, World};
 use crate::fleet::TIME_FACTOR;
 use crate::fleet::schedule::{Fault, Kind, Schedule};
-use crate::fleet::storm::{Act, RATE, acts, rest_fault};
+use crate::fleet::storm::{Act, RATE, acts, connection_fault, rest_fault};
 use crate::fleet::verdict::Run;
 use anyhow::{Context, Result, bail};
-use discord_sim::{
-    DropConnections, FaultFilter, FreezeConnections, Generate, How, Ledger, Options, Outage, ShardOf,
-};
+use discord_sim::{FaultFilter, FreezeConnections, Generate, Ledger, Options, Outage, ShardOf};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
@@ -35,6 +33,14 @@ pub struct Ended {
     pub sent: Vec<String>,
     /// How long it lasted, in Discord's time.
     pub lasted: Duration,
+}
+
+/// The schedule of a seed, without what cannot be had here. A fault's place counts among those that are left.
+#[must_use]
+pub fn of(seed: u64) -> Schedule {
+    let mut schedule = Schedule::of(seed);
+    schedule.faults.retain(|fault| fault.kind != Kind::Partition);
+    schedule
 }
 
 /// Runs a schedule to its verdict. What fails is in the verdict.
@@ -126,7 +132,7 @@ async fn until(world: &World, what: &str, wanted: impl Fn(&Ledger) -> Result<(),
             bail!(
                 "waited {} s for {what}: {found}; {}; {}",
                 PATIENCE.as_secs(),
-                world.kubelet.told(),
+                world.kubelet.describe(),
                 serde_json::to_string(&status)?
             );
         }
@@ -139,7 +145,6 @@ async fn begin(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<
     let (total, operators) = (schedule.shape.shards, schedule.shape.operators);
     let discord = world.discord.control();
     let shard = ShardOf { id: which % total, total };
-    let end = |how| discord.drop_connection(DropConnections::of(shard, how)).map(drop);
     match kind {
         Kind::ContainerKill | Kind::PodDelete => {
             let pods = world.kubelet.pods();
@@ -152,11 +157,9 @@ async fn begin(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<
                 let _ = api.delete(pod, &DeleteParams::default()).await;
             }
         }
-        Kind::Drop => end(How::Tcp)?,
-        Kind::DropAll => discord.drop_connection(DropConnections::all(How::Tcp)).map(drop)?,
-        Kind::Reconnect => end(How::Reconnect)?,
-        Kind::InvalidResumable => end(How::InvalidResumable)?,
-        Kind::Invalid => end(How::Invalid)?,
+        Kind::Drop | Kind::DropAll | Kind::Reconnect | Kind::InvalidResumable | Kind::Invalid => {
+            discord.drop_connection(connection_fault(kind, shard)).map(drop)?;
+        }
         Kind::Freeze => {
             let freeze = FreezeConnections {
                 shard: Some(shard.id),
@@ -174,8 +177,7 @@ async fn begin(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<
         Kind::Outage => discord
             .begin_outage(Outage { for_ms: discords_ms(for_ms), rest: true, gateway: true })
             .map(drop)?,
-        // See the head of this file.
-        Kind::Partition => {}
+        Kind::Partition => bail!("a partition is for processes"),
         _ => discord.add_fault(rest_fault(kind, discords_ms(for_ms))).map(drop)?,
     }
     Ok(())
@@ -269,7 +271,7 @@ impl Ended {
 
     /// Where another run of the same seed went another way: the first line, as it is in both.
     #[must_use]
-    pub fn parts_from(&self, other: &Self) -> Option<(usize, [String; 2])> {
+    pub fn first_difference(&self, other: &Self) -> Option<(usize, [String; 2])> {
         let longest = self.sent.len().max(other.sent.len());
         let line = |of: &Self, number: usize| of.sent.get(number).cloned().unwrap_or_default();
         let both = |number| [line(self, number), line(other, number)];

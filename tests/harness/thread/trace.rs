@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: levels other than those that `RUST_LOG` says, and colours.
 
+use std::cell::Cell;
 use std::fmt;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -9,20 +10,24 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// Seconds of a paused clock; each story begins where its runtime did.
+/// Seconds of a paused clock, since the thread's story began.
 struct Seconds;
 
 thread_local! {
-    static BEGUN: std::cell::OnceCell<Instant> = const { std::cell::OnceCell::new() };
+    static BEGUN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// A story begins in this thread, now.
+pub(super) fn story_begins() {
+    BEGUN.set(Some(Instant::now()));
 }
 
 impl FormatTime for Seconds {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        if Handle::try_current().is_err() {
-            return write!(writer, "-");
+        match BEGUN.get().filter(|_| Handle::try_current().is_ok()) {
+            Some(begun) => write!(writer, "{:>9.3} s", begun.elapsed().as_secs_f64()),
+            None => write!(writer, "-"),
         }
-        let elapsed = BEGUN.with(|begun| begun.get_or_init(Instant::now).elapsed());
-        write!(writer, "{:>9.3} s", elapsed.as_secs_f64())
     }
 }
 

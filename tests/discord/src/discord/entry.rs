@@ -191,7 +191,7 @@ impl Discord {
         reached: &Reached<'_>,
     ) -> Session {
         let (application, (shard, total)) = (request.token.application(), request.shard);
-        let id = SessionId::of(self.lot_of((shard, total)));
+        let id = SessionId::of(self.random_of((shard, total)));
         let guilds = self.world.guilds_of(shard, total);
         let mut log = EventLog::new(self.options.replay_events + guilds.len() + 1);
         let mut ready = self.ready(state, application, &guilds, reached.host);

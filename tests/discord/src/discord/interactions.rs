@@ -182,7 +182,7 @@ impl Discord {
         let interaction = Interaction {
             id: state.mint.next(self.clock.unix_ms()),
             application,
-            token: format!("{:032x}{:032x}", self.lot(), self.lot()),
+            token: format!("{:032x}{:032x}", self.random(), self.random()),
             place,
             user,
             command,

@@ -1,6 +1,6 @@
 //! A session's id: 32 hexadecimal digits on the wire, a number in here.
 //!
-//! From: a lot, at IDENTIFY; so a session of an earlier run is never mistaken for one of this. For: RESUME and the ledger.
+//! From: a random number, at IDENTIFY; so a session of an earlier run is never mistaken for one of this. For: RESUME and the ledger.
 //! Deliberately absent: a meaning.
 
 use std::fmt;
@@ -14,9 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct SessionId(u128);
 
 impl SessionId {
-    /// One that a lot decides.
-    pub fn of(lot: u128) -> Self {
-        Self(lot)
+    /// One with this number.
+    pub fn of(number: u128) -> Self {
+        Self(number)
     }
 }
 
