@@ -1,11 +1,11 @@
-//! Forty runs by seed, for what only processes show: their ends, their files, their networks. The others are virtual (`tests/virtual`).
+//! Twelve runs by seed, all at a time, for what only processes show: their ends, their files, their networks. The others are virtual (`tests/virtual`).
 
 use anyhow::{Result, ensure};
 use shard_tests::fleet::row::{Ends, Row};
 use shard_tests::fleet::stage::Stage;
 
 /// How many; `cargo soak` does more.
-const RUNS: u64 = 40;
+const RUNS: u64 = 12;
 /// So many at a time: each waits far more than it computes.
 const AT_A_TIME: u32 = 12;
 /// What they are made from.

@@ -11,13 +11,17 @@ mod link;
 mod network;
 mod operators;
 pub mod row;
+pub mod stage;
 pub mod storm;
 pub mod trace;
+mod waits;
+mod way;
 
 use crate::checkout::root;
-use anyhow::{Context, Result, ensure};
+use crate::fleet::proxy::Tamper;
+use anyhow::{Context, Result};
 use apiserver_sim::{Clock, Options as ApiOptions, Server};
-use discord_sim::{FAKE_TOKEN, Ledger, LedgerQuery, Options, Simulator};
+use discord_sim::{FAKE_TOKEN, Options, Simulator};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -30,11 +34,13 @@ use shard_machine::WallClock;
 use shard_operator::crd::ShardedBot;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::Instant;
+pub use waits::PATIENCE;
 
 /// The namespace of a fleet.
 pub const NAMESPACE: &str = "bots";
@@ -42,8 +48,33 @@ pub const NAMESPACE: &str = "bots";
 pub const BOT: &str = "mybot";
 /// When every story begins: 2026-12-01T00:00:00Z.
 const BEGINNING: i64 = 1_796_083_200;
-/// How often it is looked whether what is waited for has come.
-const LOOKS: Duration = Duration::from_millis(50);
+
+/// What a world is made with.
+#[derive(Clone, Debug, Default)]
+pub struct Making {
+    /// Everything that is random follows from it.
+    pub seed: u64,
+    /// Replicas of the operator.
+    pub operators: u32,
+    /// What Discord is like; its seed and its beginning are the world's.
+    pub discord: Options,
+    /// Whether hosts may be cut off, or be slow to reach. All that passes between them makes a detour then.
+    pub has_ways: bool,
+    /// Whose ways to the API server are tampered with.
+    pub tampered: Tampered,
+}
+
+/// Whose ways to the API server have a [`Tamper`] on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tampered {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// Each operator's, by its number.
+    Operators,
+    /// The pods', one for all of them.
+    Pods,
+}
 
 /// A fleet and all that it stands on.
 pub struct World {
@@ -57,7 +88,12 @@ pub struct World {
     pub operators: Operators,
     /// Whoever runs pods.
     pub kubelet: Kubelet,
-    way: watch::Sender<bool>,
+    /// Who tampers with what operators or pods ask the API server, where that was asked for.
+    pub tampers: Vec<Arc<Tamper>>,
+    /// How many shards were asked for last.
+    shards: AtomicU32,
+    network: Network,
+    is_open: watch::Sender<bool>,
     begun: Instant,
     _folder: TempDir,
 }
@@ -87,11 +123,12 @@ fn wall(begun: Instant) -> impl Fn() -> Timestamp + Send + Sync + Clone + 'stati
 }
 
 impl World {
-    /// With so many replicas of the operator, and nothing to do yet.
+    /// With operators, and nothing to do yet.
     ///
     /// # Errors
     /// When a part does not start.
-    pub async fn begin(seed: u64, replicas: u32, discord: Options) -> Result<Self> {
+    pub async fn begin(making: Making) -> Result<Self> {
+        let Making { seed, operators, discord, has_ways, tampered } = making;
         let begun = Instant::now();
         let now = wall(begun);
         let definition = std::fs::read_to_string(root().join("crds/shardedbots.yaml"))?;
@@ -102,22 +139,37 @@ impl World {
             .await
             .context("start Discord")?;
         let folder = tempfile::tempdir()?;
-        let network = Network::default();
-        let wall = WallClock::of(now);
+        let network = Network::new(has_ways);
         let around = containers::Around {
             api: api.clone(),
             network: network.clone(),
-            wall: wall.clone(),
+            wall: WallClock::of(now),
             seed,
             folder: folder.path().to_owned(),
-            way: watch::Sender::new(true),
+            is_open: watch::Sender::new(true),
+            discord: discord.addr(),
             machines: Arc::default(),
         };
-        let way = around.way.clone();
-        let url = format!("http://{}", discord.addr());
-        let operators = Operators::begin(around.clone(), &url, replicas).await?;
-        let kubelet = Kubelet::begin(around).await?;
-        let world = Self { api, client, discord, operators, kubelet, way, begun, _folder: folder };
+        let is_open = around.is_open.clone();
+        let by = |whose| (tampered == whose).then(Arc::<Tamper>::default);
+        let of_operators: Vec<_> = (0..operators).map(|_| by(Tampered::Operators)).collect();
+        let of_pods = by(Tampered::Pods);
+        let tampers = of_operators.iter().chain([&of_pods]).flatten().cloned().collect();
+        let operators = Operators::begin(around.clone(), of_operators).await?;
+        let kubelet = Kubelet::begin(around, of_pods).await?;
+        let world = Self {
+            api,
+            client,
+            discord,
+            operators,
+            kubelet,
+            tampers,
+            shards: AtomicU32::new(0),
+            network,
+            is_open,
+            begun,
+            _folder: folder,
+        };
         world.prepare().await?;
         Ok(world)
     }
@@ -141,6 +193,9 @@ impl World {
     /// # Errors
     /// When it is refused.
     pub async fn apply(&self, fields: Value) -> Result<()> {
+        if let Some(shards) = fields["shards"].as_u64().and_then(|shards| shards.try_into().ok()) {
+            self.shards.store(shards, Ordering::Relaxed);
+        }
         let mut spec = json!({
             "tokenSecretRef": { "name": "token" },
             "template": { "spec": { "containers": [{ "name": "bot", "image": "shard-bot" }] } },
@@ -160,37 +215,14 @@ impl World {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
-    /// Waits until the bot's status satisfies a condition; the time that it took.
-    ///
-    /// # Errors
-    /// With the status as it is then, when it does not within that time.
-    pub async fn until(&self, within: Duration, holds: impl Fn(&ShardedBot) -> bool) -> Result<Duration> {
-        let begun = Instant::now();
-        loop {
-            let bot = self.bots().get(BOT).await?;
-            if holds(&bot) {
-                return Ok(begun.elapsed());
-            }
-            ensure!(
-                begun.elapsed() < within,
-                "not within {} s; the status is {}; pods: {}",
-                within.as_secs(),
-                serde_json::to_string_pretty(&bot.status)?,
-                self.kubelet.describe()
-            );
-            tokio::time::sleep(LOOKS).await;
-        }
-    }
-
     /// Whether operators and pods reach the API server.
     pub fn set_api(&self, is_there: bool) {
-        self.way.send_replace(is_there);
+        self.is_open.send_replace(is_there);
     }
 
-    /// Discord's ledger, an event without an answer counting as lost at once.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.discord.control().ledger_of(&LedgerQuery { lost_after_ms: Some(0), ..LedgerQuery::default() })
+    /// From now on whatever hosts send each other, or the API server, arrives so much later.
+    pub fn delay(&self, delay: Duration) {
+        self.network.delay(delay);
     }
 
     /// How long the story has lasted, in its own time.

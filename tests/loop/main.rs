@@ -12,21 +12,17 @@ use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// The one that takes longest first.
-const TESTS: [Test; 12] = [
-    ("the_api_server_out_of_reach_for_minutes_the_fleet_lives_and_rounds_go_on_after", away::out_of_reach),
+const TESTS: [Test; 8] = [
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
     ("too_many_requests_429_are_waited_for", refusals::too_many),
     ("errors_5xx_slow_answers_and_lost_answers_change_nothing_in_the_end", refusals::errors),
-    ("two_operators_at_once_never_two_that_would_grant", away::never_two),
-    ("the_leaders_way_to_the_api_server_hangs_and_the_other_leads", away::leader_cut_off),
     ("bots_that_cannot_be_read_have_a_status_of_their_own_and_hold_up_nobody", tenants::unreadable),
     (
         "an_operator_whose_list_of_bots_fails_ends_in_time_and_gives_the_lease_back",
         tenants::ends_while_the_list_fails,
     ),
-    ("a_lease_that_is_deleted_makes_no_second_leader", away::lease_deleted),
     ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
 ];
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use shard_tests::fleet::ground::Ground;
 use shard_tests::fleet::row::{Ends, Row};
+use shard_tests::fleet::schedule::Schedule;
 use shard_tests::fleet::verdict::Report;
 use shard_tests::thread::{row, storm, trace};
 use std::io::{self, Write as _};
@@ -93,7 +94,7 @@ fn say(line: &str) {
 
 /// One virtual run with some of its faults.
 fn one(seed: u64, places: &[usize]) -> (Report, String) {
-    let schedule = storm::of(seed).only(places);
+    let schedule = Schedule::of(seed).only(places);
     say(&format!("seed {seed}: {schedule}"));
     let ended = storm::run(&schedule);
     let line = format!("{}; sent: {}", ended.run.line(), ended.digest());

@@ -1,15 +1,24 @@
 //! Whole fleets in one thread: what takes minutes at Discord takes milliseconds here, whatever else the machine does.
 //!
-//! Deliberately absent: what only a process, a file system or a real API server can show.
+//! A test by name for each row of the fault table that needs no hand-over and no threads of its own, and runs by seed. Deliberately
+//! absent: what only a process, a file system or a real API server can show (`fleet`, `loop`, `kubernetes`).
+
+mod discord;
+mod leaders;
+mod life;
+mod objects;
+mod operators;
+mod pods;
+mod records;
 
 use anyhow::{Result, anyhow, ensure};
 use discord_sim::Options;
 use serde_json::json;
 use shard_operator::crd::ShardedBot;
 use shard_tests::fleet::row::Ends;
-use shard_tests::fleet::schedule::seed_of;
+use shard_tests::fleet::schedule::{Schedule, seed_of};
 use shard_tests::fleet::verdict::Run;
-use shard_tests::thread::{World, row, run, storm};
+use shard_tests::thread::{Making, World, row, run, storm};
 use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,9 +42,10 @@ fn is_ready(shards: u32) -> impl Fn(&ShardedBot) -> bool {
 #[test]
 fn a_fleet_comes_online_loses_a_container_and_an_operator_and_changes_its_shards() -> Result<()> {
     run(1, async {
-        let mut world = World::begin(1, 2, Options { guilds: 40, ..Options::default() }).await?;
+        let discord = Options { guilds: 40, ..Options::default() };
+        let world = World::begin(Making { seed: 1, operators: 2, discord, ..Making::default() }).await?;
         world.apply(json!({ "shards": 4, "shardsPerPod": 2 })).await?;
-        let online = world.until(5 * MINUTE, is_ready(4)).await?;
+        let online = world.until_status(5 * MINUTE, is_ready(4)).await?;
         println!("online after {online:?}");
         world.kubelet.kill(&world.kubelet.pods()[0]);
         let resumed = world.discord.wait_for(MINUTE, |ledger| ledger.resumes == 2).await;
@@ -44,7 +54,7 @@ fn a_fleet_comes_online_loses_a_container_and_an_operator_and_changes_its_shards
         assert_eq!(world.kubelet.restarts(), 1);
         world.operators.stop(0).await?;
         world.apply(json!({ "shards": 6, "shardsPerPod": 2 })).await?;
-        world.until(5 * MINUTE, is_ready(6)).await?;
+        world.until_status(5 * MINUTE, is_ready(6)).await?;
         let ledger = world.ledger();
         assert_eq!((ledger.identifies, ledger.violations, ledger.token_resets), (10, 0, 0));
         println!("{:?} of Discord's time", world.elapsed());
@@ -55,7 +65,7 @@ fn a_fleet_comes_online_loses_a_container_and_an_operator_and_changes_its_shards
 #[test]
 fn the_same_seed_gives_the_same_story() {
     let different: Vec<_> = (0..20)
-        .map(|run| storm::of(seed_of(1, run)))
+        .map(|run| Schedule::of(seed_of(1, run)))
         .filter_map(|schedule| {
             let [first, second] = [storm::run(&schedule), storm::run(&schedule)];
             Some((schedule.seed, first.first_difference(&second)?))

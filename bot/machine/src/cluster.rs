@@ -37,7 +37,12 @@ impl Cluster {
     /// The one that this client asks.
     #[must_use]
     pub fn of(client: Client) -> Self {
-        Self(Arc::new(move |_| ready(Ok(client.clone())).boxed()))
+        Self::by(move |_| client.clone())
+    }
+
+    /// The one that the clients ask which this makes.
+    pub fn by(make: impl Fn(ClientOptions) -> Client + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move |options| ready(Ok(make(options))).boxed()))
     }
 
     /// A client.

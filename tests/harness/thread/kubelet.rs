@@ -1,12 +1,15 @@
 //! Everything that would run pods: StatefulSet controller, garbage collector, scheduler and kubelets, in one task of the story's thread.
 //!
 //! From what stands in the namespace to pods as futures, and back to their status. Containers that end are started again; a pod that is
-//! deleted is told, and ends within its grace. Deliberately absent: lost nodes, probes of liveness, and the wait of a kubelet
-//! before the next restart, which is always half a second here.
+//! deleted is told, and ends within its grace. Deliberately absent: probes of liveness, and the wait of a kubelet before the next
+//! restart, which is always half a second here.
 
-use super::containers::{Around, Process};
+mod nodes;
+
+use super::containers::{Around, Host, Process};
 use super::{BOT, NAMESPACE};
 use crate::fleet::pod::{container, environment, fill};
+use crate::fleet::proxy::Tamper;
 use crate::fleet::sets::wanted;
 use crate::fleet::status::status;
 use anyhow::{Context, Result};
@@ -45,6 +48,8 @@ struct Shared {
     around: Around,
     client: Client,
     probe: reqwest::Client,
+    /// Who tampers with what pods ask the API server.
+    tamper: Option<Arc<Tamper>>,
     /// By UID.
     pods: Mutex<BTreeMap<String, Kept>>,
     trouble: Mutex<String>,
@@ -62,10 +67,12 @@ struct Kept {
     deadline: Option<Instant>,
     reported: Option<(bool, u32)>,
     since: Timestamp,
+    /// Nobody hears of it.
+    is_lost: bool,
 }
 
 impl Kubelet {
-    pub(super) async fn begin(around: Around) -> Result<Self> {
+    pub(super) async fn begin(around: Around, tamper: Option<Arc<Tamper>>) -> Result<Self> {
         let client = around.api.client("system:kubelet", NAMESPACE);
         let nodes: Api<Node> = Api::all(client.clone());
         for number in 0..NODES {
@@ -78,8 +85,8 @@ impl Kubelet {
                 .context("make a node")?;
         }
         let probe = reqwest::Client::builder().no_proxy().timeout(PROBES_BEFORE).build()?;
-        let shared =
-            Arc::new(Shared { around, client, probe, pods: Mutex::default(), trouble: Mutex::default() });
+        let (pods, trouble) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { around, client, probe, tamper, pods, trouble });
         let task = tokio::spawn(Arc::clone(&shared).run());
         Ok(Self { shared, task })
     }
@@ -87,7 +94,9 @@ impl Kubelet {
     /// Names of the pods that are there.
     #[must_use]
     pub fn pods(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.shared.pods().values().map(|kept| kept.pod.name_any()).collect();
+        let kept = self.shared.pods();
+        let there = kept.values().filter(|kept| !kept.is_lost);
+        let mut names: Vec<_> = there.map(|kept| kept.pod.name_any()).collect();
         names.sort();
         names
     }
@@ -95,7 +104,7 @@ impl Kubelet {
     /// Ends a pod's container at once, as the kernel does when memory is short.
     pub fn kill(&self, pod: &str) {
         let mut pods = self.shared.pods();
-        let kept = pods.values_mut().find(|kept| kept.pod.name_any() == pod);
+        let kept = pods.values_mut().find(|kept| kept.pod.name_any() == pod && !kept.is_lost);
         if let Some(process) = kept.and_then(|kept| kept.process.take()) {
             process.kill();
         }
@@ -124,7 +133,7 @@ impl Drop for Kubelet {
         self.task.abort();
         for (_, kept) in std::mem::take(&mut *self.shared.pods()) {
             if let Some(process) = kept.process {
-                process.kill();
+                process.end();
             }
         }
     }
@@ -157,6 +166,7 @@ impl Shared {
     fn waits(&self) -> bool {
         self.pods()
             .values()
+            .filter(|kept| !kept.is_lost)
             .any(|kept| kept.deadline.is_some() || kept.reported != Some((kept.is_ready, kept.restarts)))
     }
 
@@ -164,7 +174,8 @@ impl Shared {
     fn keep_containers(&self) -> bool {
         let mut restarted = false;
         for kept in self.pods().values_mut() {
-            if kept.deadline.is_some() || kept.process.as_ref().is_some_and(|process| !process.has_ended()) {
+            let stays = kept.deadline.is_some() || kept.is_lost;
+            if stays || kept.process.as_ref().is_some_and(|process| !process.has_ended()) {
                 continue;
             }
             kept.is_ready = false;
@@ -198,10 +209,20 @@ impl Shared {
             sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
         }
         while self.around.api.collect_garbage() > 0 {}
-        for pod in api.list(&all).await?.items {
+        let pods = api.list(&all).await?.items;
+        self.forget_deleted(&pods);
+        for pod in pods {
             self.keep(&api, pod).await?;
         }
         self.tell(&api).await
+    }
+
+    /// Pods that are gone from the API server end at once, but not where nobody could have been told.
+    fn forget_deleted(&self, pods: &[Pod]) {
+        let is_there = |uid: &String| pods.iter().any(|pod| pod.meta().uid.as_ref() == Some(uid));
+        let gone = |uid: &String, kept: &mut Kept| !is_there(uid) && !kept.is_lost;
+        let gone: Vec<_> = self.pods().extract_if(.., gone).collect();
+        gone.into_iter().filter_map(|(_, kept)| kept.process).for_each(Process::end);
     }
 
     async fn keep(&self, api: &Api<Pod>, pod: Pod) -> Result<()> {
@@ -220,7 +241,7 @@ impl Shared {
             };
             let _ = api.delete(&name, &at_once).await.context("let a pod go")?;
             if let Some(process) = self.pods().remove(&uid).and_then(|kept| kept.process) {
-                process.kill();
+                process.end();
             }
             self.tell_names();
         }
@@ -250,6 +271,7 @@ impl Shared {
             deadline: None,
             reported: None,
             since: self.around.wall.now(),
+            is_lost: false,
         };
         self.pods().insert(uid, kept);
         self.tell_names();
@@ -259,8 +281,9 @@ impl Shared {
     fn start(&self, pod: &Pod, address: IpAddr) -> Result<Process> {
         let variables = environment(pod, container(pod)?, &address.to_string())?;
         let account = format!("system:serviceaccount:{NAMESPACE}:{}", shards(BOT));
-        let host = pod.uid().unwrap_or_default();
-        let machine = self.around.machine(&host, address, &account, NAMESPACE, variables);
+        let name = &pod.uid().unwrap_or_default();
+        let host = Host { name, address, user: &account, variables, tamper: self.tamper.clone() };
+        let machine = self.around.machine(host)?;
         Ok(Process::begin(machine, |machine| async move {
             let bot = Bot::on(machine)?;
             let intents = Intents::GUILD_MESSAGES | Intents::DIRECT_MESSAGES | Intents::MESSAGE_CONTENT;
@@ -272,6 +295,9 @@ impl Shared {
     fn has_ended(&self, uid: &str, pod: &Pod) -> bool {
         let mut pods = self.pods();
         let Some(kept) = pods.get_mut(uid) else { return true };
+        if kept.is_lost {
+            return false;
+        }
         let grace = pod.meta().deletion_grace_period_seconds.and_then(|grace| u64::try_from(grace).ok());
         if kept.deadline.is_none() {
             kept.deadline = Some(Instant::now() + Duration::from_secs(grace.unwrap_or(30)));
@@ -286,7 +312,7 @@ impl Shared {
     async fn probe_all(&self) {
         let due: Vec<_> = {
             let mut pods = self.pods();
-            let due = pods.iter_mut().filter(|(_, kept)| {
+            let due = pods.iter_mut().filter(|(_, kept)| !kept.is_lost).filter(|(_, kept)| {
                 kept.probed.elapsed() >= if kept.is_ready { PROBES } else { PROBES_BEFORE }
             });
             due.map(|(uid, kept)| {
@@ -308,8 +334,8 @@ impl Shared {
     async fn tell(&self, api: &Api<Pod>) -> Result<()> {
         let news: Vec<_> = {
             let pods = self.pods();
-            let changed =
-                pods.iter().filter(|(_, kept)| kept.reported != Some((kept.is_ready, kept.restarts)));
+            let heard = pods.iter().filter(|(_, kept)| !kept.is_lost);
+            let changed = heard.filter(|(_, kept)| kept.reported != Some((kept.is_ready, kept.restarts)));
             changed
                 .map(|(uid, kept)| {
                     let now = self.around.wall.now();
@@ -332,7 +358,7 @@ impl Shared {
 
     /// What DNS would say of pods.
     fn tell_names(&self) {
-        for kept in self.pods().values() {
+        for kept in self.pods().values().filter(|kept| !kept.is_lost) {
             let name = kept.pod.name_any();
             if let Some((bot, ..)) = parse_pod(&name) {
                 let name = format!("{name}.{}.{NAMESPACE}.svc", shards(bot));

@@ -1,30 +1,64 @@
-//! A host's way to the API server, which may be shut for a while.
+//! A host's way to the API server: it may be shut, cut, slow, tampered with.
 //!
 //! From a service to one that is reached while the way is open: shut, every call and every watch ends at once with an error, as when the
-//! server's process is gone. Deliberately absent: delays, and packets that are dropped without a word.
+//! server's process is gone; cut, nothing comes of them until they give up, as when packets are lost. Deliberately absent: sockets, which
+//! a story's API server has none of.
 
+use super::way::{Passage, joined};
+use crate::fleet::proxy::{Ask, Asking, Tamper};
 use axum::body::Body as Answer;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
 use futures::future::BoxFuture;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::client::Body;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tower::{Service, ServiceExt as _};
+
+/// How long either side may be silent, where a client does not say it: kube's own.
+const SILENT: Duration = Duration::from_secs(295);
+
+/// What a way is made with.
+#[derive(Clone, Debug)]
+pub(super) struct LinkOptions {
+    /// Whether it is open.
+    pub(super) is_open: watch::Receiver<bool>,
+    /// How things pass.
+    pub(super) passage: watch::Receiver<Passage>,
+    /// How long either side may be silent.
+    pub(super) io_timeout: Option<Duration>,
+    /// Who tampers with what passes.
+    pub(super) tamper: Option<Arc<Tamper>>,
+    /// What is read instead of what, in whatever is answered.
+    pub(super) reads: Option<(String, String)>,
+}
+
+impl LinkOptions {
+    /// Nothing but open or shut.
+    #[cfg(test)]
+    fn of(is_open: watch::Receiver<bool>) -> Self {
+        let passage = watch::Sender::new(super::way::JOINED).subscribe();
+        Self { is_open, passage, io_timeout: None, tamper: None, reads: None }
+    }
+}
 
 /// A service behind a way.
 #[derive(Clone, Debug)]
 pub(super) struct Link<S> {
     inner: S,
-    way: watch::Receiver<bool>,
+    options: LinkOptions,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl<S> Link<S> {
-    pub(super) fn new(inner: S, way: watch::Receiver<bool>) -> Self {
-        Self { inner, way }
+    pub(super) fn new(inner: S, options: LinkOptions) -> Self {
+        Self { inner, options }
     }
 }
 
@@ -32,20 +66,53 @@ fn refused() -> Failure {
     io::Error::from(io::ErrorKind::ConnectionRefused).into()
 }
 
-/// Whether the way is open; it is not when nobody holds its other end any more.
-fn passes(way: &watch::Receiver<bool>) -> Result<(), Failure> {
-    if *way.borrow() && way.has_changed().is_ok() { Ok(()) } else { Err(refused()) }
+fn silent() -> Failure {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 /// Comes when the way is shut.
-async fn is_shut(way: &mut watch::Receiver<bool>) {
+async fn is_shut(is_open: &mut watch::Receiver<bool>) {
     // Whoever held the other end is gone with the story.
-    let _ = way.wait_for(|is_open| !*is_open).await;
+    let _ = is_open.wait_for(|is_open| !*is_open).await;
+}
+
+impl LinkOptions {
+    /// Whether the way is open; it is not when nobody holds its other end any more.
+    fn passes(&self) -> Result<(), Failure> {
+        if *self.is_open.borrow() && self.is_open.has_changed().is_ok() { Ok(()) } else { Err(refused()) }
+    }
+
+    /// What comes over the way, later by its delay, or that nothing came in time.
+    async fn over<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Failure> {
+        let within = self.io_timeout.unwrap_or(SILENT);
+        let passage = &mut self.passage;
+        let late = async {
+            let came = what.await;
+            let Passage { delay, .. } = joined(passage).await;
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            came
+        };
+        tokio::select! {
+            biased;
+            () = is_shut(&mut self.is_open) => Err(refused()),
+            came = timeout(within, late) => came.map_err(|_| silent()),
+        }
+    }
+
+    fn translate(&self, piece: axum::body::Bytes) -> axum::body::Bytes {
+        let Some((of, by)) = &self.reads else { return piece };
+        match std::str::from_utf8(&piece) {
+            Ok(text) if text.contains(of.as_str()) => text.replace(of.as_str(), by).into(),
+            _ => piece,
+        }
+    }
 }
 
 impl<S> Service<Request<Body>> for Link<S>
 where
-    S: Service<Request<Body>, Response = Response<Answer>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Answer>> + Clone + Send + Sync + 'static,
     S::Error: Into<Failure> + Send,
     S::Future: Send,
 {
@@ -58,18 +125,30 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (inner, way) = (self.inner.clone(), self.way.clone());
+        let (inner, mut options) = (self.inner.clone(), self.options.clone());
         Box::pin(async move {
-            passes(&way)?;
-            let response = inner.oneshot(request).await.map_err(Into::into)?;
-            passes(&way)?;
+            options.passes()?;
+            let mut there = options.passage.clone();
+            let tamper = options.tamper.clone();
+            let asked = async move {
+                joined(&mut there).await;
+                match tamper {
+                    Some(tamper) => tampered(&tamper, inner, request).await,
+                    None => inner.oneshot(request).await.map_err(Into::into),
+                }
+            };
+            let response = options.over(asked).await??;
+            options.passes()?;
             let (head, body) = response.into_parts();
-            let body = stream::unfold((body.into_data_stream(), Some(way)), |(mut body, way)| async move {
-                let mut way = way?;
-                tokio::select! {
-                    biased;
-                    () = is_shut(&mut way) => Some((Err(refused()), (body, None))),
-                    piece = body.next() => Some((piece?.map_err(Failure::from), (body, Some(way)))),
+            let body = body.into_data_stream();
+            let body = stream::unfold((body, Some(options)), |(mut body, options)| async move {
+                let mut options = options?;
+                match options.over(body.next()).await {
+                    Err(failure) => Some((Err(failure), (body, None))),
+                    Ok(piece) => {
+                        let piece = piece?.map(|piece| options.translate(piece)).map_err(Failure::from);
+                        Some((piece, (body, Some(options))))
+                    }
                 }
             });
             Ok(Response::from_parts(head, Answer::from_stream(body)))
@@ -77,16 +156,37 @@ where
     }
 }
 
+/// What comes of a request that somebody tampers with.
+async fn tampered<S>(tamper: &Tamper, inner: S, request: Request<Body>) -> Result<Response<Answer>, Failure>
+where
+    S: Service<Request<Body>, Response = Response<Answer>> + Clone + Send + Sync + 'static,
+    S::Error: Into<Failure> + Send,
+    S::Future: Send,
+{
+    let (parts, body) = request.into_parts();
+    let body = body.collect_bytes().await?;
+    let ask: Ask = Arc::new(move |asking: Asking| {
+        let inner = inner.clone();
+        async move {
+            let answer = inner.oneshot(asking.map(Body::from)).await.map_err(Into::<Failure>::into);
+            answer.unwrap_or_else(|failure| (StatusCode::BAD_GATEWAY, failure.to_string()).into_response())
+        }
+        .boxed()
+    });
+    Ok(tamper.pass(Asking::from_parts(parts, body.to_vec()), ask).await)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::way::JOINED;
     use super::*;
-    use futures::FutureExt as _;
 
     async fn asked(
         link: &Link<
             impl Service<Request<Body>, Response = Response<Answer>, Error = Failure, Future: Send>
             + Clone
             + Send
+            + Sync
             + 'static,
         >,
     ) -> Result<String, Failure> {
@@ -99,7 +199,7 @@ mod tests {
         let (turn, way) = watch::channel(true);
         let inner =
             tower::service_fn(async |_: Request<Body>| Ok::<_, Failure>(Response::new(Answer::from("yes"))));
-        let link = Link::new(inner, way);
+        let link = Link::new(inner, LinkOptions::of(way));
         assert_eq!(asked(&link).await.unwrap(), "yes");
         turn.send_replace(false);
         assert!(asked(&link).await.is_err());
@@ -115,10 +215,32 @@ mod tests {
         let inner = tower::service_fn(async |_: Request<Body>| {
             Ok::<_, Failure>(Response::new(Answer::from_stream(stream::pending::<Result<String, Failure>>())))
         });
-        let link = Link::new(inner, way);
+        let link = Link::new(inner, LinkOptions::of(way));
         let mut waits = Box::pin(asked(&link));
         assert!(waits.as_mut().now_or_never().is_none());
         turn.send_replace(false);
         assert!(waits.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_way_that_is_cut_nothing_comes_until_it_is_joined_or_the_time_is_over() {
+        let (_turn, way) = watch::channel(true);
+        let passage = watch::Sender::new(Passage { is_joined: false, ..JOINED });
+        let inner =
+            tower::service_fn(async |_: Request<Body>| Ok::<_, Failure>(Response::new(Answer::from("yes"))));
+        let options = LinkOptions {
+            passage: passage.subscribe(),
+            io_timeout: Some(Duration::from_secs(5)),
+            reads: Some(("yes".to_owned(), "no".to_owned())),
+            ..LinkOptions::of(way)
+        };
+        let link = Link::new(inner, options);
+        let begun = tokio::time::Instant::now();
+        assert!(asked(&link).await.is_err());
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        let mut waits = Box::pin(asked(&link));
+        assert!(waits.as_mut().now_or_never().is_none());
+        passage.send_replace(JOINED);
+        assert_eq!(waits.await.unwrap(), "no");
     }
 }

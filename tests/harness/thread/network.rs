@@ -1,15 +1,25 @@
-//! Addresses and names: each host of a story has an address of loopback, and names lead to it.
+//! Addresses, names and ways: each host of a story has an address of loopback, names lead to it, and it may be cut off.
 //!
-//! From a name to the addresses that it has now. Linux gives all of 127.0.0.0/8 to loopback, so that every host listens at its usual
-//! port. Deliberately absent: partitions.
+//! From a name to the addresses that it has now for whoever asks. Linux gives all of 127.0.0.0/8 to loopback, so that every host listens
+//! at its usual port. In a network that may be cut, each host reaches each other one, and Discord, by a [way](Way) of the two; a host
+//! that is cut off reaches only those that are cut off as well. Deliberately absent: the way to the API server, which is no socket
+//! here (`link.rs`); it asks this network whether its host is cut off.
 
+use super::way::{JOINED, Passage, Way};
+use shard_contract::env::HEALTH_PORT;
 use shard_machine::Names;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
 
+/// Where gates listen.
+pub(super) const GATE: u16 = 8_080;
+/// Where Discord is, which is no host of the cluster.
+const DISCORD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Stories of one process that run side by side have networks of their own.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
 
@@ -21,17 +31,57 @@ pub(super) struct Network(Arc<Shared>);
 struct Shared {
     number: u8,
     hosts: AtomicU8,
+    places: AtomicU8,
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+    /// None where nobody is ever cut off: then hosts reach each other without a detour.
+    ways: Option<Mutex<Ways>>,
 }
 
-impl Default for Network {
-    fn default() -> Self {
-        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::new(Shared { number, hosts: AtomicU8::new(1), names: Mutex::default() }))
+#[derive(Debug, Default)]
+struct Ways {
+    /// From whom to whom.
+    made: BTreeMap<(IpAddr, IpAddr), (IpAddr, Way)>,
+    /// Of each host: whether it reaches the API server.
+    reaches: BTreeMap<IpAddr, watch::Sender<Passage>>,
+    cut: BTreeSet<IpAddr>,
+    /// Those among them that Discord is out of reach of too.
+    cut_from_discord: BTreeSet<IpAddr>,
+    delay: Duration,
+}
+
+impl Ways {
+    fn passage(&self, from: IpAddr, to: IpAddr) -> Passage {
+        let is_joined = if to == DISCORD {
+            !self.cut_from_discord.contains(&from)
+        } else {
+            self.cut.contains(&from) == self.cut.contains(&to)
+        };
+        Passage { is_joined, delay: self.delay }
+    }
+
+    fn tell(&self) {
+        for ((from, to), (_, way)) in &self.made {
+            way.set(self.passage(*from, *to));
+        }
+        for (host, reaches) in &self.reaches {
+            reaches.send_replace(Passage { is_joined: !self.cut.contains(host), delay: self.delay });
+        }
     }
 }
 
 impl Network {
+    /// `has_ways`: whether hosts may be cut off.
+    pub(super) fn new(has_ways: bool) -> Self {
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Shared {
+            number,
+            hosts: AtomicU8::new(1),
+            places: AtomicU8::new(1),
+            names: Mutex::default(),
+            ways: has_ways.then(Mutex::default),
+        }))
+    }
+
     /// An address of its own: by the process, the story and the host. Those of hosts long gone come again.
     pub(super) fn address(&self) -> IpAddr {
         let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
@@ -39,22 +89,88 @@ impl Network {
         Ipv4Addr::new(127, 128 | process, self.0.number, host).into()
     }
 
+    /// Where a way begins.
+    fn place(&self) -> IpAddr {
+        let place = self.0.places.fetch_add(1, Ordering::Relaxed);
+        let [process, ..] = std::process::id().to_le_bytes();
+        Ipv4Addr::new(127, 1 + process % 127, self.0.number, place).into()
+    }
+
     /// A name leads to these from now on.
     pub(super) fn name(&self, name: impl Into<String>, addresses: Vec<IpAddr>) {
         self.names().insert(name.into(), addresses);
     }
 
-    /// What a machine on it looks names up by.
-    pub(super) fn resolver(&self) -> Names {
+    /// What a host looks names up by.
+    pub(super) fn resolver(&self, from: IpAddr) -> Names {
         let network = self.clone();
         Names::of(move |name| {
             let found = network.names().get(name).filter(|found| !found.is_empty()).cloned();
             let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such name"))?;
-            Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+            let reached = found.into_iter().map(|to| network.reached(from, to, &[GATE, HEALTH_PORT]));
+            reached.map(|address| Ok(SocketAddr::new(address?, 0))).collect()
         })
+    }
+
+    /// Where a host reaches Discord, which is there.
+    pub(super) fn discord(&self, from: IpAddr, discord: SocketAddr) -> io::Result<SocketAddr> {
+        let address = self.reached(from, discord.ip(), &[discord.port()])?;
+        Ok(SocketAddr::new(address, discord.port()))
+    }
+
+    /// The address by which one host reaches another.
+    fn reached(&self, from: IpAddr, to: IpAddr, ports: &[u16]) -> io::Result<IpAddr> {
+        let Some(mut ways) = self.ways() else { return Ok(to) };
+        if let Some((at, _)) = ways.made.get(&(from, to)) {
+            return Ok(*at);
+        }
+        let at = self.place();
+        let way = Way::open(at, to, ports, ways.passage(from, to))?;
+        ways.made.insert((from, to), (at, way));
+        Ok(at)
+    }
+
+    /// How a host reaches the API server.
+    pub(super) fn reach(&self, host: IpAddr) -> watch::Receiver<Passage> {
+        let Some(mut ways) = self.ways() else { return watch::Sender::new(JOINED).subscribe() };
+        let now = Passage { is_joined: !ways.cut.contains(&host), delay: ways.delay };
+        ways.reaches.entry(host).or_insert_with(|| watch::Sender::new(now)).subscribe()
+    }
+
+    /// From now on these hosts are cut off from all but those that are cut off too.
+    pub(super) fn cut(&self, hosts: impl IntoIterator<Item = IpAddr>, from_discord: bool) {
+        if let Some(mut ways) = self.ways() {
+            let hosts: Vec<_> = hosts.into_iter().collect();
+            ways.cut.extend(&hosts);
+            if from_discord {
+                ways.cut_from_discord.extend(hosts);
+            }
+            ways.tell();
+        }
+    }
+
+    /// Nobody is cut off any more.
+    pub(super) fn join(&self) {
+        if let Some(mut ways) = self.ways() {
+            ways.cut.clear();
+            ways.cut_from_discord.clear();
+            ways.tell();
+        }
+    }
+
+    /// From now on whatever passes from host to host arrives so much later.
+    pub(super) fn delay(&self, delay: Duration) {
+        if let Some(mut ways) = self.ways() {
+            ways.delay = delay;
+            ways.tell();
+        }
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ways(&self) -> Option<MutexGuard<'_, Ways>> {
+        self.0.ways.as_ref().map(|ways| ways.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

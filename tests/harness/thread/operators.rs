@@ -4,27 +4,34 @@
 //! lease back. Deliberately absent: the Deployment, which would start another.
 
 use super::NAMESPACE;
-use super::containers::{Around, Process};
+use super::containers::{Around, Host, Process};
+use super::network::GATE;
 use crate::fleet::door::Door;
+use crate::fleet::proxy::Tamper;
 use anyhow::{Context, Result};
 use clap::Parser as _;
 use shard_operator::config::{Command, CommandLine, Config};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Who it is at the API server.
 const USER: &str = "system:serviceaccount:shard-operator:shard-operator";
-/// The name by which pods reach the gate.
-const SERVICE: &str = "shard-operator.shard-operator.svc";
 /// How long an orderly stop may take.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+/// Where a replica's own gate listens, behind its door.
+const BEHIND: u16 = 18_080;
 
 /// All replicas.
 pub struct Operators {
     around: Around,
-    discord: String,
-    running: BTreeMap<u32, Replica>,
+    count: u32,
+    tampers: Vec<Option<Arc<Tamper>>>,
+    /// So many times they were installed.
+    installed: AtomicU32,
+    running: Mutex<BTreeMap<u32, Replica>>,
 }
 
 struct Replica {
@@ -33,55 +40,102 @@ struct Replica {
     process: Process,
 }
 
-/// Where a replica's own gate listens, behind its door.
-const BEHIND: u16 = 18_080;
-/// Where its door is.
-const GATE: u16 = 8_080;
-
 impl Operators {
-    pub(super) async fn begin(around: Around, discord: &str, replicas: u32) -> Result<Self> {
-        let mut operators = Self { around, discord: discord.to_owned(), running: BTreeMap::new() };
-        for number in 0..replicas {
+    /// `tampers`: who tampers with what each of them asks, if anybody does.
+    pub(super) async fn begin(around: Around, tampers: Vec<Option<Arc<Tamper>>>) -> Result<Self> {
+        let count = u32::try_from(tampers.len())?;
+        let operators =
+            Self { around, count, tampers, installed: AtomicU32::new(1), running: Mutex::default() };
+        for number in 0..count {
             operators.start(number).await?;
         }
         Ok(operators)
+    }
+
+    /// How many were asked for.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
     }
 
     /// Starts one, anew if it runs.
     ///
     /// # Errors
     /// When its options make no sense.
-    pub async fn start(&mut self, number: u32) -> Result<()> {
+    pub async fn start(&self, number: u32) -> Result<()> {
         self.kill(number);
         let address = self.around.network.address();
-        let config = self.config(address)?;
         let pod = format!("shard-operator-{number}");
-        let machine =
-            self.around.machine(&pod, address, USER, NAMESPACE, vec![("POD_NAME".into(), pod.clone())]);
+        let config = self.config(&pod, address)?;
+        let tamper = self.tampers.get(number as usize).cloned().flatten();
+        let variables = vec![("POD_NAME".to_owned(), pod.clone())];
+        let machine = self.around.machine(Host { name: &pod, address, user: USER, variables, tamper })?;
         let process = Process::begin(machine, |machine| async move {
             shard_operator::run(config, machine).await.map_err(anyhow::Error::from)
         });
         let behind = SocketAddr::new(address, BEHIND);
         let door = Door::open(SocketAddr::new(address, GATE), move || Some(behind)).await?;
-        self.running.insert(number, Replica { door, process });
+        self.around.network.name(host_name(&pod), vec![address]);
+        self.running().insert(number, Replica { door, process });
         self.tell_names();
         Ok(())
     }
 
+    /// Starts those that do not run; one that lost its lease has ended by itself.
+    ///
+    /// # Errors
+    /// When its options make no sense.
+    pub async fn revive(&self, number: u32) -> Result<()> {
+        if self.runs(number) { Ok(()) } else { self.start(number).await }
+    }
+
+    /// The same, of all of them.
+    ///
+    /// # Errors
+    /// When its options make no sense.
+    pub async fn revive_all(&self) -> Result<()> {
+        for number in 0..self.count {
+            self.revive(number).await?;
+        }
+        Ok(())
+    }
+
     /// Ends one at once.
-    pub fn kill(&mut self, number: u32) {
-        if let Some(Replica { process, .. }) = self.running.remove(&number) {
-            process.kill();
+    pub fn kill(&self, number: u32) {
+        let killed = self.running().remove(&number);
+        if let Some(Replica { process, .. }) = killed {
+            process.end();
             self.tell_names();
         }
+    }
+
+    /// Ends all of them at once.
+    pub fn kill_all(&self) {
+        (0..self.count).for_each(|number| self.kill(number));
+    }
+
+    /// Ends all of them and their Service, and installs them again behind another one.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn reinstall(&self) -> Result<()> {
+        self.kill_all();
+        self.installed.fetch_add(1, Ordering::Relaxed);
+        self.revive_all().await
+    }
+
+    /// The name by which pods reach the gate.
+    fn service(&self) -> String {
+        format!("shard-operator.operators-{}.svc", self.installed.load(Ordering::Relaxed))
     }
 
     /// Tells one to stop and waits until it has.
     ///
     /// # Errors
     /// How it ended, if not well.
-    pub async fn stop(&mut self, number: u32) -> Result<()> {
-        let Replica { process, door } = self.running.remove(&number).context("no such replica runs")?;
+    pub async fn stop(&self, number: u32) -> Result<()> {
+        let stopped = self.running().remove(&number);
+        let Replica { process, door } = stopped.context("no such replica runs")?;
         let ended = process.stop(STOPS_WITHIN).await;
         drop(door);
         self.tell_names();
@@ -90,22 +144,28 @@ impl Operators {
 
     /// Whether pods reach the gates.
     pub fn set_reachable(&self, is_reachable: bool) {
-        self.running.values().for_each(|replica| replica.door.set(is_reachable));
+        self.running().values().for_each(|replica| replica.door.set(is_reachable));
     }
 
     /// Whether this one runs.
     #[must_use]
     pub fn runs(&self, number: u32) -> bool {
-        self.running.get(&number).is_some_and(|replica| !replica.process.has_ended())
+        self.running().get(&number).is_some_and(|replica| !replica.process.has_ended())
     }
 
-    fn config(&self, address: IpAddr) -> Result<Config> {
+    /// Where the gate of this one is, if it runs.
+    #[must_use]
+    pub fn gate(&self, number: u32) -> Option<SocketAddr> {
+        self.running().get(&number).map(|replica| replica.door.address())
+    }
+
+    fn config(&self, pod: &str, address: IpAddr) -> Result<Config> {
         let line = CommandLine::try_parse_from([
             "shard-operator",
             "run",
-            &format!("--gate-url=http://{SERVICE}:8080"),
-            &format!("--discord-api={}", self.discord),
-            &format!("--gate-advertise-url=http://{address}:8080"),
+            &format!("--gate-url=http://{}:{GATE}", self.service()),
+            &format!("--discord-api=http://{}", self.around.discord),
+            &format!("--gate-advertise-url=http://{}:{GATE}", host_name(pod)),
             &format!("--listen-gate={address}:{BEHIND}"),
             &format!("--listen-health={address}:8081"),
             &format!("--lease-namespace={NAMESPACE}"),
@@ -117,7 +177,22 @@ impl Operators {
     }
 
     fn tell_names(&self) {
-        let all = self.running.values().map(|replica| replica.door.address().ip()).collect();
-        self.around.network.name(SERVICE, all);
+        let all = self.running().values().map(|replica| replica.door.address().ip()).collect();
+        self.around.network.name(self.service(), all);
     }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<u32, Replica>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Operators {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}
+
+/// The name of a replica's host: a name, so that a way of its own leads there.
+fn host_name(pod: &str) -> String {
+    format!("{pod}.shard-operator.svc")
 }

@@ -51,7 +51,7 @@ pub fn run(seed: u64, ends: Ends, threads: usize, tell: &(dyn Fn(&str) + Sync)) 
             if !goes_on(run) {
                 return;
             }
-            let schedule = storm::of(seed_of(seed, run));
+            let schedule = Schedule::of(seed_of(seed, run));
             let Ended { mut run, lasted, .. } = storm::run(&schedule);
             if run.failure.is_some() {
                 stops.store(true, Ordering::Relaxed);

@@ -1,28 +1,24 @@
 //! One run by seed: a fleet comes online, users talk, faults come by a schedule, everything is healed, Discord's ledger judges.
 //!
 //! From a [`Schedule`] to a [`Run`]: the same schedules as those of processes (`fleet/storm.rs`), at Discord's own pace, so that each of
-//! their times lasts ten times as long. Deliberately absent: partitions, since a pod's sockets to Discord are the system's; they are
-//! taken out of a schedule ([`of`]) and left to processes with networks of their own.
+//! their times lasts ten times as long. Deliberately absent: what is right (`verdict.rs`).
 
-use super::{BOT, World};
+use super::waits::PATIENCE;
+use super::{Making, World, stage};
 use crate::fleet::TIME_FACTOR;
 use crate::fleet::schedule::{Fault, Kind, Schedule};
 use crate::fleet::storm::{Act, RATE, acts, connection_fault, rest_fault};
 use crate::fleet::verdict::Run;
-use anyhow::{Context, Result, bail};
-use discord_sim::{FaultFilter, FreezeConnections, Generate, Ledger, Options, Outage, ShardOf};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams};
+use anyhow::{Context, Result};
+use discord_sim::{EventFilter, FaultFilter, FreezeConnections, Ledger, Options, Outage, ShardOf};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest that a fleet may take to come online or to settle.
-const PATIENCE: Duration = Duration::from_mins(20);
-/// Between two looks.
-const LOOKS: Duration = Duration::from_millis(500);
+/// Lost events that a failure tells of.
+const MOST_LOST: usize = 3;
 
 /// A run, and what was sent in it.
 #[derive(Clone, Debug)]
@@ -33,14 +29,6 @@ pub struct Ended {
     pub sent: Vec<String>,
     /// How long it lasted, in Discord's time.
     pub lasted: Duration,
-}
-
-/// The schedule of a seed, without what cannot be had here. A fault's place counts among those that are left.
-#[must_use]
-pub fn of(seed: u64) -> Schedule {
-    let mut schedule = Schedule::of(seed);
-    schedule.faults.retain(|fault| fault.kind != Kind::Partition);
-    schedule
 }
 
 /// Runs a schedule to its verdict. What fails is in the verdict.
@@ -56,29 +44,37 @@ fn not_begun(schedule: &Schedule, error: &anyhow::Error) -> Ended {
 
 async fn story(schedule: &Schedule) -> Ended {
     let shape = &schedule.shape;
-    let options = Options {
-        guilds: shape.shards * 10,
-        shards: Some(shape.shards),
-        max_concurrency: shape.buckets,
-        heartbeat_interval: Duration::from_millis(shape.heartbeat_ms * u64::from(TIME_FACTOR)),
-        ..Options::default()
+    let making = stage::making(shape);
+    let making = Making {
+        seed: schedule.seed,
+        discord: Options {
+            guilds: shape.shards * 10,
+            session_life: Options::default().session_life,
+            ..making.discord
+        },
+        has_ways: schedule.faults.iter().any(|fault| fault.kind == Kind::Partition),
+        ..making
     };
-    let mut world = match World::begin(schedule.seed, shape.operators, options).await {
+    let world = match World::begin(making).await {
         Ok(world) => world,
         Err(error) => return not_begun(schedule, &error.context("start the fleet")),
     };
-    let outcome = weather(&mut world, schedule).await;
+    let outcome = weather(&world, schedule).await;
     let ledger = world.ledger();
-    let run = Run::judge(schedule, &ledger, outcome.err().as_ref());
+    let mut run = Run::judge(schedule, &ledger, outcome.err().as_ref());
+    if let Some(failure) = &mut run.failure {
+        let lost = world.ledger_with(EventFilter::Lost).event_details;
+        // Writing to a String cannot fail.
+        let _ = lost.iter().take(MOST_LOST).try_for_each(|event| write!(failure, "; lost: {event:?}"));
+    }
     Ended { run, sent: sent(&world, &ledger), lasted: world.elapsed() }
 }
 
-async fn weather(world: &mut World, schedule: &Schedule) -> Result<()> {
+async fn weather(world: &World, schedule: &Schedule) -> Result<()> {
     let shape = &schedule.shape;
     world.apply(json!({ "shards": shape.shards, "shardsPerPod": shape.shards.div_ceil(shape.pods) })).await?;
-    online(world, shape.shards).await.context("come online")?;
-    let talk = Generate { rate: Some(RATE / f64::from(TIME_FACTOR)), ..Generate::default() };
-    world.discord.control().generate(&talk)?;
+    world.online().await.context("come online")?;
+    world.talk(RATE / f64::from(TIME_FACTOR))?;
     let begun = Instant::now();
     for (at_ms, act) in acts(&schedule.faults) {
         tokio::time::sleep_until(begun + discords(at_ms)).await;
@@ -90,16 +86,12 @@ async fn weather(world: &mut World, schedule: &Schedule) -> Result<()> {
             Act::End(fault) => end(world, schedule, &fault).await?,
         }
     }
-    heal(world, schedule).await?;
+    heal(world).await?;
     // Users go on for a moment, so that what came back is seen to work.
-    online(world, shape.shards).await.context("come online again")?;
-    world.discord.control().stop_generating();
-    until(world, "every message to be answered", |ledger| {
-        let open = ledger.events.lost + ledger.events.waiting;
-        if open == 0 { Ok(()) } else { Err(format!("{open} have no answer")) }
-    })
-    .await?;
-    online(world, shape.shards).await.context("stay online")
+    world.online().await.context("come online again")?;
+    world.hush();
+    world.settled(PATIENCE).await.context("answer everything")?;
+    world.online().await.context("stay online").map(drop)
 }
 
 /// A span of a schedule, which is told in the real time of processes.
@@ -111,50 +103,20 @@ fn discords_ms(ms: u64) -> u64 {
     ms * u64::from(TIME_FACTOR)
 }
 
-async fn online(world: &World, total: u32) -> Result<()> {
-    until(world, "every shard to be connected", |ledger| {
-        let missing: Vec<_> = (0..total)
-            .filter(|shard| {
-                !ledger.sessions.iter().any(|one| one.shard == *shard && one.total == total && one.connected)
-            })
-            .collect();
-        if missing.is_empty() { Ok(()) } else { Err(format!("shards {missing:?} are not connected")) }
-    })
-    .await
-}
-
-async fn until(world: &World, what: &str, wanted: impl Fn(&Ledger) -> Result<(), String>) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let Err(found) = wanted(&world.ledger()) else { return Ok(()) };
-        if begun.elapsed() > PATIENCE {
-            let status = world.bots().get(BOT).await?.status;
-            bail!(
-                "waited {} s for {what}: {found}; {}; {}",
-                PATIENCE.as_secs(),
-                world.kubelet.describe(),
-                serde_json::to_string(&status)?
-            );
-        }
-        tokio::time::sleep(LOOKS).await;
-    }
-}
-
-async fn begin(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<()> {
+async fn begin(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
     let Fault { kind, which, for_ms, .. } = *fault;
     let (total, operators) = (schedule.shape.shards, schedule.shape.operators);
     let discord = world.discord.control();
     let shard = ShardOf { id: which % total, total };
     match kind {
-        Kind::ContainerKill | Kind::PodDelete => {
+        Kind::ContainerKill | Kind::PodDelete | Kind::Partition => {
             let pods = world.kubelet.pods();
             let Some(pod) = pods.get(which as usize % pods.len().max(1)) else { return Ok(()) };
-            if kind == Kind::ContainerKill {
-                world.kubelet.kill(pod);
-            } else {
-                let api: Api<Pod> = Api::namespaced(world.client.clone(), super::NAMESPACE);
+            match kind {
+                Kind::ContainerKill => world.kubelet.kill(pod),
                 // It may be on its way out already.
-                let _ = api.delete(pod, &DeleteParams::default()).await;
+                Kind::PodDelete => drop(world.delete(pod).await),
+                _ => world.cut(pod),
             }
         }
         Kind::Drop | Kind::DropAll | Kind::Reconnect | Kind::InvalidResumable | Kind::Invalid => {
@@ -171,58 +133,38 @@ async fn begin(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<
             discord.freeze_connections(freeze).map(drop)?;
         }
         Kind::OperatorKill => world.operators.kill(which % operators),
-        Kind::OperatorsKill => (0..operators).for_each(|number| world.operators.kill(number)),
+        Kind::OperatorsKill => world.operators.kill_all(),
         Kind::GateAway => world.operators.set_reachable(false),
         Kind::ApiAway => world.set_api(false),
         Kind::Outage => discord
             .begin_outage(Outage { for_ms: discords_ms(for_ms), rest: true, gateway: true })
             .map(drop)?,
-        Kind::Partition => bail!("a partition is for processes"),
         _ => discord.add_fault(rest_fault(kind, discords_ms(for_ms))).map(drop)?,
     }
     Ok(())
 }
 
-async fn end(world: &mut World, schedule: &Schedule, fault: &Fault) -> Result<()> {
-    let operators = schedule.shape.operators;
+async fn end(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
     match fault.kind {
-        Kind::OperatorKill => revive(world, fault.which % operators).await,
-        Kind::OperatorsKill => revive_all(world, operators).await,
-        Kind::GateAway => {
-            world.operators.set_reachable(true);
-            Ok(())
-        }
-        Kind::ApiAway => {
-            world.set_api(true);
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Starts a replica that does not run; one that lost its lease has ended by itself.
-async fn revive(world: &mut World, number: u32) -> Result<()> {
-    if !world.operators.runs(number) {
-        world.operators.start(number).await?;
-    }
-    Ok(())
-}
-
-async fn revive_all(world: &mut World, operators: u32) -> Result<()> {
-    for number in 0..operators {
-        revive(world, number).await?;
+        Kind::OperatorKill => world.operators.revive(fault.which % schedule.shape.operators).await?,
+        Kind::OperatorsKill => world.operators.revive_all().await?,
+        Kind::GateAway => world.operators.set_reachable(true),
+        Kind::ApiAway => world.set_api(true),
+        Kind::Partition => world.join(),
+        _ => {}
     }
     Ok(())
 }
 
 /// Ends every fault that may still be there.
-async fn heal(world: &mut World, schedule: &Schedule) -> Result<()> {
+async fn heal(world: &World) -> Result<()> {
     let discord = world.discord.control();
     discord.remove_faults(FaultFilter::default())?;
     discord.begin_outage(Outage { for_ms: 0, rest: true, gateway: true }).map(drop)?;
     world.operators.set_reachable(true);
     world.set_api(true);
-    revive_all(world, schedule.shape.operators).await
+    world.join();
+    world.operators.revive_all().await
 }
 
 /// All that was written to the API server, in order, and all that Discord saw, with its times.

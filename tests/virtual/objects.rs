@@ -1,19 +1,20 @@
 //! Objects that somebody deletes by hand.
 
-use crate::life::{SMALL, answers, quiet};
+use crate::life::{answers, quiet};
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use shard_contract::names::{layouts_config_map, sessions_secret};
-use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{BOT, PATIENCE};
+use shard_tests::thread::stage::{SMALL, on_a_fleet};
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
 
-pub fn secrets_deleted(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("secrets-deleted", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(20.0)?;
-        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+#[test]
+fn session_secrets_deleted_by_hand_are_put_back() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let name = sessions_secret(BOT, 0);
         let _ = secrets.delete(&name, &DeleteParams::default()).await?;
         fleet
@@ -32,10 +33,11 @@ pub fn secrets_deleted(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn objects_deleted(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("objects-deleted", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(20.0)?;
-        let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+#[test]
+fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let name = layouts_config_map(BOT);
         let _ = maps.delete(&name, &DeleteParams::default()).await?;
         fleet
@@ -44,7 +46,7 @@ pub fn objects_deleted(stage: &Stage) -> Result<()> {
             })
             .await?;
         answers(fleet, 10).await?;
-        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let before = sets.list(&ListParams::default()).await?.items;
         for set in &before {
             let _ = sets.delete(&set.name_any(), &DeleteParams::default()).await?;

@@ -3,7 +3,7 @@
 //! The pods' way to the API server is a proxy that does so to one kind of write: the one that gives shards away, or the one
 //! that takes them up.
 
-use crate::life::{SMALL, answers, quiet, resumes};
+use crate::life::{answers, quiet, resumes};
 use crate::pods::{no_more_identifies, replace};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
@@ -11,19 +11,20 @@ use kube::api::Api;
 use shard_contract::names::{parse_record_key, sessions_secret};
 use shard_contract::record::{Record, State};
 use shard_tests::fleet::proxy::{Fault, Hits, How};
-use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{BOT, Fleet, PATIENCE};
+use shard_tests::thread::stage::{SMALL, on_a_tampered_fleet};
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, Tampered, World};
 use std::collections::BTreeMap;
 
 /// What the API server says to a patch whose `test` fails.
 const REFUSED: u16 = 422;
 
 /// A pod's checkpoint words are under way until it is dead and another pod has its shards.
-pub fn park_late(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("park-late", &SMALL, Way::PodsProxy, async |fleet| {
-        fleet.talk(20.0)?;
+#[test]
+fn secret_write_that_lands_after_a_newer_owners_is_refused() -> Result<()> {
+    on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
+        fleet.talk(2.0)?;
         answers(fleet, 5).await?;
-        let (proxy, pod) = (&fleet.proxies[0], fleet.kubelet.pods().remove(0));
+        let (proxy, pod) = (&fleet.tampers[0], fleet.kubelet.pods().remove(0));
         let before = fleet.uids().await?;
         proxy.add(Fault { hits: Hits::Records(State::Parked), how: How::Keep, count: u64::MAX });
         fleet.delete(&pod).await?;
@@ -41,13 +42,14 @@ pub fn park_late(stage: &Stage) -> Result<()> {
 }
 
 /// A pod's claim is under way until the same pod has claimed anew.
-pub fn claim_late(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("claim-late", &SMALL, Way::PodsProxy, async |fleet| {
-        fleet.talk(20.0)?;
+#[test]
+fn secret_write_that_lands_after_the_pods_own_next_one_is_refused() -> Result<()> {
+    on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
+        fleet.talk(2.0)?;
         answers(fleet, 5).await?;
         // Else the write that is kept may be the one that notes a session, which changes nothing when it comes late.
         sessions_are_noted(fleet).await?;
-        fleet.proxies[0].add(Fault { hits: Hits::Records(State::Held), how: How::Keep, count: 1 });
+        fleet.tampers[0].add(Fault { hits: Hits::Records(State::Held), how: How::Keep, count: 1 });
         replace(fleet, 0).await?;
         kept(fleet).await?;
         all_are_held(fleet).await?;
@@ -60,19 +62,20 @@ pub fn claim_late(stage: &Stage) -> Result<()> {
 }
 
 /// Both writes are made, and who made them learns nothing of it, or something else.
-pub fn unsure(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("unsure", &SMALL, Way::PodsProxy, async |fleet| {
-        fleet.talk(20.0)?;
+#[test]
+fn secret_write_that_lands_twice_or_whose_answer_is_lost_is_read_back() -> Result<()> {
+    on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
+        fleet.talk(2.0)?;
         answers(fleet, 5).await?;
         let ways = [How::Twice, How::Lose, How::Deny(503, "ServiceUnavailable")];
         for (how, already) in ways.into_iter().zip([0, 2, 4]) {
             for state in [State::Parked, State::Held] {
-                fleet.proxies[0].add(Fault { hits: Hits::Records(state), how, count: 1 });
+                fleet.tampers[0].add(Fault { hits: Hits::Records(state), how, count: 1 });
             }
             replace(fleet, 0).await?;
             resumes(fleet, already + 2).await.with_context(|| format!("resume after {how:?}"))?;
             all_are_held(fleet).await?;
-            ensure!(fleet.proxies[0].is_used_up(), "{how:?} met no write");
+            ensure!(fleet.tampers[0].is_used_up(), "{how:?} met no write");
         }
         answers(fleet, 20).await?;
         quiet(fleet).await?;
@@ -81,12 +84,13 @@ pub fn unsure(stage: &Stage) -> Result<()> {
 }
 
 /// A pod gives its shards away, and one of the records is refused again and again.
-pub fn one_refused(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("one-refused", &SMALL, Way::PodsProxy, async |fleet| {
-        fleet.talk(20.0)?;
+#[test]
+fn one_record_that_is_refused_in_a_batch_holds_up_no_other() -> Result<()> {
+    on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
+        fleet.talk(2.0)?;
         answers(fleet, 5).await?;
         sessions_are_noted(fleet).await?;
-        let (proxy, pod) = (&fleet.proxies[0], fleet.kubelet.pods().remove(0));
+        let (proxy, pod) = (&fleet.tampers[0], fleet.kubelet.pods().remove(0));
         let before = fleet.uids().await?;
         let refused = How::Answer(REFUSED, "Invalid", None);
         proxy.add(Fault { hits: Hits::Record(0, State::Parked), how: refused, count: u64::MAX });
@@ -107,23 +111,23 @@ pub fn one_refused(stage: &Stage) -> Result<()> {
     })
 }
 
-async fn kept(fleet: &Fleet) -> Result<()> {
+async fn kept(fleet: &World) -> Result<()> {
     fleet
         .wait("a write to be kept", PATIENCE, async || {
-            Ok(if fleet.proxies[0].kept() > 0 { Ok(()) } else { Err("none".to_owned()) })
+            Ok(if fleet.tampers[0].kept() > 0 { Ok(()) } else { Err("none".to_owned()) })
         })
         .await
 }
 
-async fn records(fleet: &Fleet) -> Result<BTreeMap<String, Record>> {
-    let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+async fn records(fleet: &World) -> Result<BTreeMap<String, Record>> {
+    let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let data = secrets.get(&sessions_secret(BOT, 0)).await?.data.unwrap_or_default();
     let records = data.into_iter().filter(|(key, _)| parse_record_key(key).is_some());
     records.map(|(key, value)| Ok((key, serde_json::from_slice(&value.0)?))).collect()
 }
 
 /// Waits until every record names its session.
-async fn sessions_are_noted(fleet: &Fleet) -> Result<()> {
+async fn sessions_are_noted(fleet: &World) -> Result<()> {
     fleet
         .wait("every session to be noted", PATIENCE, async || {
             let noted = records(fleet).await?.values().filter(|record| record.session.is_some()).count();
@@ -133,7 +137,7 @@ async fn sessions_are_noted(fleet: &Fleet) -> Result<()> {
 }
 
 /// Waits until every record is held by a pod that there is.
-async fn all_are_held(fleet: &Fleet) -> Result<()> {
+async fn all_are_held(fleet: &World) -> Result<()> {
     fleet
         .wait("every record to be held by a pod of now", PATIENCE, async || {
             let (records, pods) = (records(fleet).await?, fleet.uids().await?);
@@ -148,12 +152,12 @@ async fn all_are_held(fleet: &Fleet) -> Result<()> {
 }
 
 /// What was kept arrives now: each write is refused, and the owners stay who they are.
-async fn refused_and_nothing_changed(fleet: &Fleet) -> Result<()> {
+async fn refused_and_nothing_changed(fleet: &World) -> Result<()> {
     let owners = async || -> Result<Vec<_>> {
         Ok(records(fleet).await?.into_values().map(|record| (record.state, record.owner)).collect())
     };
     let before = owners().await?;
-    let statuses = fleet.proxies[0].release().await;
+    let statuses = fleet.tampers[0].release().await;
     ensure!(!statuses.is_empty() && statuses.iter().all(|status| *status == REFUSED), "{statuses:?}");
     ensure!(owners().await? == before, "a late write changed a record's owner");
     Ok(())

@@ -1,6 +1,6 @@
 //! What Discord does to a fleet: drops, invalid sessions, zombies, closes, faults of REST, outages, budgets, tokens.
 
-use crate::life::{SMALL, answers, quiet, resumes};
+use crate::life::{answers, quiet, resumes};
 use anyhow::{Context, Result, ensure};
 use discord_sim::{
     ChangeToken, Discord, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage,
@@ -9,10 +9,9 @@ use discord_sim::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use shard_tests::fleet::judge::Judge;
 use shard_tests::fleet::schedule::Shape;
-use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{Fleet, PATIENCE};
+use shard_tests::thread::stage::{SMALL, on_a_fleet};
+use shard_tests::thread::{NAMESPACE, PATIENCE, World};
 use std::time::Duration;
 
 /// Another token of the same bot.
@@ -22,16 +21,16 @@ fn of(id: u32) -> ShardOf {
     ShardOf { id, total: SMALL.shards }
 }
 
-pub fn drops(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("drops", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(20.0)?;
-        let discord = &fleet.discord;
-        discord.drop_connections(DropConnections::all(How::Tcp))?;
+#[test]
+fn connection_drop_and_op_7_resume_without_identifies() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        fleet.drop_connections(DropConnections::all(How::Tcp))?;
         resumes(fleet, 4).await?;
-        discord.drop_connections(DropConnections::all(How::Reconnect))?;
+        fleet.drop_connections(DropConnections::all(How::Reconnect))?;
         resumes(fleet, 8).await?;
         let close = DropConnections { code: Some(4000), ..DropConnections::all(How::Close) };
-        discord.drop_connections(close)?;
+        fleet.drop_connections(close)?;
         resumes(fleet, 12).await?;
         quiet(fleet).await?;
         let ledger = fleet.ledger();
@@ -41,14 +40,14 @@ pub fn drops(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn invalid_sessions(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("invalid", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(20.0)?;
-        let discord = &fleet.discord;
-        discord.drop_connections(DropConnections::of(of(0), How::InvalidResumable))?;
+#[test]
+fn op_9_true_resumes_and_op_9_false_identifies() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        fleet.drop_connections(DropConnections::of(of(0), How::InvalidResumable))?;
         resumes(fleet, 1).await?;
         ensure!(fleet.ledger().identifies == 4, "op 9 true cost an IDENTIFY");
-        discord.drop_connections(DropConnections::of(of(1), How::Invalid))?;
+        fleet.drop_connections(DropConnections::of(of(1), How::Invalid))?;
         fleet
             .until("the shard to identify", PATIENCE, |ledger| {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -60,16 +59,17 @@ pub fn invalid_sessions(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn zombie(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("zombie", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(20.0)?;
+#[test]
+fn zombie_connection_is_noticed_and_resumed() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
         let freeze = FreezeConnections {
             shard: Some(0),
             total: Some(SMALL.shards),
-            for_ms: 60_000,
+            for_ms: 600_000,
             ..FreezeConnections::default()
         };
-        fleet.discord.act(move |discord| discord.freeze_connections(freeze))?;
+        fleet.discord.control().freeze_connections(freeze)?;
         resumes(fleet, 1).await?;
         quiet(fleet).await?;
         ensure!(fleet.ledger().identifies == 4, "a zombie cost an IDENTIFY");
@@ -77,10 +77,10 @@ pub fn zombie(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn fatal_closes(stage: &Stage) -> Result<()> {
+#[test]
+fn close_codes_that_forbid_a_new_try_make_no_storm_and_are_named() -> Result<()> {
     let shape = Shape { shards: 5, ..SMALL };
-    stage.on_a_fleet("fatal", &shape, Way::Straight, async |fleet| {
-        let discord = &fleet.discord;
+    on_a_fleet(&shape, async |fleet| {
         let before = fleet.ledger().identifies;
         // Of several, the condition names the first shard.
         for (id, code, remedy) in [
@@ -92,7 +92,7 @@ pub fn fatal_closes(stage: &Stage) -> Result<()> {
         ] {
             let shard = ShardOf { id, total: shape.shards };
             let close = DropConnections { code: Some(code), ..DropConnections::of(shard, How::Close) };
-            discord.drop_connections(close)?;
+            fleet.drop_connections(close)?;
             named(fleet, &format!("shard {id} was closed with {code}")).await?;
             named(fleet, remedy).await?;
         }
@@ -103,18 +103,18 @@ pub fn fatal_closes(stage: &Stage) -> Result<()> {
 }
 
 /// So many IDENTIFYs are left of the day's.
-fn remaining(discord: &Judge, remaining: u32) -> Result<()> {
+fn remaining(discord: &Discord, remaining: u32) -> Result<()> {
     let change = SettingsChange { remaining: Some(remaining), ..SettingsChange::default() };
-    Ok(discord.act(move |discord| discord.settle(&change)).map(drop)?)
+    Ok(discord.settle(&change).map(drop)?)
 }
 
-fn change_token(discord: &Judge, token: &str, refused: bool) -> Result<()> {
+fn change_token(discord: &Discord, token: &str, refused: bool) -> Result<()> {
     let change = ChangeToken { token: token.to_owned(), refused };
-    Ok(discord.act(move |discord| discord.change_token(&change)).map(drop)?)
+    Ok(discord.change_token(&change).map(drop)?)
 }
 
 /// Waits until some condition of the bot has this in its message.
-async fn named(fleet: &Fleet, what: &str) -> Result<()> {
+async fn named(fleet: &World, what: &str) -> Result<()> {
     fleet
         .wait(&format!("a condition that names {what}"), PATIENCE, async || {
             let mut said = Vec::new();
@@ -127,9 +127,10 @@ async fn named(fleet: &Fleet, what: &str) -> Result<()> {
         .await
 }
 
-pub fn rest_faults(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("rest", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(5.0)?;
+#[test]
+fn discord_rest_faults_make_no_storm_of_invalid_requests() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(0.5)?;
         answers(fleet, 3).await?;
         let messages = |kind| NewFault {
             kind,
@@ -145,7 +146,7 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
         };
         let limited = |scope| NewFault {
             scope: Some(scope),
-            retry_after_ms: Some(500),
+            retry_after_ms: Some(5_000),
             ..messages(FaultKind::RateLimit)
         };
         for fault in [
@@ -164,9 +165,9 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
         // A fresh operator asks how many IDENTIFYs are left, and hears that its token is no good.
         let route = Some("/gateway/bot".to_owned());
         let refused = NewFault { status: Some(401), route, count: Some(2), ..messages(FaultKind::Status) };
-        (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
-        let refused = fleet.discord.act(move |discord| discord.add_fault(refused))?.id;
-        (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
+        fleet.operators.kill_all();
+        let refused = fleet.discord.control().add_fault(refused)?.id;
+        fleet.operators.revive_all().await?;
         used_up(fleet, refused).await?;
         named(fleet, "401").await?;
         fleet.online().await?;
@@ -179,27 +180,26 @@ pub fn rest_faults(stage: &Stage) -> Result<()> {
 }
 
 /// Lets calls go wrong, and waits until they did.
-async fn met(fleet: &Fleet, fault: NewFault) -> Result<()> {
-    let id = fleet.discord.act(move |discord| discord.add_fault(fault))?.id;
+async fn met(fleet: &World, fault: NewFault) -> Result<()> {
+    let id = fleet.discord.control().add_fault(fault)?.id;
     used_up(fleet, id).await
 }
 
-async fn used_up(fleet: &Fleet, id: u64) -> Result<()> {
+async fn used_up(fleet: &World, id: u64) -> Result<()> {
     fleet
         .wait("the fault to be met by all the calls that it is for", PATIENCE, async || {
-            let left = fleet.discord.act(Discord::faults).into_iter().find(|fault| fault.id == id);
+            let left = fleet.discord.control().faults().into_iter().find(|fault| fault.id == id);
             Ok(left.filter(|fault| fault.left != Some(0)).map_or(Ok(()), |fault| Err(format!("{fault:?}"))))
         })
         .await
 }
 
-pub fn outage(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("outage", &SMALL, Way::Straight, async |fleet| {
-        fleet
-            .discord
-            .act(move |discord| discord.begin_outage(Outage { for_ms: 4_000, rest: true, gateway: true }))?;
+#[test]
+fn discord_gone_for_a_while_everything_resumes() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.discord.control().begin_outage(Outage { for_ms: 40_000, rest: true, gateway: true })?;
         resumes(fleet, 4).await?;
-        fleet.talk(20.0)?;
+        fleet.talk(2.0)?;
         answers(fleet, 10).await?;
         quiet(fleet).await?;
         ensure!(fleet.ledger().identifies == 4, "an outage shorter than a session cost IDENTIFYs");
@@ -207,15 +207,16 @@ pub fn outage(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn budget_spent(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("budget", &SMALL, Way::Straight, async |fleet| {
-        let discord = &fleet.discord;
+#[test]
+fn budget_spent_waits_and_says_so() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let discord = fleet.discord.control();
         remaining(discord, 0)?;
         // The gate's own count is more than there is, until it asks again; a fresh one asks first.
-        (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
-        (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
-        crate::operators::leader(fleet).await?;
-        discord.drop_connections(DropConnections::of(of(2), How::Invalid))?;
+        fleet.operators.kill_all();
+        fleet.operators.revive_all().await?;
+        fleet.leader().await?;
+        fleet.drop_connections(DropConnections::of(of(2), How::Invalid))?;
         named(fleet, "budget").await?;
         let ledger = fleet.ledger();
         ensure!(ledger.identifies == 4 && ledger.token_resets == 0, "{} IDENTIFYs", ledger.identifies);
@@ -224,15 +225,16 @@ pub fn budget_spent(stage: &Stage) -> Result<()> {
     })
 }
 
-pub fn reserve(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("reserve", &SMALL, Way::Straight, async |fleet| {
-        let discord = &fleet.discord;
+#[test]
+fn budget_nearly_spent_live_shards_may_use_the_reserve() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let discord = fleet.discord.control();
         // Of 1,000: below the fifth that is kept for shards that had been online.
         remaining(discord, 150)?;
-        (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place));
-        (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place))?;
-        crate::operators::leader(fleet).await?;
-        discord.drop_connections(DropConnections::of(of(2), How::Invalid))?;
+        fleet.operators.kill_all();
+        fleet.operators.revive_all().await?;
+        fleet.leader().await?;
+        fleet.drop_connections(DropConnections::of(of(2), How::Invalid))?;
         fleet
             .until("the shard to identify from the reserve", PATIENCE, |ledger| {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
@@ -245,12 +247,13 @@ pub fn reserve(stage: &Stage) -> Result<()> {
 }
 
 /// Somebody else identifies with the token: Discord's count falls faster than the gate's.
-pub fn token_shared(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("token-shared", &SMALL, Way::Straight, async |fleet| {
-        fleet.talk(5.0)?;
+#[test]
+fn token_shared_with_somebody_else_is_told_with_its_remedy() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(0.5)?;
         // Until then nobody knows: pods may have been on the fallback schedule, and what is missing might be theirs.
         is(fleet, "TokenExclusive", "True").await?;
-        let discord = &fleet.discord;
+        let discord = fleet.discord.control();
         remaining(discord, 900)?;
         is(fleet, "TokenExclusive", "False").await?;
         let told = fleet.condition("TokenExclusive").await?;
@@ -266,7 +269,7 @@ pub fn token_shared(stage: &Stage) -> Result<()> {
 }
 
 /// Waits until a condition of the bot has this status.
-async fn is(fleet: &Fleet, name: &str, status: &str) -> Result<()> {
+async fn is(fleet: &World, name: &str, status: &str) -> Result<()> {
     fleet
         // What needs two more answers of Discord takes two minutes by itself.
         .wait(&format!("{name} to be {status}"), 2 * PATIENCE, async || {
@@ -277,14 +280,15 @@ async fn is(fleet: &Fleet, name: &str, status: &str) -> Result<()> {
         .await
 }
 
-pub fn token_rotated(stage: &Stage) -> Result<()> {
-    stage.on_a_fleet("token", &SMALL, Way::Straight, async |fleet| {
+#[test]
+fn token_rotated_is_picked_up_without_replacing_pods() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
         let before = fleet.uids().await?;
-        let discord = &fleet.discord;
+        let discord = fleet.discord.control();
         change_token(discord, NEXT_TOKEN, false)?;
-        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let next = json!({ "stringData": { "token": NEXT_TOKEN } });
-        secrets.patch("mybot-token", &PatchParams::default(), &Patch::Merge(next)).await?;
+        secrets.patch("token", &PatchParams::default(), &Patch::Merge(next)).await?;
         fleet.kubelet.refresh().await?;
         change_token(discord, FAKE_TOKEN, true)?;
         fleet
@@ -293,7 +297,7 @@ pub fn token_rotated(stage: &Stage) -> Result<()> {
                 if connected == 4 { Ok(()) } else { Err(format!("{connected} connected")) }
             })
             .await?;
-        fleet.talk(20.0)?;
+        fleet.talk(2.0)?;
         answers(fleet, 10).await?;
         quiet(fleet).await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");

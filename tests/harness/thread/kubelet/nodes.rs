@@ -1,0 +1,141 @@
+//! Nodes that are lost and found again, and what a node's kubelet brings to its pods by and by.
+//!
+//! From a test's word to what the node controller would write and the kubelet would mount. Deliberately absent: taints and
+//! their timers; a lost node's pods are deleted at once.
+
+use super::super::NAMESPACE;
+use super::super::World;
+use super::{Kubelet, NODES, node_name};
+use crate::fleet::pod::{container, fill};
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use shard_contract::env::GATE_TOKEN_FILE;
+use std::net::IpAddr;
+
+impl World {
+    /// Loses the node of a pod: it is cut off from everything, and the API server hears what the node controller would find. With
+    /// `is_dead` its process ends too, without a word.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn lose(&self, pod: &str, is_dead: bool) -> Result<()> {
+        if is_dead {
+            self.kubelet.kill(pod);
+        }
+        self.network.cut([self.kubelet.lost(pod)?], true);
+        self.kubelet.tell_of_the_loss(pod).await
+    }
+
+    /// Loses the nodes of these pods, which go on running and still reach each other and Discord, but neither API server nor
+    /// gate nor any other pod.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn lose_together(&self, pods: &[String]) -> Result<()> {
+        for pod in pods {
+            self.network.cut([self.kubelet.lost(pod)?], false);
+            self.kubelet.tell_of_the_loss(pod).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a pod off from everything for a moment: too short for anybody to say that its node is lost.
+    pub fn cut(&self, pod: &str) {
+        self.network.cut(self.kubelet.address(pod), true);
+    }
+
+    /// Joins what was cut.
+    pub fn join(&self) {
+        self.network.join();
+    }
+
+    /// All nodes are back.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn find_again(&self) -> Result<()> {
+        for number in 0..NODES {
+            tell_node(&Api::all(self.client.clone()), &node_name(number), "True").await?;
+        }
+        self.network.join();
+        self.kubelet.shared.pods().values_mut().for_each(|kept| kept.is_lost = false);
+        Ok(())
+    }
+}
+
+impl Kubelet {
+    /// Where a pod is, if it runs and is not lost.
+    #[must_use]
+    pub fn address(&self, pod: &str) -> Option<IpAddr> {
+        let pods = self.shared.pods();
+        pods.values().find(|kept| kept.pod.name_any() == pod && !kept.is_lost).map(|kept| kept.address)
+    }
+
+    /// Nobody hears of the pod any more; where it is.
+    fn lost(&self, pod: &str) -> Result<IpAddr> {
+        let mut pods = self.shared.pods();
+        let kept = pods.values_mut().find(|kept| kept.pod.name_any() == pod && !kept.is_lost);
+        let kept = kept.context("no such pod runs")?;
+        kept.is_lost = true;
+        Ok(kept.address)
+    }
+
+    async fn tell_of_the_loss(&self, pod: &str) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.shared.client.clone(), NAMESPACE);
+        let found = pods.get(pod).await?;
+        let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
+        tell_node(&Api::all(self.shared.client.clone()), &node, "Unknown").await?;
+        let now = self.shared.around.wall.now();
+        let conditions = json!([{ "type": "Ready", "status": "False", "lastTransitionTime": now }]);
+        let status = json!({ "status": { "conditions": conditions } });
+        pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(status)).await?;
+        // What the taint does once the pod's tolerations are over.
+        let _ = pods.delete(pod, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// A pod, and the token with which it proves to the gate who it is.
+    ///
+    /// # Errors
+    /// When no pod runs, or its token cannot be read.
+    pub fn gate_token(&self) -> Result<(String, String)> {
+        let pods = self.shared.pods();
+        let (uid, kept) = pods.iter().find(|(_, kept)| !kept.is_lost).context("no pod runs")?;
+        let path = self.shared.around.folder.join(uid).join(GATE_TOKEN_FILE.trim_start_matches('/'));
+        let token = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok((kept.pod.name_any(), token))
+    }
+
+    /// Replaces what pods' Secrets hold by what they hold now, as the kubelet does within a minute.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn refresh(&self) -> Result<()> {
+        let pods: Vec<_> =
+            self.shared.pods().iter().map(|(uid, kept)| (uid.clone(), kept.pod.clone())).collect();
+        for (uid, pod) in pods {
+            let root = self.shared.around.folder.join(uid);
+            let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+            for mount in container(&pod)?.volume_mounts.as_deref().unwrap_or_default() {
+                let of = volumes.iter().find(|volume| volume.name == mount.name && volume.secret.is_some());
+                let Some(volume) = of else { continue };
+                let folder = root.join(mount.mount_path.trim_start_matches('/'));
+                fill(&self.shared.client, &pod, volume, &folder).await.context("fill a volume")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str) -> Result<()> {
+    let condition = json!({ "type": "Ready", "status": ready, "reason": "Played", "message": "by the test" });
+    let status = json!({ "status": { "conditions": [condition] } });
+    nodes
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .context("tell of a node")?;
+    Ok(())
+}

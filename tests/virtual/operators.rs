@@ -1,0 +1,96 @@
+//! Operators that are down, killed, hung, and installed elsewhere.
+
+use crate::life::{answers, quiet, resumes};
+use anyhow::{Context, Result, ensure};
+use discord_sim::{DropConnections, How, ShardOf};
+use shard_tests::fleet::schedule::Shape;
+use shard_tests::thread::PATIENCE;
+use shard_tests::thread::stage::{SMALL, TWO_OPERATORS, on_a_fleet};
+use std::time::Duration;
+
+#[test]
+fn operator_down_both_replicas_shards_run_and_restarts_resume() -> Result<()> {
+    on_a_fleet(&TWO_OPERATORS, async |fleet| {
+        fleet.talk(2.0)?;
+        fleet.operators.kill_all();
+        fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
+        resumes(fleet, 2).await?;
+        fleet.drop_connections(DropConnections::all(How::Tcp))?;
+        resumes(fleet, 6).await?;
+        fleet.online().await?;
+        answers(fleet, 20).await?;
+        let identifies = fleet.ledger().identifies;
+        ensure!(identifies == 4, "{identifies} IDENTIFYs, 4 of them at the start");
+        quiet(fleet).await
+    })
+}
+
+/// Ten minutes of Discord's time with no operator, a tenth of the shards without sessions and a tenth of the pods killed.
+#[test]
+fn operator_down_for_ten_minutes_new_identifies_go_by_turns() -> Result<()> {
+    let shape = Shape { pods: 4, shards: 10, ..TWO_OPERATORS };
+    on_a_fleet(&shape, async |fleet| {
+        fleet.talk(2.0)?;
+        fleet.operators.kill_all();
+        let away = tokio::time::Instant::now();
+        let lost = ShardOf { id: 3, total: 10 };
+        fleet.drop_connections(DropConnections::of(lost, How::Invalid))?;
+        fleet.kubelet.kill(&fleet.kubelet.pods()[3]);
+        // The shard without a session can come back by its pod's turn alone.
+        fleet.online().await.context("come online by the fallback schedule")?;
+        answers(fleet, 20).await?;
+        let rest = Duration::from_mins(10);
+        tokio::time::sleep_until(away + rest).await;
+        fleet.online().await.context("stay online")?;
+        fleet.operators.revive_all().await?;
+        fleet.leader().await?;
+        fleet.drop_connections(DropConnections::of(lost, How::Invalid))?;
+        fleet
+            .until("an IDENTIFY by the gate", PATIENCE, |ledger| {
+                if ledger.identifies >= 12 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        quiet(fleet).await
+    })
+}
+
+#[test]
+fn leader_killed_in_a_cold_start_no_second_grant_in_a_window() -> Result<()> {
+    let shape = Shape { pods: 4, shards: 12, buckets: 1, ..TWO_OPERATORS };
+    on_a_fleet(&shape, async |fleet| {
+        let before = fleet.ledger().identifies;
+        // Everything has to be identified anew, one after the other, and the leader goes in the midst of it.
+        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet
+            .until("some of the IDENTIFYs", PATIENCE, |ledger| {
+                let more = ledger.identifies - before;
+                if more >= 4 { Ok(()) } else { Err(format!("{more}")) }
+            })
+            .await?;
+        let leading = fleet.leader().await?;
+        fleet.operators.kill(leading);
+        fleet.online().await?;
+        fleet.operators.revive(leading).await
+    })
+}
+
+#[test]
+fn operator_reinstalled_elsewhere_replaces_no_pod_and_pods_find_the_new_gate() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        let before = fleet.uids().await?;
+        fleet.operators.reinstall().await?;
+        fleet.leader().await?;
+        // A shard that has to be identified finds the gate at its new address.
+        let shard = ShardOf { id: 1, total: 4 };
+        fleet.drop_connections(DropConnections::of(shard, How::Invalid))?;
+        fleet
+            .until("an IDENTIFY by the new gate", PATIENCE, |ledger| {
+                if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
+            })
+            .await?;
+        quiet(fleet).await?;
+        ensure!(fleet.uids().await? == before, "pods were replaced");
+        Ok(())
+    })
+}

@@ -1,0 +1,209 @@
+//! Pods that are killed, evicted, lost and cut off.
+
+use crate::life::{answers, quiet, resumes};
+use anyhow::{Context, Result, ensure};
+use shard_tests::fleet::schedule::Shape;
+use shard_tests::thread::stage::{SMALL, on_a_fleet, on_a_fleet_with_ways};
+use shard_tests::thread::{PATIENCE, World};
+use std::time::Duration;
+
+/// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
+const REPLACED: Duration = Duration::from_secs(180);
+
+/// Four pods on three nodes: the first and the last share one.
+const FOUR: Shape = Shape { pods: 4, buckets: 4, ..SMALL };
+
+#[test]
+fn pod_killed_its_container_resumes() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        answers(fleet, 5).await?;
+        fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
+        resumes(fleet, 2).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+#[test]
+fn every_container_killed_at_once_all_resume() -> Result<()> {
+    let shape = Shape { pods: 4, shards: 8, ..SMALL };
+    on_a_fleet(&shape, async |fleet| {
+        fleet.talk(2.0)?;
+        answers(fleet, 5).await?;
+        fleet.kubelet.pods().iter().for_each(|pod| fleet.kubelet.kill(pod));
+        resumes(fleet, 8).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 8)
+    })
+}
+
+#[test]
+fn pod_evicted_its_sessions_are_resumed_without_identifies() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        answers(fleet, 5).await?;
+        replace(fleet, 0).await?;
+        resumes(fleet, 2).await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+#[test]
+fn node_drained_one_pod_at_a_time_costs_no_identify() -> Result<()> {
+    let shape = Shape { pods: 3, shards: 6, ..SMALL };
+    on_a_fleet(&shape, async |fleet| {
+        fleet.talk(2.0)?;
+        for place in 0..3 {
+            let resumed = fleet.ledger().resumes;
+            replace(fleet, place).await?;
+            resumes(fleet, resumed + 2).await?;
+            fleet.online().await?;
+        }
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 6)
+    })
+}
+
+#[test]
+fn container_restarts_while_the_api_server_is_away_and_goes_by_its_file() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        answers(fleet, 5).await?;
+        fleet.set_api(false);
+        fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
+        resumes(fleet, 2).await.context("resume by the file alone")?;
+        answers(fleet, 20).await?;
+        fleet.set_api(true);
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+#[test]
+fn api_server_away_shards_run_on() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(2.0)?;
+        fleet.set_api(false);
+        answers(fleet, 60).await?;
+        let before = fleet.ledger();
+        ensure!(before.resumes == 0 && before.sessions.iter().all(|session| session.connected));
+        fleet.set_api(true);
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4)
+    })
+}
+
+#[test]
+fn node_lost_its_pod_is_replaced_and_online_again() -> Result<()> {
+    let shape = Shape { pods: 3, shards: 3, buckets: 3, ..SMALL };
+    on_a_fleet_with_ways(&shape, async |fleet| {
+        let pod = fleet.kubelet.pods().remove(0);
+        let before = fleet.uids().await?;
+        fleet.lose(&pod, true).await?;
+        fleet.replaced(&pod, &before, REPLACED).await?;
+        fleet.talk(2.0)?;
+        quiet(fleet).await
+    })
+}
+
+/// It goes on running where nobody can reach it; another takes its place; then its link is joined again.
+#[test]
+fn pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice() -> Result<()> {
+    let shape = Shape { pods: 3, shards: 3, buckets: 3, ..SMALL };
+    on_a_fleet_with_ways(&shape, async |fleet| {
+        let pod = fleet.kubelet.pods().remove(0);
+        let before = fleet.uids().await?;
+        fleet.talk(1.0)?;
+        fleet.lose(&pod, false).await?;
+        fleet.replaced(&pod, &before, REPLACED).await?;
+        fleet.online().await?;
+        fleet.find_again().await?;
+        answers(fleet, 20).await?;
+        quiet(fleet).await
+    })
+}
+
+/// Two nodes are gone at once, and half of the fleet with them.
+#[test]
+fn two_pods_on_lost_nodes_at_once_are_both_replaced() -> Result<()> {
+    on_a_fleet_with_ways(&FOUR, async |fleet| {
+        let pods = on_two_nodes(fleet)?;
+        let before = fleet.uids().await?;
+        fleet.talk(1.0)?;
+        for pod in &pods {
+            fleet.lose(pod, true).await?;
+        }
+        for pod in &pods {
+            fleet.replaced(pod, &before, REPLACED).await?;
+        }
+        answers(fleet, 20).await?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4 + 2)
+    })
+}
+
+/// They go on running, reach each other and Discord and nobody else; others take their places; then they are back.
+#[test]
+fn two_pods_cut_off_from_all_but_each_other_fence_themselves_and_nothing_is_handled_twice() -> Result<()> {
+    on_a_fleet_with_ways(&FOUR, async |fleet| {
+        let pods = on_two_nodes(fleet)?;
+        let before = fleet.uids().await?;
+        fleet.talk(1.0)?;
+        fleet.lose_together(&pods).await?;
+        fleet
+            .wait("others in their places", REPLACED, async || {
+                one_session_a_shard(fleet)?;
+                let now = fleet.uids().await?;
+                let replaced =
+                    pods.iter().all(|pod| now.contains_key(pod) && now.get(pod) != before.get(pod));
+                Ok(if replaced { Ok(()) } else { Err(format!("{now:?}")) })
+            })
+            .await?;
+        // Discord heard them say so: they were connected until they saw how alone they are.
+        let closes = fleet.ledger().closes.get("4000").copied().unwrap_or_default();
+        ensure!(closes == 2, "{closes} of 2 shards were let go");
+        fleet.online().await?;
+        one_session_a_shard(fleet)?;
+        fleet.find_again().await?;
+        answers(fleet, 20).await?;
+        one_session_a_shard(fleet)?;
+        quiet(fleet).await?;
+        no_more_identifies(fleet, 4 + 2)
+    })
+}
+
+/// Two pods of the fleet that are not on one node, nor on the node of any other.
+fn on_two_nodes(fleet: &World) -> Result<[String; 2]> {
+    let mut pods = fleet.kubelet.pods().into_iter();
+    let [first, second] = [pods.nth(1), pods.next()];
+    Ok([first.context("no second pod")?, second.context("no third pod")?])
+}
+
+/// Nobody has a session beside another's.
+fn one_session_a_shard(fleet: &World) -> Result<()> {
+    let sessions = fleet.ledger().sessions;
+    for shard in 0..FOUR.shards {
+        let connected = sessions.iter().filter(|one| one.shard == shard && one.connected).count();
+        ensure!(connected <= 1, "shard {shard} has {connected} sessions with a connection");
+    }
+    Ok(())
+}
+
+/// Deletes a pod and waits until another stands in its place.
+pub async fn replace(fleet: &World, place: usize) -> Result<()> {
+    let pod = fleet.kubelet.pods().into_iter().nth(place).context("no such pod")?;
+    let before = fleet.uids().await?;
+    fleet.delete(&pod).await?;
+    fleet.replaced(&pod, &before, PATIENCE).await
+}
+
+pub fn no_more_identifies(fleet: &World, than: u64) -> Result<()> {
+    let identifies = fleet.ledger().identifies;
+    ensure!(identifies == than, "{identifies} IDENTIFYs, {than} of them at the start");
+    Ok(())
+}
