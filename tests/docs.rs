@@ -123,7 +123,7 @@ fn each_number_of_the_protocols_is_the_one_of_the_code() {
 
 #[test]
 fn each_test_that_the_guarantees_name_exists() {
-    let sources: String = ["tests/fleet", "tests/loop", "tests/kubernetes", "tests/stories"]
+    let sources: String = ["tests/virtual", "tests/fleet", "tests/loop", "tests/kubernetes", "tests/stories"]
         .iter()
         .flat_map(|folder| files(&root().join(folder), "rs"))
         .map(|file| fs::read_to_string(file).unwrap())

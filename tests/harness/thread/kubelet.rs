@@ -4,6 +4,7 @@
 //! deleted is told, and ends within its grace. Deliberately absent: probes of liveness, and the wait of a kubelet before the next
 //! restart, which is always half a second here.
 
+mod bot;
 mod nodes;
 
 use super::containers::{Around, Host, Process};
@@ -19,7 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
-use shard_bot::{Bot, Command, CommandError, Context as Ctx, Input, Intents, Reply};
+use shard_bot::{Bot, Intents};
 use shard_contract::names::{parse_pod, shards};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -285,9 +286,9 @@ impl Shared {
         let host = Host { name, address, user: &account, variables, tamper: self.tamper.clone() };
         let machine = self.around.machine(host)?;
         Ok(Process::begin(machine, |machine| async move {
-            let bot = Bot::on(machine)?;
+            let runs = Bot::on(machine)?;
             let intents = Intents::GUILD_MESSAGES | Intents::DIRECT_MESSAGES | Intents::MESSAGE_CONTENT;
-            Ok(bot.intents(intents).command(Ping).run().await?)
+            Ok(runs.intents(intents).command(bot::Ping).run().await?)
         }))
     }
 
@@ -370,21 +371,4 @@ impl Shared {
 
 fn node_name(number: u32) -> String {
     format!("node-{number}")
-}
-
-/// Answers.
-struct Ping;
-
-impl Command for Ping {
-    fn name(&self) -> &'static str {
-        "ping"
-    }
-
-    fn description(&self) -> &'static str {
-        "answers"
-    }
-
-    async fn run(&self, _: Input, _: Ctx) -> Result<Reply, CommandError> {
-        Ok(Reply::text("pong"))
-    }
 }
