@@ -1,14 +1,13 @@
 //! Handlers and jobs that panic or never end, and more events and jobs than a pod can do.
 
-use crate::life::{SMALL, answers, quiet, resumes};
-use crate::pods::no_more_identifies;
 use anyhow::{Context, Result, ensure};
 use discord_sim::{Discord, MadeMessage, NewMessage, ReplyWait, ShardOf};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use shard_contract::env::HEALTH_PORT;
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::judge::Judge;
-use shard_tests::fleet::schedule::Shape;
+use shard_tests::fleet::schedule::{SMALL, Shape};
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{BOT, Fleet, PATIENCE};
 use std::sync::{Mutex, PoisonError};
@@ -29,17 +28,17 @@ pub fn panic(stage: &Stage) -> Result<()> {
         ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "a panic went too far");
         // What is done is not done again: the next process finds nothing that was only begun.
         fleet.kubelet.kill(&pod);
-        resumes(fleet, 2).await?;
+        fleet.resumes(2).await?;
         fleet.talk(20.0)?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
         for message in [in_handler, in_job] {
             let replies = fleet.discord.replies(message.message_id, ReplyWait::default()).await?;
             ensure!(replies.len() == 1, "{replies:?}");
         }
         let redelivered = fleet.ledger().events.doubled_marked;
         ensure!(redelivered == 0, "{redelivered} messages were handled again");
-        no_more_identifies(fleet, 4)
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -60,15 +59,15 @@ pub fn overload(stage: &Stage) -> Result<()> {
         says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0)
             .await?;
         // Others are answered meanwhile, by the same pod too.
-        answers(fleet, 20).await?;
+        fleet.answers(20).await?;
         let told = told(fleet, &asked).await?;
         ensure!(told.0 >= 64 && told.1 > 0, "{} were done and {} refused", told.0, told.1);
         let done =
             |text: &str| value(text, "shard_bot_jobs_queued") + value(text, "shard_bot_jobs_running") == 0;
         says(fleet, &pod, "the jobs to be done", done).await?;
-        quiet(fleet).await?;
+        fleet.quiet().await?;
         ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
-        no_more_identifies(fleet, 4)
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -114,10 +113,10 @@ pub fn flood(stage: &Stage) -> Result<()> {
         );
         // The gateway was not harmed, and the pod keeps up again.
         fleet.talk(20.0)?;
-        answers(fleet, 40).await?;
-        quiet(fleet).await?;
+        fleet.answers(40).await?;
+        fleet.quiet().await?;
         ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
-        no_more_identifies(fleet, 4)
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -141,16 +140,16 @@ pub fn never_ends(stage: &Stage) -> Result<()> {
         told_of(fleet, "!forever", "it has begun").await?;
         says(fleet, &pod, "the job to be counted", |text| value(text, "shard_bot_jobs_running") == 1).await?;
         // It holds up nobody: events and heartbeats go on.
-        answers(fleet, 40).await?;
+        fleet.answers(40).await?;
         ensure!(fleet.kubelet.restarts() == 0 && fleet.ledger().resumes == 0, "the gateway was harmed");
         // Nor the pod's end: its sessions go to the next one, and what runs ends with the process.
         let now = fleet.uids().await?;
         fleet.delete(&pod).await?;
         fleet.replaced(&pod, &now, PATIENCE).await?;
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 8)
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(8)
     })
 }
 

@@ -1,52 +1,18 @@
 //! A fleet's life: online, in time, answering.
 
 use anyhow::{Result, ensure};
-use shard_tests::fleet::schedule::{HEARTBEAT_MS, Shape};
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::TIME_FACTOR;
+use shard_tests::fleet::schedule::{SMALL, Shape};
 use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{Fleet, PATIENCE, TIME_FACTOR};
-
-/// Two pods, four shards, two buckets, one operator.
-pub const SMALL: Shape =
-    Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1, heartbeat_ms: HEARTBEAT_MS };
-/// The same with two operators.
-pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
-
-/// Waits until users have been answered so many more times.
-pub async fn answers(fleet: &Fleet, more: u64) -> Result<()> {
-    let before = fleet.ledger().events.answered;
-    fleet
-        .until("answers", PATIENCE, |ledger| {
-            let answered = ledger.events.answered - before;
-            if answered >= more { Ok(()) } else { Err(format!("{answered} of {more} answered")) }
-        })
-        .await
-        .map(drop)
-}
-
-/// Users write no more, everything is answered, every shard is online.
-pub async fn quiet(fleet: &Fleet) -> Result<()> {
-    fleet.online().await?;
-    fleet.hush();
-    fleet.settled(PATIENCE).await.map(drop)
-}
-
-/// Waits until so many RESUMEs have succeeded in all.
-pub async fn resumes(fleet: &Fleet, all: u64) -> Result<()> {
-    fleet
-        .until("RESUMEs", PATIENCE, |ledger| {
-            if ledger.resumes >= all { Ok(()) } else { Err(format!("{} of {all}", ledger.resumes)) }
-        })
-        .await
-        .map(drop)
-}
 
 pub fn comes_online(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("comes-online", &SMALL, Way::Straight, async |fleet| {
         let identifies = fleet.ledger().identifies;
         ensure!(identifies == 4, "{identifies} IDENTIFYs for 4 shards");
         fleet.talk(20.0)?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await
+        fleet.answers(20).await?;
+        fleet.quiet().await
     })
 }
 

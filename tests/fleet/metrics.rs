@@ -4,11 +4,11 @@
 //! Prometheus' older text format, in which a counter's help and type carry its whole name; the rest of OpenMetrics is comments
 //! there. Deliberately absent: exceptions; there is none.
 
-use crate::life::{SMALL, answers};
 use anyhow::{Context, Result, ensure};
 use shard_contract::env::HEALTH_PORT;
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::checkout::root;
-use shard_tests::fleet::PATIENCE;
+use shard_tests::fleet::schedule::SMALL;
 use shard_tests::fleet::stage::{Stage, Way};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 pub fn lint(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("metrics", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
-        answers(fleet, 20).await?;
+        fleet.answers(20).await?;
         let scratch = tempfile::tempdir()?;
         let linter = linter(scratch.path())?;
         let bad = "# HELP Bad_ms_total Help.\n# TYPE Bad_ms_total gauge\nBad_ms_total 1\n";
@@ -35,7 +35,7 @@ pub fn lint(stage: &Stage) -> Result<()> {
             ensure!(complaints.is_empty(), "{prefix}: {complaints}");
         }
         fleet.hush();
-        fleet.settled(PATIENCE).await.map(drop)
+        fleet.settled().await.map(drop)
     })
 }
 

@@ -2,11 +2,10 @@
 //!
 //! Deliberately absent: what needs no process (`tests/virtual/pods.rs`).
 
-use crate::life::{SMALL, answers, quiet, resumes};
-use anyhow::{Context, Result, ensure};
-use shard_tests::fleet::schedule::Shape;
+use anyhow::Result;
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::{SMALL, Shape};
 use shard_tests::fleet::stage::{Stage, Way};
-use shard_tests::fleet::{Fleet, PATIENCE};
 use std::time::Duration;
 
 /// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
@@ -15,24 +14,24 @@ const REPLACED: Duration = Duration::from_secs(180);
 pub fn killed(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("killed", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
 pub fn evicted(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("evicted", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
-        answers(fleet, 5).await?;
-        replace(fleet, 0).await?;
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.answers(5).await?;
+        fleet.replace(0).await?;
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -47,21 +46,7 @@ pub fn partitioned(stage: &Stage) -> Result<()> {
         fleet.replaced(&pod, &before, REPLACED).await?;
         fleet.online().await?;
         fleet.kubelet.find_again().await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await
+        fleet.answers(20).await?;
+        fleet.quiet().await
     })
-}
-
-/// Deletes a pod and waits until another stands in its place.
-pub async fn replace(fleet: &Fleet, place: usize) -> Result<()> {
-    let pod = fleet.kubelet.pods().into_iter().nth(place).context("no such pod")?;
-    let before = fleet.uids().await?;
-    fleet.delete(&pod).await?;
-    fleet.replaced(&pod, &before, PATIENCE).await
-}
-
-pub fn no_more_identifies(fleet: &Fleet, than: u64) -> Result<()> {
-    let identifies = fleet.ledger().identifies;
-    ensure!(identifies == than, "{identifies} IDENTIFYs, {than} of them at the start");
-    Ok(())
 }

@@ -20,28 +20,25 @@ pub(crate) mod status;
 pub mod storm;
 pub mod verdict;
 
-use anyhow::{Context, Result, bail};
+use crate::any_fleet::{AnyFleet, Pace};
+use anyhow::{Context, Result};
 use discord_sim::{Discord, EventFilter, FAKE_TOKEN, Generate, Ledger, LedgerQuery, Options};
 use door::Door;
 use ground::Ground;
 use judge::Judge;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::{Client, ResourceExt};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Client;
+use kube::api::{Api, PostParams};
 use kubelet::Kubelet;
 use pod::Around;
 use proxy::Proxy;
 use replicas::{Asked, Replicas};
 use schedule::Shape;
 use serde_json::json;
-use shard_contract::identify::{IDENTIFY_PATH, IdentifyRequest, Priority};
-use shard_contract::names::parse_pod;
-use shard_operator::crd::ShardedBot;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use test_cluster::GATEWAY;
 
 /// How many times faster Discord's time passes for fleets.
@@ -75,17 +72,6 @@ pub struct Fleet {
     pub kubelet: Kubelet,
 }
 
-/// Whose ways to the API server have a [`Proxy`] on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxied {
-    /// Nobody's.
-    Nobody,
-    /// Each operator's, by its place.
-    Operators,
-    /// The pods', one for all of them.
-    Pods,
-}
-
 /// What a gate says to a pod that asks for a shard of nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateSays {
@@ -113,14 +99,14 @@ impl Fleet {
     /// # Errors
     /// When something cannot be started.
     pub async fn start(ground: &Arc<Ground>, shape: Shape) -> Result<Self> {
-        Self::start_proxied(ground, shape, Proxied::Nobody).await
+        Self::start_with(ground, shape, false).await
     }
 
-    /// The same, with proxies before the API server.
+    /// The same; `has_proxies`: with a proxy before the API server for each operator.
     ///
     /// # Errors
     /// When something cannot be started.
-    pub async fn start_proxied(ground: &Arc<Ground>, shape: Shape, whose: Proxied) -> Result<Self> {
+    pub async fn start_with(ground: &Arc<Ground>, shape: Shape, has_proxies: bool) -> Result<Self> {
         let (namespace, folder) = ground.place()?;
         let client = ground.long_client().await?;
         let listen = format!("{GATEWAY}:0").parse()?;
@@ -134,23 +120,18 @@ impl Fleet {
         let (mut kubeconfigs, mut proxies) = (Vec::new(), Vec::new());
         for place in 0..shape.operators {
             let kubeconfig = folder.join(format!("kubeconfig-{place}"));
-            if whose == Proxied::Operators {
+            if has_proxies {
                 proxies.push(proxy(ground, &kubeconfig).await?);
             } else {
                 ground.write_kubeconfig(&kubeconfig, api.address())?;
             }
             kubeconfigs.push(kubeconfig);
         }
-        let pods = (whose == Proxied::Pods).then(|| folder.join("kubeconfig-of-pods"));
-        if let Some(pods) = &pods {
-            proxies.push(proxy(ground, pods).await?);
-        }
         let around = Around {
             ground: Arc::clone(ground),
             client: ground.client().await?,
             patient: client.clone(),
             api: api.address(),
-            kubeconfig: pods,
         };
         let kubelet = Kubelet::start(around, &namespace, folder.clone()).await?;
         let asked = Asked {
@@ -185,175 +166,6 @@ impl Fleet {
         Ok(())
     }
 
-    /// The bots of its namespace.
-    #[must_use]
-    pub fn bots(&self) -> Api<ShardedBot> {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    /// Waits until every shard has a connection; the ledger then.
-    ///
-    /// # Errors
-    /// After [`PATIENCE`], with what is missing.
-    pub async fn online(&self) -> Result<Ledger> {
-        let total = self.shape.shards;
-        self.until("every shard to be connected", PATIENCE, |ledger| {
-            let missing = (0..total).filter(|shard| {
-                !ledger.sessions.iter().any(|one| one.shard == *shard && one.total == total && one.connected)
-            });
-            let missing: Vec<_> = missing.collect();
-            if missing.is_empty() { Ok(()) } else { Err(format!("shards {missing:?} are not connected")) }
-        })
-        .await
-    }
-
-    /// Waits until the ledger is as wanted; returns it.
-    ///
-    /// # Errors
-    /// After `most`, with what was last found.
-    pub async fn until(
-        &self,
-        what: &str,
-        most: Duration,
-        mut wanted: impl FnMut(&Ledger) -> Result<(), String>,
-    ) -> Result<Ledger> {
-        let started = Instant::now();
-        loop {
-            let ledger = self.ledger();
-            let Err(found) = wanted(&ledger) else { return Ok(ledger) };
-            self.go_on(what, most, started, &found).await?;
-        }
-    }
-
-    /// Waits until something is as wanted: asked again and again, it says what it found instead.
-    ///
-    /// # Errors
-    /// After `most`, with what was last found; at once when asking itself fails.
-    pub async fn wait(
-        &self,
-        what: &str,
-        most: Duration,
-        mut ask: impl AsyncFnMut() -> Result<Result<(), String>>,
-    ) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            let Err(found) = ask().await? else { return Ok(()) };
-            self.go_on(what, most, started, &found).await?;
-        }
-    }
-
-    /// Between two looks.
-    async fn go_on(&self, what: &str, most: Duration, started: Instant, found: &str) -> Result<()> {
-        if started.elapsed() > most {
-            let trouble = self.kubelet.trouble();
-            bail!("waited {} s for {what}: {found}; the kubelet's last trouble: {trouble:?}", most.as_secs());
-        }
-        // The pace of asking, not a time that anything depends on.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        Ok(())
-    }
-
-    /// Discord's ledger; an event without an answer counts at once.
-    ///
-    /// # Panics
-    /// When making it does.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.discord.ledger(LedgerQuery::default())
-    }
-
-    /// Users write messages that ask for an answer, so many a second, until they are stopped.
-    ///
-    /// # Errors
-    /// When the simulator refuses.
-    pub fn talk(&self, rate: f64) -> Result<()> {
-        let talk = Generate { rate: Some(rate), ..Generate::default() };
-        Ok(self.discord.act(move |discord| discord.generate(&talk)).map(drop)?)
-    }
-
-    /// Users write no more.
-    pub fn hush(&self) {
-        self.discord.act(Discord::stop_generating);
-    }
-
-    /// Waits until every message was answered that any session can still bring.
-    ///
-    /// # Errors
-    /// After `most`, with how many were not.
-    pub async fn settled(&self, most: Duration) -> Result<Ledger> {
-        self.until("every message to be answered", most, |ledger| {
-            let open = ledger.events.lost + ledger.events.waiting;
-            if open == 0 { Ok(()) } else { Err(format!("{open} have no answer")) }
-        })
-        .await
-    }
-
-    /// Names and UIDs of the pods that there are.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub async fn uids(&self) -> Result<BTreeMap<String, String>> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let listed = pods.list(&ListParams::default()).await.context("list pods")?;
-        Ok(listed.items.iter().map(|pod| (pod.name_any(), pod.uid().unwrap_or_default())).collect())
-    }
-
-    /// Waits until another pod of this name stands where one of these UIDs was.
-    ///
-    /// # Errors
-    /// After `most`, or when the API server does not answer.
-    pub async fn replaced(&self, pod: &str, before: &BTreeMap<String, String>, most: Duration) -> Result<()> {
-        self.wait("another pod in its place", most, async || {
-            let now = self.uids().await?;
-            let is_new = now.contains_key(pod) && now.get(pod) != before.get(pod);
-            Ok(if is_new { Ok(()) } else { Err(format!("{now:?}")) })
-        })
-        .await
-    }
-
-    /// What each replica's gate says to a pod that asks for what is not its own.
-    ///
-    /// # Errors
-    /// When no pod runs that could ask.
-    pub async fn doors(&self) -> Result<Vec<GateSays>> {
-        let (pod, token) = self.kubelet.gate_token()?;
-        let (_, layout, _) = parse_pod(&pod).context("a pod that is none of ours")?;
-        let ask = IdentifyRequest { layout, shards: vec![u32::from(u16::MAX)], priority: Priority::Live };
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
-        let mut all = Vec::new();
-        for gate in (0..self.replicas.count()).filter_map(|place| self.replicas.gate(place)) {
-            let call = http.post(format!("http://{gate}{IDENTIFY_PATH}")).bearer_auth(&token).json(&ask);
-            all.push(match call.send().await.map(|answer| answer.status().as_u16()) {
-                Ok(403) => GateSays::NotYours,
-                Ok(421) => GateSays::AskTheLeader,
-                Ok(status) => GateSays::Else(status),
-                Err(_) => GateSays::Nothing,
-            });
-        }
-        Ok(all)
-    }
-
-    /// A condition of the bot: its status, reason and message.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub async fn condition(&self, name: &str) -> Result<Option<(String, String, String)>> {
-        let bot = self.bots().get(BOT).await?;
-        let conditions = bot.status.map(|status| status.conditions).unwrap_or_default();
-        let found = conditions.into_iter().find(|one| one.type_ == name);
-        Ok(found.map(|one| (one.status, one.reason, one.message)))
-    }
-
-    /// Deletes a pod, as a user or a drain does.
-    ///
-    /// # Errors
-    /// When the API server refuses.
-    pub async fn delete(&self, pod: &str) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let _ = pods.delete(pod, &DeleteParams::default()).await.context("delete a pod")?;
-        Ok(())
-    }
-
     /// Ends everything of it.
     pub async fn stop(self) {
         self.hush();
@@ -371,6 +183,52 @@ impl Fleet {
         write_json(&self.folder.join("ledger.json"), &self.discord.ledger(query))?;
         write_json(&self.folder.join("discord-late-ms.json"), &self.discord.late_ms())?;
         self.ground.keep(&self.folder, name)
+    }
+}
+
+impl AnyFleet for Fleet {
+    fn pace(&self) -> Pace {
+        Pace { patience: PATIENCE, look: Duration::from_millis(50), answer: Duration::from_secs(1) }
+    }
+
+    fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn shards(&self) -> u32 {
+        self.shape.shards
+    }
+
+    fn pods(&self) -> Vec<String> {
+        self.kubelet.pods()
+    }
+
+    fn gates(&self) -> Vec<Option<SocketAddr>> {
+        (0..self.replicas.count()).map(|place| self.replicas.gate(place)).collect()
+    }
+
+    fn gate_token(&self) -> Result<(String, String)> {
+        self.kubelet.gate_token()
+    }
+
+    fn ledger_of(&self, query: LedgerQuery) -> Ledger {
+        self.discord.ledger(query)
+    }
+
+    fn generate(&self, talk: Generate) -> Result<()> {
+        Ok(self.discord.act(move |discord| discord.generate(&talk)).map(drop)?)
+    }
+
+    fn hush(&self) {
+        self.discord.act(Discord::stop_generating);
+    }
+
+    fn trouble(&self) -> String {
+        format!("the kubelet's last trouble: {:?}", self.kubelet.trouble())
     }
 }
 

@@ -4,6 +4,7 @@
 //! the one that `KUBECONFIG` names. [`fleet`] plays nodes and controllers itself, on the API server alone. Deliberately
 //! absent: anything that knows how the operator works.
 
+pub mod any_fleet;
 pub mod checkout;
 pub mod discord;
 pub mod fleet;

@@ -17,6 +17,7 @@ pub mod trace;
 mod waits;
 mod way;
 
+use crate::any_fleet::AnyFleet;
 use crate::checkout::root;
 use crate::fleet::proxy::Tamper;
 use anyhow::{Context, Result};
@@ -31,7 +32,6 @@ use network::Network;
 use operators::Operators;
 use serde_json::{Value, json};
 use shard_machine::WallClock;
-use shard_operator::crd::ShardedBot;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,8 +44,7 @@ pub use waits::PATIENCE;
 
 /// The namespace of a fleet.
 pub const NAMESPACE: &str = "bots";
-/// The bot's name.
-pub const BOT: &str = "mybot";
+pub use crate::fleet::BOT;
 /// When every story begins: 2026-12-01T00:00:00Z.
 const BEGINNING: i64 = 1_796_083_200;
 
@@ -205,14 +204,8 @@ impl World {
         }
         let bot = json!({ "apiVersion": "shard-operator.dev/v1alpha1", "kind": "ShardedBot", "metadata": { "name": BOT }, "spec": spec });
         let params = PatchParams::apply("kubectl").force();
-        self.bots().patch(BOT, &params, &Patch::Apply(bot)).await.context("apply the bot")?;
+        AnyFleet::bots(self).patch(BOT, &params, &Patch::Apply(bot)).await.context("apply the bot")?;
         Ok(())
-    }
-
-    /// The bots.
-    #[must_use]
-    pub fn bots(&self) -> Api<ShardedBot> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
     /// Whether operators and pods reach the API server.

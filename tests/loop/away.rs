@@ -2,11 +2,11 @@
 //!
 //! Deliberately absent: leases and ways to it, which need no process (`tests/virtual/leaders.rs`).
 
-use crate::refusals::ONE;
 use anyhow::{Result, ensure};
 use discord_sim::{DropConnections, How as End};
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::PATIENCE;
-use shard_tests::fleet::schedule::Shape;
+use shard_tests::fleet::schedule::{ONE, Shape};
 use shard_tests::fleet::stage::{Stage, Way};
 use std::time::Duration;
 
@@ -26,14 +26,7 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
         ensure!(ledger.events.answered > answered, "nobody was answered while it was away");
         ensure!(ledger.sessions.iter().all(|session| session.connected), "connections were lost");
         fleet.ground.api().start()?;
-        fleet
-            .wait("one replica to lead", PATIENCE, async || {
-                let says = fleet.doors().await?;
-                let leading = says.iter().filter(|one| one.leads()).count();
-                ensure!(leading <= 1, "both would grant: {says:?}");
-                Ok(if leading == 1 { Ok(()) } else { Err(format!("{says:?}")) })
-            })
-            .await?;
+        fleet.leader().await?;
         // The gate grants again, and everybody is answered.
         fleet.discord.drop_connections(DropConnections::all(End::Invalid))?;
         fleet
@@ -43,7 +36,7 @@ pub fn server_stopped(stage: &Stage) -> Result<()> {
             .await?;
         fleet.online().await?;
         fleet.hush();
-        fleet.settled(PATIENCE).await?;
+        fleet.settled().await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })

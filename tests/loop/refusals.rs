@@ -4,15 +4,13 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams};
 use shard_contract::names::layouts_config_map;
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::proxy::{Fault, Hits, How};
-use shard_tests::fleet::schedule::{HEARTBEAT_MS, Shape};
+use shard_tests::fleet::schedule::ONE;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{BOT, Fleet, PATIENCE};
 use std::time::Duration;
 
-/// One pod, one shard, one operator.
-pub const ONE: Shape =
-    Shape { seed: 1, pods: 1, shards: 1, buckets: 1, operators: 1, heartbeat_ms: HEARTBEAT_MS };
 /// Requests in a second that an operator of one bot may make while everything is refused. At rest it makes about one.
 const HOT: u64 = 25;
 /// Watches that are refused: each of the operator's twice or so. After each it waits longer, as it should.

@@ -3,14 +3,15 @@
 //! From ShardedBots that the API server stores and that the operator cannot take, to what becomes of their neighbours; and from a list
 //! that fails to an operator that is told to end. Deliberately absent: memory, which a benchmark measures (`cargo bench`).
 
-use crate::refusals::ONE;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use kube::client::Body;
 use serde_json::{Value, json};
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::proxy::{Fault, Hits, How};
+use shard_tests::fleet::schedule::ONE;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{Fleet, PATIENCE};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! What Discord does to a fleet: drops, invalid sessions, zombies, closes, faults of REST, outages, budgets, tokens.
 
-use crate::life::{answers, quiet, resumes};
 use anyhow::{Context, Result, ensure};
 use discord_sim::{
     ChangeToken, Discord, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage,
@@ -9,8 +8,9 @@ use discord_sim::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use shard_tests::fleet::schedule::Shape;
-use shard_tests::thread::stage::{SMALL, on_a_fleet};
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::{SMALL, Shape};
+use shard_tests::thread::stage::on_a_fleet;
 use shard_tests::thread::{NAMESPACE, PATIENCE, World};
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ fn connection_drop_and_op_7_resume_without_identifies() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
         fleet.drop_connections(DropConnections::all(How::Tcp))?;
-        resumes(fleet, 4).await?;
+        fleet.resumes(4).await?;
         fleet.drop_connections(DropConnections::all(How::Reconnect))?;
-        resumes(fleet, 8).await?;
+        fleet.resumes(8).await?;
         let close = DropConnections { code: Some(4000), ..DropConnections::all(How::Close) };
         fleet.drop_connections(close)?;
-        resumes(fleet, 12).await?;
-        quiet(fleet).await?;
+        fleet.resumes(12).await?;
+        fleet.quiet().await?;
         let ledger = fleet.ledger();
         ensure!(ledger.identifies == 4, "{} IDENTIFYs, 4 of them at the start", ledger.identifies);
         ensure!(ledger.resumes + ledger.resumes_failed <= 16, "{} RESUMEs for 12 drops", ledger.resumes);
@@ -45,7 +45,7 @@ fn op_9_true_resumes_and_op_9_false_identifies() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
         fleet.drop_connections(DropConnections::of(of(0), How::InvalidResumable))?;
-        resumes(fleet, 1).await?;
+        fleet.resumes(1).await?;
         ensure!(fleet.ledger().identifies == 4, "op 9 true cost an IDENTIFY");
         fleet.drop_connections(DropConnections::of(of(1), How::Invalid))?;
         fleet
@@ -53,7 +53,7 @@ fn op_9_true_resumes_and_op_9_false_identifies() -> Result<()> {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
-        quiet(fleet).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 5, "op 9 false cost more than one IDENTIFY");
         Ok(())
     })
@@ -70,8 +70,8 @@ fn zombie_connection_is_noticed_and_resumed() -> Result<()> {
             ..FreezeConnections::default()
         };
         fleet.discord.control().freeze_connections(freeze)?;
-        resumes(fleet, 1).await?;
-        quiet(fleet).await?;
+        fleet.resumes(1).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 4, "a zombie cost an IDENTIFY");
         Ok(())
     })
@@ -131,7 +131,7 @@ async fn named(fleet: &World, what: &str) -> Result<()> {
 fn discord_rest_faults_make_no_storm_of_invalid_requests() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(0.5)?;
-        answers(fleet, 3).await?;
+        fleet.answers(3).await?;
         let messages = |kind| NewFault {
             kind,
             method: None,
@@ -160,7 +160,7 @@ fn discord_rest_faults_make_no_storm_of_invalid_requests() -> Result<()> {
             NewFault { executes: true, ..messages(FaultKind::Timeout) },
         ] {
             met(fleet, fault).await?;
-            answers(fleet, 3).await?;
+            fleet.answers(3).await?;
         }
         // A fresh operator asks how many IDENTIFYs are left, and hears that its token is no good.
         let route = Some("/gateway/bot".to_owned());
@@ -171,7 +171,7 @@ fn discord_rest_faults_make_no_storm_of_invalid_requests() -> Result<()> {
         used_up(fleet, refused).await?;
         named(fleet, "401").await?;
         fleet.online().await?;
-        quiet(fleet).await?;
+        fleet.quiet().await?;
         let invalid = fleet.ledger().invalid_requests;
         ensure!(invalid <= 16, "{invalid} requests that Discord counts as invalid");
         ensure!(fleet.ledger().identifies == 4, "faults of REST cost IDENTIFYs");
@@ -198,10 +198,10 @@ async fn used_up(fleet: &World, id: u64) -> Result<()> {
 fn discord_gone_for_a_while_everything_resumes() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.discord.control().begin_outage(Outage { for_ms: 40_000, rest: true, gateway: true })?;
-        resumes(fleet, 4).await?;
+        fleet.resumes(4).await?;
         fleet.talk(2.0)?;
-        answers(fleet, 10).await?;
-        quiet(fleet).await?;
+        fleet.answers(10).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 4, "an outage shorter than a session cost IDENTIFYs");
         Ok(())
     })
@@ -240,7 +240,7 @@ fn budget_nearly_spent_live_shards_may_use_the_reserve() -> Result<()> {
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
-        quiet(fleet).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 5, "{} IDENTIFYs", fleet.ledger().identifies);
         Ok(())
     })
@@ -261,8 +261,8 @@ fn token_shared_with_somebody_else_is_told_with_its_remedy() -> Result<()> {
         ensure!(reason == "TokenShared" && message.contains("somebody else uses this token"), "{message}");
         ensure!(message.contains("into the Secret"), "no remedy in {message:?}");
         // It is said; who is online stays so.
-        answers(fleet, 5).await?;
-        quiet(fleet).await?;
+        fleet.answers(5).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 4 && fleet.ledger().resumes == 0, "the fleet was disturbed");
         Ok(())
     })
@@ -298,8 +298,8 @@ fn token_rotated_is_picked_up_without_replacing_pods() -> Result<()> {
             })
             .await?;
         fleet.talk(2.0)?;
-        answers(fleet, 10).await?;
-        quiet(fleet).await?;
+        fleet.answers(10).await?;
+        fleet.quiet().await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })

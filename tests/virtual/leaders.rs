@@ -8,9 +8,10 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams};
 use shard_contract::names::layouts_config_map;
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::proxy::{Fault, Hits, How};
-use shard_tests::fleet::schedule::Shape;
-use shard_tests::thread::stage::{SMALL, on_a_fleet, on_a_tampered_fleet};
+use shard_tests::fleet::schedule::{SMALL, Shape};
+use shard_tests::thread::stage::{on_a_fleet, on_a_tampered_fleet};
 use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, Tampered, World};
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ async fn goes_on(fleet: &World, ends: DropConnections, identifies: u64) -> Resul
         .await?;
     fleet.online().await?;
     fleet.hush();
-    fleet.settled(PATIENCE).await.map(drop)
+    fleet.settled().await.map(drop)
 }
 
 /// Minutes without it, for this fleet alone.

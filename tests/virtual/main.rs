@@ -5,7 +5,6 @@
 
 mod discord;
 mod leaders;
-mod life;
 mod objects;
 mod operators;
 mod pods;
@@ -15,6 +14,7 @@ use anyhow::{Result, anyhow, ensure};
 use discord_sim::Options;
 use serde_json::json;
 use shard_operator::crd::ShardedBot;
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::row::Ends;
 use shard_tests::fleet::schedule::{Schedule, seed_of};
 use shard_tests::fleet::verdict::Run;

@@ -1,13 +1,14 @@
 //! Objects that somebody deletes by hand.
 
-use crate::life::{answers, quiet};
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use shard_contract::names::{layouts_config_map, sessions_secret};
-use shard_tests::thread::stage::{SMALL, on_a_fleet};
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::SMALL;
+use shard_tests::thread::stage::on_a_fleet;
 use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
 
 #[test]
@@ -26,8 +27,8 @@ fn session_secrets_deleted_by_hand_are_put_back() -> Result<()> {
                 Ok(if held == 4 { Ok(()) } else { Err(format!("{held} of 4 are held")) })
             })
             .await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 4, "a deleted Secret cost IDENTIFYs");
         Ok(())
     })
@@ -45,7 +46,7 @@ fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
                 Ok(maps.get_opt(&name).await?.map(drop).ok_or_else(|| "none".to_owned()))
             })
             .await?;
-        answers(fleet, 10).await?;
+        fleet.answers(10).await?;
         let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let before = sets.list(&ListParams::default()).await?.items;
         for set in &before {
@@ -58,7 +59,7 @@ fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
                 Ok(if is_new { Ok(()) } else { Err(format!("{} sets", now.len())) })
             })
             .await?;
-        answers(fleet, 10).await?;
-        quiet(fleet).await
+        fleet.answers(10).await?;
+        fleet.quiet().await
     })
 }

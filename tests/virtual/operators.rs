@@ -1,11 +1,11 @@
 //! Operators that are down, killed, hung, and installed elsewhere.
 
-use crate::life::{answers, quiet, resumes};
 use anyhow::{Context, Result, ensure};
 use discord_sim::{DropConnections, How, ShardOf};
-use shard_tests::fleet::schedule::Shape;
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::{SMALL, Shape, TWO_OPERATORS};
 use shard_tests::thread::PATIENCE;
-use shard_tests::thread::stage::{SMALL, TWO_OPERATORS, on_a_fleet};
+use shard_tests::thread::stage::on_a_fleet;
 use std::time::Duration;
 
 #[test]
@@ -14,14 +14,14 @@ fn operator_down_both_replicas_shards_run_and_restarts_resume() -> Result<()> {
         fleet.talk(2.0)?;
         fleet.operators.kill_all();
         fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
-        resumes(fleet, 2).await?;
+        fleet.resumes(2).await?;
         fleet.drop_connections(DropConnections::all(How::Tcp))?;
-        resumes(fleet, 6).await?;
+        fleet.resumes(6).await?;
         fleet.online().await?;
-        answers(fleet, 20).await?;
+        fleet.answers(20).await?;
         let identifies = fleet.ledger().identifies;
         ensure!(identifies == 4, "{identifies} IDENTIFYs, 4 of them at the start");
-        quiet(fleet).await
+        fleet.quiet().await
     })
 }
 
@@ -38,7 +38,7 @@ fn operator_down_for_ten_minutes_new_identifies_go_by_turns() -> Result<()> {
         fleet.kubelet.kill(&fleet.kubelet.pods()[3]);
         // The shard without a session can come back by its pod's turn alone.
         fleet.online().await.context("come online by the fallback schedule")?;
-        answers(fleet, 20).await?;
+        fleet.answers(20).await?;
         let rest = Duration::from_mins(10);
         tokio::time::sleep_until(away + rest).await;
         fleet.online().await.context("stay online")?;
@@ -50,7 +50,7 @@ fn operator_down_for_ten_minutes_new_identifies_go_by_turns() -> Result<()> {
                 if ledger.identifies >= 12 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
-        quiet(fleet).await
+        fleet.quiet().await
     })
 }
 
@@ -89,7 +89,7 @@ fn operator_reinstalled_elsewhere_replaces_no_pod_and_pods_find_the_new_gate() -
                 if ledger.identifies == 5 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
-        quiet(fleet).await?;
+        fleet.quiet().await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })

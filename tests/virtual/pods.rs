@@ -1,10 +1,11 @@
 //! Pods that are killed, evicted, lost and cut off.
 
-use crate::life::{answers, quiet, resumes};
 use anyhow::{Context, Result, ensure};
-use shard_tests::fleet::schedule::Shape;
-use shard_tests::thread::stage::{SMALL, on_a_fleet, on_a_fleet_with_ways};
-use shard_tests::thread::{PATIENCE, World};
+use discord_sim::{DropConnections, EventFilter, How, LedgerQuery};
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::{SMALL, Shape, TWO_OPERATORS};
+use shard_tests::thread::World;
+use shard_tests::thread::stage::{on_a_fleet, on_a_fleet_with_ways};
 use std::time::Duration;
 
 /// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
@@ -17,12 +18,12 @@ const FOUR: Shape = Shape { pods: 4, buckets: 4, ..SMALL };
 fn pod_killed_its_container_resumes() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -31,12 +32,12 @@ fn every_container_killed_at_once_all_resume() -> Result<()> {
     let shape = Shape { pods: 4, shards: 8, ..SMALL };
     on_a_fleet(&shape, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         fleet.kubelet.pods().iter().for_each(|pod| fleet.kubelet.kill(pod));
-        resumes(fleet, 8).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 8)
+        fleet.resumes(8).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(8)
     })
 }
 
@@ -44,12 +45,12 @@ fn every_container_killed_at_once_all_resume() -> Result<()> {
 fn pod_evicted_its_sessions_are_resumed_without_identifies() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
-        replace(fleet, 0).await?;
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.answers(5).await?;
+        fleet.replace(0).await?;
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -60,12 +61,12 @@ fn node_drained_one_pod_at_a_time_costs_no_identify() -> Result<()> {
         fleet.talk(2.0)?;
         for place in 0..3 {
             let resumed = fleet.ledger().resumes;
-            replace(fleet, place).await?;
-            resumes(fleet, resumed + 2).await?;
+            fleet.replace(place).await?;
+            fleet.resumes(resumed + 2).await?;
             fleet.online().await?;
         }
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 6)
+        fleet.quiet().await?;
+        fleet.no_more_identifies(6)
     })
 }
 
@@ -73,14 +74,14 @@ fn node_drained_one_pod_at_a_time_costs_no_identify() -> Result<()> {
 fn container_restarts_while_the_api_server_is_away_and_goes_by_its_file() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         fleet.set_api(false);
         fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
-        resumes(fleet, 2).await.context("resume by the file alone")?;
-        answers(fleet, 20).await?;
+        fleet.resumes(2).await.context("resume by the file alone")?;
+        fleet.answers(20).await?;
         fleet.set_api(true);
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -89,12 +90,12 @@ fn api_server_away_shards_run_on() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         fleet.talk(2.0)?;
         fleet.set_api(false);
-        answers(fleet, 60).await?;
+        fleet.answers(60).await?;
         let before = fleet.ledger();
         ensure!(before.resumes == 0 && before.sessions.iter().all(|session| session.connected));
         fleet.set_api(true);
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -107,7 +108,7 @@ fn node_lost_its_pod_is_replaced_and_online_again() -> Result<()> {
         fleet.lose(&pod, true).await?;
         fleet.replaced(&pod, &before, REPLACED).await?;
         fleet.talk(2.0)?;
-        quiet(fleet).await
+        fleet.quiet().await
     })
 }
 
@@ -123,8 +124,36 @@ fn pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice() -> Resu
         fleet.replaced(&pod, &before, REPLACED).await?;
         fleet.online().await?;
         fleet.find_again().await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await
+        fleet.answers(20).await?;
+        fleet.quiet().await
+    })
+}
+
+/// How much later.
+const SLOW: Duration = Duration::from_millis(700);
+
+/// Everything between hosts arrives later: what is sent to gates, to other pods, to the API server and to Discord.
+#[test]
+fn slow_ways_between_hosts_lose_nothing_and_break_no_rule() -> Result<()> {
+    on_a_fleet_with_ways(&TWO_OPERATORS, async |fleet| {
+        fleet.delay(SLOW);
+        fleet.talk(1.0)?;
+        fleet.answers(5).await?;
+        let query = LedgerQuery { events: Some(EventFilter::All), ..LedgerQuery::default() };
+        for event in fleet.ledger_of(query).event_details {
+            let took = event.acts.first().map(|act| act.at_ms - event.made_at_ms);
+            ensure!(
+                took.is_none_or(|ms| u128::from(ms) >= 2 * SLOW.as_millis()),
+                "there and back: {event:?}"
+            );
+        }
+        fleet.kubelet.kill(&fleet.kubelet.pods()[0]);
+        fleet.resumes(2).await?;
+        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet.online().await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4 + 4)
     })
 }
 
@@ -141,9 +170,9 @@ fn two_pods_on_lost_nodes_at_once_are_both_replaced() -> Result<()> {
         for pod in &pods {
             fleet.replaced(pod, &before, REPLACED).await?;
         }
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4 + 2)
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4 + 2)
     })
 }
 
@@ -170,10 +199,10 @@ fn two_pods_cut_off_from_all_but_each_other_fence_themselves_and_nothing_is_hand
         fleet.online().await?;
         one_session_a_shard(fleet)?;
         fleet.find_again().await?;
-        answers(fleet, 20).await?;
+        fleet.answers(20).await?;
         one_session_a_shard(fleet)?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4 + 2)
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4 + 2)
     })
 }
 
@@ -191,19 +220,5 @@ fn one_session_a_shard(fleet: &World) -> Result<()> {
         let connected = sessions.iter().filter(|one| one.shard == shard && one.connected).count();
         ensure!(connected <= 1, "shard {shard} has {connected} sessions with a connection");
     }
-    Ok(())
-}
-
-/// Deletes a pod and waits until another stands in its place.
-pub async fn replace(fleet: &World, place: usize) -> Result<()> {
-    let pod = fleet.kubelet.pods().into_iter().nth(place).context("no such pod")?;
-    let before = fleet.uids().await?;
-    fleet.delete(&pod).await?;
-    fleet.replaced(&pod, &before, PATIENCE).await
-}
-
-pub fn no_more_identifies(fleet: &World, than: u64) -> Result<()> {
-    let identifies = fleet.ledger().identifies;
-    ensure!(identifies == than, "{identifies} IDENTIFYs, {than} of them at the start");
     Ok(())
 }

@@ -3,15 +3,15 @@
 //! The pods' way to the API server is a proxy that does so to one kind of write: the one that gives shards away, or the one
 //! that takes them up.
 
-use crate::life::{answers, quiet, resumes};
-use crate::pods::{no_more_identifies, replace};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use shard_contract::names::{parse_record_key, sessions_secret};
 use shard_contract::record::{Record, State};
+use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::proxy::{Fault, Hits, How};
-use shard_tests::thread::stage::{SMALL, on_a_tampered_fleet};
+use shard_tests::fleet::schedule::SMALL;
+use shard_tests::thread::stage::on_a_tampered_fleet;
 use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, Tampered, World};
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ const REFUSED: u16 = 422;
 fn secret_write_that_lands_after_a_newer_owners_is_refused() -> Result<()> {
     on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         let (proxy, pod) = (&fleet.tampers[0], fleet.kubelet.pods().remove(0));
         let before = fleet.uids().await?;
         proxy.add(Fault { hits: Hits::Records(State::Parked), how: How::Keep, count: u64::MAX });
@@ -34,10 +34,10 @@ fn secret_write_that_lands_after_a_newer_owners_is_refused() -> Result<()> {
         all_are_held(fleet).await?;
         proxy.clear();
         refused_and_nothing_changed(fleet).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
         // Nobody was told where to resume.
-        no_more_identifies(fleet, 4 + 2)
+        fleet.no_more_identifies(4 + 2)
     })
 }
 
@@ -46,18 +46,18 @@ fn secret_write_that_lands_after_a_newer_owners_is_refused() -> Result<()> {
 fn secret_write_that_lands_after_the_pods_own_next_one_is_refused() -> Result<()> {
     on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         // Else the write that is kept may be the one that notes a session, which changes nothing when it comes late.
         sessions_are_noted(fleet).await?;
         fleet.tampers[0].add(Fault { hits: Hits::Records(State::Held), how: How::Keep, count: 1 });
-        replace(fleet, 0).await?;
+        fleet.replace(0).await?;
         kept(fleet).await?;
         all_are_held(fleet).await?;
         refused_and_nothing_changed(fleet).await?;
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -66,20 +66,20 @@ fn secret_write_that_lands_after_the_pods_own_next_one_is_refused() -> Result<()
 fn secret_write_that_lands_twice_or_whose_answer_is_lost_is_read_back() -> Result<()> {
     on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         let ways = [How::Twice, How::Lose, How::Deny(503, "ServiceUnavailable")];
         for (how, already) in ways.into_iter().zip([0, 2, 4]) {
             for state in [State::Parked, State::Held] {
                 fleet.tampers[0].add(Fault { hits: Hits::Records(state), how, count: 1 });
             }
-            replace(fleet, 0).await?;
-            resumes(fleet, already + 2).await.with_context(|| format!("resume after {how:?}"))?;
+            fleet.replace(0).await?;
+            fleet.resumes(already + 2).await.with_context(|| format!("resume after {how:?}"))?;
             all_are_held(fleet).await?;
             ensure!(fleet.tampers[0].is_used_up(), "{how:?} met no write");
         }
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 
@@ -88,7 +88,7 @@ fn secret_write_that_lands_twice_or_whose_answer_is_lost_is_read_back() -> Resul
 fn one_record_that_is_refused_in_a_batch_holds_up_no_other() -> Result<()> {
     on_a_tampered_fleet(&SMALL, Tampered::Pods, async |fleet| {
         fleet.talk(2.0)?;
-        answers(fleet, 5).await?;
+        fleet.answers(5).await?;
         sessions_are_noted(fleet).await?;
         let (proxy, pod) = (&fleet.tampers[0], fleet.kubelet.pods().remove(0));
         let before = fleet.uids().await?;
@@ -104,10 +104,10 @@ fn one_record_that_is_refused_in_a_batch_holds_up_no_other() -> Result<()> {
             .await?;
         proxy.clear();
         fleet.replaced(&pod, &before, PATIENCE).await?;
-        resumes(fleet, 2).await?;
-        answers(fleet, 20).await?;
-        quiet(fleet).await?;
-        no_more_identifies(fleet, 4)
+        fleet.resumes(2).await?;
+        fleet.answers(20).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
     })
 }
 

@@ -91,19 +91,6 @@ impl Sandbox {
         self.set_link("up")
     }
 
-    /// Takes away its way to these addresses and networks; to all others it stays as it is.
-    pub fn bar(&self, addresses: &[String]) -> Result<(), Error> {
-        let routes =
-            addresses.iter().fold(String::new(), |all, one| all + "route replace blackhole " + one + "\n");
-        run_with_input(Command::new("ip").args(["-netns", &self.network(), "-batch", "-"]), &routes).map(drop)
-    }
-
-    /// Gives every way back that was taken away.
-    pub fn unbar(&self) -> Result<(), Error> {
-        run(Command::new("ip").args(["-netns", &self.network(), "route", "flush", "type", "blackhole"]))
-            .map(drop)
-    }
-
     /// A command line that runs a program in it, with no environment but what the caller adds, and each folder or file of
     /// the first kind to be found at a path of the second: below `/run` at will, elsewhere where there is one already.
     pub fn command(&self, program: &Path, mounts: &[(PathBuf, PathBuf)]) -> Result<Command, Error> {

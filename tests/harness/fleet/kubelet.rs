@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-mod nodes;
+pub(crate) mod nodes;
 
 use nodes::{NODES, node_name, tell_node};
 
@@ -80,7 +80,7 @@ impl Kubelet {
                 .create(&PostParams::default(), &serde_json::from_value(node)?)
                 .await
                 .context("make a node")?;
-            tell_node(&nodes, &node_name(namespace, number), "True").await?;
+            tell_node(&nodes, &node_name(namespace, number), "True", Timestamp::now()).await?;
         }
         let shared = Arc::new(Shared {
             around,
@@ -127,11 +127,6 @@ impl Kubelet {
         self.each(pod, |kept| kept.running.signal(Signal::KILL));
     }
 
-    /// Stops a pod's process without ending it, or lets it go on.
-    pub fn hold(&self, pod: &str, is_held: bool) {
-        self.each(pod, |kept| kept.running.signal(if is_held { Signal::STOP } else { Signal::CONT }));
-    }
-
     /// Cuts a pod off from everything, or joins it again.
     ///
     /// # Errors
@@ -142,13 +137,12 @@ impl Kubelet {
         if is_cut { kept.running.cut() } else { kept.running.mend() }
     }
 
-    /// Joins every link and lets every process go on.
+    /// Joins every link.
     ///
     /// # Errors
     /// When a link cannot be changed.
     pub fn heal(&self) -> Result<()> {
         for kept in self.shared.kept().values_mut() {
-            kept.running.signal(Signal::CONT);
             if kept.running.is_cut {
                 kept.running.mend()?;
             }

@@ -31,8 +31,6 @@ pub(super) struct Around {
     pub patient: Client,
     /// The pods' way to it.
     pub api: SocketAddr,
-    /// Another way to it, in place of the account's own.
-    pub kubeconfig: Option<PathBuf>,
 }
 
 /// A pod that was given to a machine.
@@ -51,16 +49,14 @@ pub struct Running {
     child: Option<Child>,
     /// How often its container was started after the first time.
     pub restarts: u32,
-    /// Whether it is cut off, from everything or from most.
+    /// Whether it is cut off.
     pub is_cut: bool,
-    /// Whether ways were taken from it one by one.
-    is_barred: bool,
 }
 
 impl Running {
     /// Prepares a pod's volumes and starts its container.
     pub(super) async fn start(around: &Around, pod: &Pod, folder: &Path) -> Result<Self> {
-        let Around { ground, client, api, kubeconfig, .. } = around;
+        let Around { ground, client, api, .. } = around;
         let (name, uid) = (pod.name_any(), pod.uid().context("a pod without a UID")?);
         let sandbox = ground.sandbox()?;
         let folder = folder.join(&uid);
@@ -79,10 +75,6 @@ impl Running {
         ] {
             environment.push((name.to_owned(), value));
         }
-        if let Some(kubeconfig) = kubeconfig {
-            std::fs::copy(kubeconfig, folder.join("account/kubeconfig"))?;
-            environment.push(("KUBECONFIG".to_owned(), format!("{ACCOUNT}/kubeconfig")));
-        }
         let mut running = Self {
             log: folder.parent().unwrap_or(&folder).join(format!("{name}.log")),
             program: ground.program(container.image.as_deref().context("a container without an image")?),
@@ -95,7 +87,6 @@ impl Running {
             child: None,
             restarts: 0,
             is_cut: false,
-            is_barred: false,
         };
         running.run()?;
         Ok(running)
@@ -157,18 +148,9 @@ impl Running {
         Ok(self.sandbox.cut()?)
     }
 
-    /// Cuts it off from these addresses and networks alone.
-    pub fn bar(&mut self, addresses: &[String]) -> Result<()> {
-        (self.is_cut, self.is_barred) = (true, true);
-        Ok(self.sandbox.bar(addresses)?)
-    }
-
     /// Joins its link.
     pub fn mend(&mut self) -> Result<()> {
         self.is_cut = false;
-        if std::mem::take(&mut self.is_barred) {
-            self.sandbox.unbar()?;
-        }
         Ok(self.sandbox.mend()?)
     }
 
@@ -178,10 +160,6 @@ impl Running {
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
-        }
-        // One that cannot be made whole is not used again.
-        if self.is_barred && self.sandbox.unbar().is_err() {
-            return;
         }
         ground.give_back(self.sandbox);
     }

@@ -24,8 +24,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Replicas {
     backends: Arc<Backends>,
-    service: Mutex<Door>,
-    ground: Arc<Ground>,
+    service: Door,
     keeping: JoinHandle<()>,
 }
 
@@ -51,7 +50,6 @@ struct Backends {
 /// One replica.
 #[derive(Debug)]
 struct Replica {
-    name: String,
     gate: SocketAddr,
     health: SocketAddr,
     log: PathBuf,
@@ -62,8 +60,6 @@ struct Replica {
     child: Option<Child>,
     /// Whether it is to run: one that ends by itself is started again, as a Deployment would.
     is_wanted: bool,
-    /// How often it has ended by itself.
-    ends: u32,
 }
 
 impl Replicas {
@@ -85,29 +81,21 @@ impl Replicas {
                 program: program.clone(),
                 arguments: arguments(asked, gate, service.address(), health, &help),
                 environment: environment(asked, kubeconfig, &name, gate),
-                name,
                 ground: Arc::clone(ground),
                 child: None,
                 is_wanted: true,
-                ends: 0,
             };
             replica.start()?;
             backends.all().push(replica);
         }
         let keeping = tokio::spawn(keep(Arc::clone(&backends)));
-        Ok(Self { backends, service: Mutex::new(service), ground: Arc::clone(ground), keeping })
+        Ok(Self { backends, service, keeping })
     }
 
     /// How many there are, running or not.
     #[must_use]
     pub fn count(&self) -> usize {
         self.backends.all().len()
-    }
-
-    /// Names of all of them, by place.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.backends.all().iter().map(|replica| replica.name.clone()).collect()
     }
 
     /// Ends one at once, as a crash does.
@@ -124,30 +112,6 @@ impl Replicas {
             replica.is_wanted = false;
             replica.signal(Signal::TERM);
         }
-    }
-
-    /// Ends all of them and their Service, and installs them again behind another one.
-    ///
-    /// # Errors
-    /// When one cannot be started.
-    pub async fn reinstall(&self) -> Result<()> {
-        let service = service(&self.ground, &self.backends).await?;
-        let option = format!("--gate-url=http://{}", service.address());
-        for replica in self.backends.all().iter_mut() {
-            replica.kill();
-            for argument in replica.arguments.iter_mut().filter(|one| one.starts_with("--gate-url=")) {
-                argument.clone_from(&option);
-            }
-            replica.start()?;
-        }
-        *self.service.lock().unwrap_or_else(PoisonError::into_inner) = service;
-        Ok(())
-    }
-
-    /// How often one has ended by itself.
-    #[must_use]
-    pub fn ends(&self, place: usize) -> u32 {
-        self.backends.all().get(place).map_or(0, |replica| replica.ends)
     }
 
     /// Starts one that does not run.
@@ -170,7 +134,7 @@ impl Replicas {
 
     /// Whether pods reach the Service.
     pub fn open(&self, is_open: bool) {
-        self.service.lock().unwrap_or_else(PoisonError::into_inner).set(is_open);
+        self.service.set(is_open);
     }
 
     /// Whether one's process runs.
@@ -266,7 +230,6 @@ async fn keep(backends: Arc<Backends>) {
         ticks.tick().await;
         for replica in backends.all().iter_mut().filter(|replica| replica.is_wanted) {
             if !replica.is_alive() {
-                replica.ends += 1;
                 // One that cannot be started is tried again at the next tick.
                 let _ = replica.start();
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// Short enough that a zombie is noticed within a run, long enough for a busy machine.
-pub const HEARTBEAT_MS: u64 = 4_000;
+const HEARTBEAT_MS: u64 = 4_000;
 /// How long faults go on in a run, in milliseconds of real time.
 pub const STORM_MS: u64 = 4_000;
 /// The most faults of a run.
@@ -30,6 +30,14 @@ pub struct Shape {
     /// Between two heartbeats of a connection, in milliseconds of real time.
     pub heartbeat_ms: u64,
 }
+
+/// Two pods, four shards, two buckets, one operator.
+pub const SMALL: Shape =
+    Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1, heartbeat_ms: HEARTBEAT_MS };
+/// The same with two operators.
+pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
+/// One pod, one shard, one operator.
+pub const ONE: Shape = Shape { pods: 1, shards: 1, buckets: 1, ..SMALL };
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

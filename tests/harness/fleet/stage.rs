@@ -3,9 +3,10 @@
 //! For the test programs `fleet` and `loop`, whose `main` is [`run`]. Each test has a fleet and a namespace of its own, so any
 //! of them can be had alone, and several go on at a time. Everything ends with the process. Deliberately absent: the tests.
 
+use super::Fleet;
 use super::ground::Ground;
 use super::schedule::Shape;
-use super::{Fleet, Proxied};
+use crate::any_fleet::AnyFleet as _;
 use anyhow::{Context, Result, ensure};
 use discord_sim::Ledger;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -30,15 +31,13 @@ pub struct Stage {
     others: RwLock<()>,
 }
 
-/// Who of a fleet has proxies before the API server.
+/// Whether the operators of a fleet have proxies before the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// They have none.
     Straight,
     /// They have one each.
     Proxies,
-    /// Its pods have one.
-    PodsProxy,
     /// The operators have one each, and no other fleet is there meanwhile: for tests that stop the API server itself.
     ProxiesAlone,
 }
@@ -104,13 +103,7 @@ impl Stage {
         let is_alone = way == Way::ProxiesAlone;
         let _held = (is_alone.then(alone), (!is_alone).then(lock));
         self.runtime.block_on(async {
-            let fleet = match way {
-                Way::Straight => Fleet::start(&self.ground, shape.clone()).await?,
-                Way::Proxies | Way::ProxiesAlone => {
-                    Fleet::start_proxied(&self.ground, shape.clone(), Proxied::Operators).await?
-                }
-                Way::PodsProxy => Fleet::start_proxied(&self.ground, shape.clone(), Proxied::Pods).await?,
-            };
+            let fleet = Fleet::start_with(&self.ground, shape.clone(), way != Way::Straight).await?;
             let outcome = async {
                 fleet.online().await.context("come online")?;
                 test(&fleet).await?;

@@ -3,11 +3,12 @@
 //! From a [`Schedule`] to a [`Run`]. Waits are for conditions; only the faults' own times are times. Deliberately absent:
 //! what is right (`verdict.rs`).
 
+use super::Fleet;
 use super::ground::Ground;
 use super::judge::Judge;
 use super::schedule::{Fault, Kind, Schedule};
 use super::verdict::Run;
-use super::{Fleet, PATIENCE};
+use crate::any_fleet::AnyFleet as _;
 use anyhow::{Context, Result};
 use discord_sim::{
     DropConnections, FaultFilter, FaultKind, FreezeConnections, How, NewFault, Outage, Scope, ShardOf,
@@ -64,7 +65,7 @@ async fn weather(fleet: &Fleet, schedule: &Schedule) -> Result<()> {
     // Users go on for a moment, so that what came back is seen to work.
     fleet.online().await.context("come online again")?;
     fleet.hush();
-    fleet.settled(PATIENCE).await.context("answer everything")?;
+    fleet.settled().await.context("answer everything")?;
     fleet.online().await.context("stay online")?;
     Ok(())
 }

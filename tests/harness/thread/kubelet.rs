@@ -15,7 +15,7 @@ use crate::fleet::sets::wanted;
 use crate::fleet::status::status;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Volume};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
@@ -252,14 +252,7 @@ impl Shared {
     /// Makes a new pod's volumes and starts its container.
     async fn take_on(&self, uid: String, pod: Pod) -> Result<()> {
         let address = self.around.network.address();
-        let root = self.around.folder.join(&uid);
-        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-        for mount in container(&pod)?.volume_mounts.as_deref().unwrap_or_default() {
-            let Some(volume) = volumes.iter().find(|volume| volume.name == mount.name) else { continue };
-            let folder = root.join(mount.mount_path.trim_start_matches('/'));
-            std::fs::create_dir_all(&folder)?;
-            fill(&self.client, &pod, volume, &folder).await.context("fill a volume")?;
-        }
+        self.fill_volumes(&uid, &pod, |_| true).await?;
         let process = Some(self.start(&pod, address)?);
         let kept = Kept {
             pod,
@@ -276,6 +269,21 @@ impl Shared {
         };
         self.pods().insert(uid, kept);
         self.tell_names();
+        Ok(())
+    }
+
+    /// Writes what those of a pod's mounted volumes hold that are meant.
+    async fn fill_volumes(&self, uid: &str, pod: &Pod, is_meant: impl Fn(&Volume) -> bool) -> Result<()> {
+        let root = self.around.folder.join(uid);
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+        for mount in container(pod)?.volume_mounts.as_deref().unwrap_or_default() {
+            let Some(volume) = volumes.iter().find(|one| one.name == mount.name && is_meant(one)) else {
+                continue;
+            };
+            let folder = root.join(mount.mount_path.trim_start_matches('/'));
+            std::fs::create_dir_all(&folder)?;
+            fill(&self.client, pod, volume, &folder).await.context("fill a volume")?;
+        }
         Ok(())
     }
 

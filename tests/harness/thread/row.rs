@@ -57,7 +57,7 @@ pub fn run(seed: u64, ends: Ends, threads: usize, tell: &(dyn Fn(&str) + Sync)) 
                 stops.store(true, Ordering::Relaxed);
                 tell(&format!("{}\n  it is made smaller", run.line()));
                 let smaller = smallest(&schedule, |schedule| storm::run(schedule).run.failure.is_some());
-                run.again = again(&schedule, &smaller);
+                run.again = again(&smaller);
             }
             tell(&run.line());
             let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,12 +89,13 @@ fn smallest(schedule: &Schedule, fails: impl Fn(&Schedule) -> bool) -> Schedule 
     kept
 }
 
-/// The command that has it again, with these of its faults alone.
-fn again(whole: &Schedule, kept: &Schedule) -> String {
+/// The command that has a schedule again, which has some of its seed's faults or all.
+pub(super) fn again(kept: &Schedule) -> String {
+    let whole = Schedule::of(kept.seed);
     let places: BTreeSet<_> =
         kept.faults.iter().filter_map(|fault| whole.faults.iter().position(|one| one == fault)).collect();
     let places: Vec<_> = places.iter().map(ToString::to_string).collect();
-    format!("cargo soak --seed {} --trace --faults {}", whole.seed, places.join(",")).trim_end().to_owned()
+    format!("cargo soak --seed {} --trace --faults {}", kept.seed, places.join(",")).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -109,9 +110,9 @@ mod tests {
         let smaller = smallest(&schedule, needs);
         assert_eq!(smaller.faults, [first.clone(), last.clone()]);
         let places = format!("--faults 0,{}", schedule.faults.len() - 1);
-        assert!(again(&schedule, &smaller).contains(&places), "{}", again(&schedule, &smaller));
+        assert!(again(&smaller).contains(&places), "{}", again(&smaller));
         let none = smallest(&schedule, |_| true);
-        assert!(none.faults.is_empty() && again(&schedule, &none).ends_with("--faults"));
+        assert!(none.faults.is_empty() && again(&none).ends_with("--faults"));
         assert_eq!(schedule.only(&[0]).faults, std::slice::from_ref(first));
     }
 }

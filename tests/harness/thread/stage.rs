@@ -3,6 +3,7 @@
 //! From a shape to a test's outcome and to what Discord's ledger says of it. Deliberately absent: the tests.
 
 use super::{Making, Tampered, World, run};
+use crate::any_fleet::AnyFleet as _;
 use crate::fleet::TIME_FACTOR;
 use crate::fleet::schedule::Shape;
 use crate::fleet::stage::rules_were_kept;
@@ -10,11 +11,6 @@ use anyhow::{Context, Result};
 use discord_sim::Options;
 use serde_json::json;
 use std::time::Duration;
-
-/// Two pods, four shards, two buckets, one operator.
-pub const SMALL: Shape = Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1, heartbeat_ms: 4_000 };
-/// The same with two operators.
-pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
 
 /// How a world of this shape is made.
 #[must_use]

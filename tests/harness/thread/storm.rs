@@ -3,14 +3,17 @@
 //! From a [`Schedule`] to a [`Run`]: the same schedules as those of processes (`fleet/storm.rs`), at Discord's own pace, so that each of
 //! their times lasts ten times as long. Deliberately absent: what is right (`verdict.rs`).
 
-use super::waits::PATIENCE;
+use super::row::again;
 use super::{Making, World, stage};
+use crate::any_fleet::AnyFleet as _;
 use crate::fleet::TIME_FACTOR;
 use crate::fleet::schedule::{Fault, Kind, Schedule};
 use crate::fleet::storm::{Act, RATE, acts, connection_fault, rest_fault};
 use crate::fleet::verdict::Run;
 use anyhow::{Context, Result};
-use discord_sim::{EventFilter, FaultFilter, FreezeConnections, Ledger, Options, Outage, ShardOf};
+use discord_sim::{
+    EventFilter, FaultFilter, FreezeConnections, Ledger, LedgerQuery, Options, Outage, ShardOf,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -39,7 +42,8 @@ pub fn run(schedule: &Schedule) -> Ended {
 }
 
 fn not_begun(schedule: &Schedule, error: &anyhow::Error) -> Ended {
-    Ended { run: Run::not_begun(schedule, error), sent: Vec::new(), lasted: Duration::ZERO }
+    let run = Run { again: again(schedule), ..Run::not_begun(schedule, error) };
+    Ended { run, sent: Vec::new(), lasted: Duration::ZERO }
 }
 
 async fn story(schedule: &Schedule) -> Ended {
@@ -62,8 +66,11 @@ async fn story(schedule: &Schedule) -> Ended {
     let outcome = weather(&world, schedule).await;
     let ledger = world.ledger();
     let mut run = Run::judge(schedule, &ledger, outcome.err().as_ref());
+    run.again = again(schedule);
     if let Some(failure) = &mut run.failure {
-        let lost = world.ledger_with(EventFilter::Lost).event_details;
+        let query =
+            LedgerQuery { lost_after_ms: Some(0), events: Some(EventFilter::Lost), ..LedgerQuery::default() };
+        let lost = world.ledger_of(query).event_details;
         // Writing to a String cannot fail.
         let _ = lost.iter().take(MOST_LOST).try_for_each(|event| write!(failure, "; lost: {event:?}"));
     }
@@ -90,7 +97,7 @@ async fn weather(world: &World, schedule: &Schedule) -> Result<()> {
     // Users go on for a moment, so that what came back is seen to work.
     world.online().await.context("come online again")?;
     world.hush();
-    world.settled(PATIENCE).await.context("answer everything")?;
+    world.settled().await.context("answer everything")?;
     world.online().await.context("stay online").map(drop)
 }
 

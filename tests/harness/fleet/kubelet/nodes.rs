@@ -1,16 +1,14 @@
-//! Nodes that are lost and found again, and what a node's kubelet brings to its pods by and by.
+//! Nodes that are lost and found again.
 //!
-//! From a test's word to what the node controller would write and the kubelet would mount. Deliberately absent: taints and
+//! From a test's word to what the node controller would write. Deliberately absent: taints and
 //! their timers; a lost node's pods are deleted at once.
 
-use super::super::ground::Ground;
-use super::super::pod::{Running, fill};
+use super::super::pod::Running;
 use super::Kubelet;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use rustix::process::Signal;
 use serde_json::json;
 use shard_contract::env::INJECTED_VOLUMES;
@@ -35,22 +33,6 @@ impl Kubelet {
         .await
     }
 
-    /// Loses the nodes of these pods, which go on running and still reach each other and Discord, but neither API server nor
-    /// gate nor any other pod.
-    ///
-    /// # Errors
-    /// When the API server does not take it.
-    pub async fn lose_together(&self, pods: &[String]) -> Result<()> {
-        let mut away = vec![format!("{}/32", Ground::server()?.ip())];
-        for pod in self.pods().iter().filter(|pod| !pods.contains(pod)) {
-            away.push(format!("{}/32", self.address(pod)?));
-        }
-        for pod in pods {
-            self.lost(pod, |running| running.bar(&away)).await?;
-        }
-        Ok(())
-    }
-
     async fn lost(&self, pod: &str, cut: impl FnOnce(&mut Running) -> Result<()>) -> Result<()> {
         let telling = self.shared.telling.lock().await;
         {
@@ -62,7 +44,7 @@ impl Kubelet {
         let pods: Api<Pod> = Api::namespaced(self.shared.around.patient.clone(), &self.shared.namespace);
         let found = pods.get(pod).await?;
         let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
-        tell_node(&Api::all(self.shared.around.patient.clone()), &node, "Unknown").await?;
+        tell_node(&Api::all(self.shared.around.patient.clone()), &node, "Unknown", Timestamp::now()).await?;
         let conditions =
             json!([{ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() }]);
         let status = json!({ "status": { "conditions": conditions } });
@@ -80,7 +62,7 @@ impl Kubelet {
     pub async fn find_again(&self) -> Result<()> {
         for number in 0..NODES {
             let name = node_name(&self.shared.namespace, number);
-            tell_node(&Api::all(self.shared.around.patient.clone()), &name, "True").await?;
+            tell_node(&Api::all(self.shared.around.patient.clone()), &name, "True", Timestamp::now()).await?;
         }
         self.heal()
     }
@@ -97,23 +79,6 @@ impl Kubelet {
         let token = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         Ok((kept.running.name.clone(), token))
     }
-
-    /// Replaces what a pod's Secrets hold by what they hold now, as the kubelet does within a minute.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub async fn refresh(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.shared.around.patient.clone(), &self.shared.namespace);
-        for pod in pods.list(&ListParams::default()).await?.items {
-            let folder = self.shared.folder.join(pod.uid().unwrap_or_default()).join("volumes");
-            for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
-                if volume.secret.is_some() {
-                    fill(&self.shared.around.patient, &pod, volume, &folder.join(&volume.name)).await?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Node names are the cluster's, so they carry the namespace.
@@ -121,8 +86,8 @@ pub(super) fn node_name(namespace: &str, number: u32) -> String {
     format!("{namespace}-node-{number}")
 }
 
-pub(super) async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str) -> Result<()> {
-    let now = Timestamp::now();
+/// Writes what the node controller would find.
+pub(crate) async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str, now: Timestamp) -> Result<()> {
     let condition = json!({
         "type": "Ready", "status": ready, "reason": "Played", "message": "by the test",
         "lastHeartbeatTime": now, "lastTransitionTime": now,

@@ -6,9 +6,9 @@
 use super::super::NAMESPACE;
 use super::super::World;
 use super::{Kubelet, NODES, node_name};
-use crate::fleet::pod::{container, fill};
+use crate::fleet::kubelet::nodes::tell_node;
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -57,8 +57,9 @@ impl World {
     /// # Errors
     /// When the API server does not take it.
     pub async fn find_again(&self) -> Result<()> {
+        let now = self.kubelet.shared.around.wall.now();
         for number in 0..NODES {
-            tell_node(&Api::all(self.client.clone()), &node_name(number), "True").await?;
+            tell_node(&Api::all(self.client.clone()), &node_name(number), "True", now).await?;
         }
         self.network.join();
         self.kubelet.shared.pods().values_mut().for_each(|kept| kept.is_lost = false);
@@ -87,8 +88,8 @@ impl Kubelet {
         let pods: Api<Pod> = Api::namespaced(self.shared.client.clone(), NAMESPACE);
         let found = pods.get(pod).await?;
         let node = found.spec.and_then(|spec| spec.node_name).context("a pod without a node")?;
-        tell_node(&Api::all(self.shared.client.clone()), &node, "Unknown").await?;
         let now = self.shared.around.wall.now();
+        tell_node(&Api::all(self.shared.client.clone()), &node, "Unknown", now).await?;
         let conditions = json!([{ "type": "Ready", "status": "False", "lastTransitionTime": now }]);
         let status = json!({ "status": { "conditions": conditions } });
         pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(status)).await?;
@@ -117,25 +118,8 @@ impl Kubelet {
         let pods: Vec<_> =
             self.shared.pods().iter().map(|(uid, kept)| (uid.clone(), kept.pod.clone())).collect();
         for (uid, pod) in pods {
-            let root = self.shared.around.folder.join(uid);
-            let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-            for mount in container(&pod)?.volume_mounts.as_deref().unwrap_or_default() {
-                let of = volumes.iter().find(|volume| volume.name == mount.name && volume.secret.is_some());
-                let Some(volume) = of else { continue };
-                let folder = root.join(mount.mount_path.trim_start_matches('/'));
-                fill(&self.shared.client, &pod, volume, &folder).await.context("fill a volume")?;
-            }
+            self.shared.fill_volumes(&uid, &pod, |volume| volume.secret.is_some()).await?;
         }
         Ok(())
     }
-}
-
-async fn tell_node(nodes: &Api<Node>, name: &str, ready: &str) -> Result<()> {
-    let condition = json!({ "type": "Ready", "status": ready, "reason": "Played", "message": "by the test" });
-    let status = json!({ "status": { "conditions": [condition] } });
-    nodes
-        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .context("tell of a node")?;
-    Ok(())
 }
