@@ -110,6 +110,7 @@ fn write(state: &mut State, key: &Key, new: Value) -> bool {
         verb: "collect",
         path,
         user: "system:serviceaccount:kube-system:generic-garbage-collector".to_owned(),
+        from: String::new(),
     };
     if state.begin(&call).is_err() {
         return false;

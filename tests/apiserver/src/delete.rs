@@ -73,8 +73,8 @@ pub(crate) fn delete(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
 pub(crate) fn delete_all(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     asked.query.check("DeleteOptions")?;
     let wish = wish(asked)?;
-    let value = list::list(state, &asked.at, &asked.query)?;
-    let found = list::find(state, &asked.at, &asked.query)?;
+    let value = list::list(state, &asked.at, &asked.query, None)?;
+    let found = list::find(state, &asked.at, &asked.query, None)?;
     for (_, object) in found.objects {
         end(state, asked, &object, &wish)?;
     }

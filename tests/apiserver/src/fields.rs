@@ -3,6 +3,7 @@
 //! From `fieldsV1` to a tree of path elements and back, with union, difference and intersection. An element that is in the set
 //! itself is a member; its children may be in the set without it. Deliberately absent: objects.
 
+use crate::schema::Schema;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -139,11 +140,18 @@ impl Set {
         }
     }
 
-    /// Items of lists that have anything below them become members.
-    pub(crate) fn make_items_members(&mut self) {
+    /// Items of lists, and fields that the schema names, become members where there is anything below them.
+    pub(crate) fn make_parents_members(&mut self, schema: &Schema) {
         for (element, node) in &mut self.0 {
-            node.is_member |= !matches!(element, Element::Field(_));
-            node.children.make_items_members();
+            let (is_parent, below) = match element {
+                Element::Field(name) => {
+                    let is_named = schema.properties.contains_key(name) && !node.children.is_empty();
+                    (is_named, schema.field(name))
+                }
+                _ => (true, Some(schema.item())),
+            };
+            node.is_member |= is_parent;
+            node.children.make_parents_members(below.unwrap_or(&Schema::default()));
         }
     }
 

@@ -1,8 +1,8 @@
-//! Where a test takes part: before a write, after it, and before a read.
+//! Where a test takes part: before a write, after it, before a read, and before an event of a watch.
 //!
-//! From a call to what is to become of it: it goes on, is refused, its connection breaks, or its answer never comes. Guarantees:
-//! `before` is told only of writes that would be done, `after` only of those that were, each once and in order. Deliberately
-//! absent: delays; the network has them.
+//! From a call to what is to become of it: it goes on, is refused, its connection breaks, or its answer never comes; a read may be
+//! answered as of an older version, an event may be lost. Guarantees: `before` is told only of writes that would be done, `after` only of
+//! those that were, each once and in order. Deliberately absent: delays; the network has them.
 
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ pub struct Call {
     pub path: String,
     /// Who asks.
     pub user: String,
+    /// From which host, where that was said.
+    pub from: String,
 }
 
 /// A write that was done.
@@ -67,6 +69,16 @@ pub trait Hook: Send {
     /// Before a read or a watch.
     fn read(&mut self, _call: &Call) -> Before {
         Before::GoOn
+    }
+
+    /// As of which version a read is answered that asks for the newest; none: as of now. Versions that are no longer kept are no choice.
+    fn as_of(&mut self, _call: &Call) -> Option<u64> {
+        None
+    }
+
+    /// Whether the caller of a watch is told of a change at this version.
+    fn tells(&mut self, _call: &Call, _version: u64) -> bool {
+        true
     }
 }
 

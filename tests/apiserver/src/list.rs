@@ -27,9 +27,9 @@ pub(crate) fn selector(at: &Address, query: &Query) -> Result<Selector, Refusal>
     Selector::parse(&at.kind, query.get("labelSelector"), query.get("fieldSelector")).map_err(bad_request)
 }
 
-/// A list as it is answered.
-pub(crate) fn list(state: &State, at: &Address, query: &Query) -> Result<Value, Refusal> {
-    let found = find(state, at, query)?;
+/// A list as it is answered; where it asks for the newest, as of this version.
+pub(crate) fn list(state: &State, at: &Address, query: &Query, as_of: Option<u64>) -> Result<Value, Refusal> {
+    let found = find(state, at, query, as_of)?;
     let items: Vec<_> = found
         .objects
         .iter()
@@ -63,9 +63,10 @@ pub(crate) fn list(state: &State, at: &Address, query: &Query) -> Result<Value, 
 }
 
 /// What a call finds.
-pub(crate) fn find(state: &State, at: &Address, query: &Query) -> Result<Found, Refusal> {
+pub(crate) fn find(state: &State, at: &Address, query: &Query, as_of: Option<u64>) -> Result<Found, Refusal> {
     let selector = selector(at, query)?;
     let (version, after) = place(state, query)?;
+    let version = version.or(as_of);
     let shelf = at.kind.shelf();
     let all: BTreeMap<String, Arc<Value>> = match version {
         Some(version) => state.store.shelf_at(&shelf, version),

@@ -8,6 +8,7 @@ use crate::decode::zero;
 use crate::fields::Set;
 use crate::kinds::Kind;
 use crate::meta;
+use crate::schema::Schema;
 use crate::status::{Refusal, apply_conflict};
 use crate::typed;
 use serde_json::{Value, json};
@@ -109,8 +110,9 @@ pub(crate) fn applied(
     let mine = place(kind, writer, &entries);
     let last = mine.map(|at| entries[at].set.clone()).unwrap_or_default();
     let others = entries.iter().enumerate().filter(|(at, _)| Some(*at) != mine);
+    let with_parents = |set: &Set| with_parents(&kind.schema, set);
     let kept = others.fold(with_parents(&set), |all, (_, entry)| all.union(&with_parents(&entry.set)));
-    let pruned = typed::without(&kind.schema, &merged, &last.minus(&kept));
+    let pruned = typed::without(&kind.schema, &merged, &with_parents(&last).minus(&kept));
     let mut new = if pruned.is_null() { json!({}) } else { pruned };
     let difference = typed::compare(&kind.schema, &old, &new);
     let changed = owned(kind, &writer.subresource, difference.modified.union(&difference.added));
@@ -154,10 +156,10 @@ pub(crate) fn applied(
     Ok(new)
 }
 
-/// An item of a list that somebody owns a field of is not taken from under them.
-fn with_parents(set: &Set) -> Set {
+/// An item of a list, or a field that the schema names, belongs to whoever owns anything below it.
+fn with_parents(schema: &Schema, set: &Set) -> Set {
     let mut all = set.clone();
-    all.make_items_members();
+    all.make_parents_members(schema);
     all
 }
 

@@ -137,6 +137,11 @@ impl Server {
         self.state().store.compact();
     }
 
+    /// Ends every watch with 410, as when the server that it stands on has started anew: whoever watches lists again.
+    pub fn expire_watches(&self) {
+        self.state().store.expire();
+    }
+
     /// One step of the garbage collector: what belongs to nobody that is there goes, and foreground deletions that have nothing
     /// left to wait for end. Returns how many objects it changed; a test calls it until that is 0.
     #[must_use]
@@ -154,6 +159,12 @@ impl Server {
     #[must_use]
     pub fn version_of(&self, plural: &str) -> u64 {
         self.state().store.last(plural)
+    }
+
+    /// Every object as it is kept, with the `plural` of its kind and its group, such as `statefulsets.apps`.
+    #[must_use]
+    pub fn objects(&self) -> Vec<(String, Value)> {
+        self.state().store.all().map(|(key, object)| (key.0.clone(), Value::clone(object))).collect()
     }
 
     /// An object as it is kept, for assertions: `plural` with its group, such as `statefulsets.apps`.
@@ -212,6 +223,16 @@ impl State {
     /// Asks whether a read may be done.
     pub(crate) fn read(&mut self, call: &Call) -> Result<(), Stop> {
         stop(self.hook.read(call))
+    }
+
+    /// As of which version a read is answered that asks for the newest.
+    pub(crate) fn as_of(&mut self, call: &Call) -> Option<u64> {
+        self.hook.as_of(call)
+    }
+
+    /// Whether a watch tells of a change.
+    pub(crate) fn tells(&mut self, call: &Call, version: u64) -> bool {
+        self.hook.tells(call, version)
     }
 
     /// Tells of a write that was done.

@@ -35,11 +35,18 @@ pub enum Broken {
 pub struct Service {
     server: Server,
     user: Arc<str>,
+    from: Arc<str>,
 }
 
 impl Service {
     pub(crate) fn new(server: Server, user: String) -> Self {
-        Self { server, user: user.into() }
+        Self { server, user: user.into(), from: "".into() }
+    }
+
+    /// The same, called from a host of this name, which [hooks](crate::Hook) are told.
+    #[must_use]
+    pub fn from(self, host: &str) -> Self {
+        Self { from: host.into(), ..self }
     }
 }
 
@@ -53,11 +60,11 @@ impl tower::Service<Request<Body>> for Service {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (server, user) = (self.server.clone(), Arc::clone(&self.user));
+        let (server, user, from) = (self.server.clone(), Arc::clone(&self.user), Arc::clone(&self.from));
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_bytes().await.map_err(|error| Broken::Request(error.into()))?;
-            let answer = answer(&server, &user, &head.method, &head.uri, &head.headers, body);
+            let answer = answer(&server, (&user, &from), &head.method, &head.uri, &head.headers, body);
             match answer {
                 Ok(response) => Ok(response),
                 Err(Stop::Refused(refusal)) => Ok(refused(&refusal)),
@@ -70,7 +77,7 @@ impl tower::Service<Request<Body>> for Service {
 
 fn answer(
     server: &Server,
-    user: &str,
+    (user, from): (&str, &str),
     method: &Method,
     uri: &axum::http::Uri,
     headers: &HeaderMap,
@@ -97,13 +104,13 @@ fn answer(
             Some(json!({})),
         )
     })?;
-    let call = Call { verb, path: uri.path().to_owned(), user: user.to_owned() };
+    let call = Call { verb, path: uri.path().to_owned(), user: user.to_owned(), from: from.to_owned() };
     let agent = header(header::USER_AGENT);
     let agent = agent.split('/').next().unwrap_or_default().to_owned();
     let asked = Asked { call, at, query, agent, content, body };
     if verb == "watch" {
         server.state().read(&asked.call)?;
-        let watch = watch::watch(server, asked.at, &asked.query, is_partial)?;
+        let watch = watch::watch(server, asked, is_partial)?;
         return Ok(json_response(StatusCode::OK, Answer::from_stream(watch.lines())));
     }
     let Done { code, value, warnings } = done(&mut server.state(), &asked)?;
@@ -144,7 +151,8 @@ fn done(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
                 ("get", true) => scale::get(state, asked),
                 ("get", false) => get(state, asked),
                 _ => {
-                    let value = list::list(state, &asked.at, &asked.query)?;
+                    let as_of = state.as_of(&asked.call);
+                    let value = list::list(state, &asked.at, &asked.query, as_of)?;
                     Ok(Done { code: 200, value, warnings: Vec::new() })
                 }
             }
@@ -159,9 +167,14 @@ fn done(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     }
 }
 
-fn get(state: &State, asked: &Asked) -> Result<Done, Stop> {
-    let object = state.store.get(&asked.key(&asked.at.name)).ok_or_else(|| asked.missing())?;
-    Ok(Done { code: 200, value: outward(&asked.at.kind, object), warnings: Vec::new() })
+fn get(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
+    let key = asked.key(&asked.at.name);
+    let object = match state.as_of(&asked.call) {
+        Some(version) => state.store.shelf_at(&key.0, version).remove(&key.1),
+        None => state.store.get(&key).cloned(),
+    };
+    let object = object.ok_or_else(|| asked.missing())?;
+    Ok(Done { code: 200, value: outward(&asked.at.kind, &object), warnings: Vec::new() })
 }
 
 /// Only metadata, of an object or of a list's items. A status stays one.

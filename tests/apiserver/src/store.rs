@@ -33,6 +33,8 @@ pub(crate) struct Store {
     compacted: u64,
     /// Of each shelf the version of its last change.
     last: BTreeMap<String, u64>,
+    /// So many times all watches were ended.
+    expired: u64,
     told: watch::Sender<u64>,
 }
 
@@ -47,6 +49,7 @@ impl Store {
             version: 1,
             compacted: 0,
             last: BTreeMap::new(),
+            expired: 0,
             told: watch::Sender::new(1),
         }
     }
@@ -57,6 +60,16 @@ impl Store {
 
     pub(crate) fn compacted(&self) -> u64 {
         self.compacted
+    }
+
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// Ends all watches.
+    pub(crate) fn expire(&mut self) {
+        self.expired += 1;
+        self.told.send_replace(self.version);
     }
 
     /// The version of the last change on a shelf; 0 where there was none.

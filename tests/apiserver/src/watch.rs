@@ -5,13 +5,14 @@
 //! has not read. Deliberately absent: lists as streams; the real server refuses them over the etcd that we have, and so does this.
 
 use crate::address::{Address, Query};
+use crate::hooks::Call;
 use crate::list;
 use crate::meta;
 use crate::selectors::Selector;
 use crate::server::Server;
 use crate::status::{Cause, Refusal, expired, failure, internal, invalid_options};
 use crate::store::Change;
-use crate::write::outward;
+use crate::write::{Asked, outward};
 use axum::body::Bytes;
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ const LAST: Duration = Duration::from_secs(2);
 /// A watch that goes on.
 pub(crate) struct Watch {
     server: Server,
+    call: Call,
     at: Address,
     selector: Selector,
     is_partial: bool,
@@ -43,13 +45,16 @@ pub(crate) struct Watch {
     began: u64,
     /// The next bookmark.
     bookmark: Option<Instant>,
+    /// How often all watches had been ended when it began.
+    expired: u64,
     is_over: bool,
 }
 
 /// Begins a watch.
-pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: bool) -> Result<Watch, Refusal> {
-    check(query)?;
-    let selector = list::selector(&at, query)?;
+pub(crate) fn watch(server: &Server, asked: Asked, is_partial: bool) -> Result<Watch, Refusal> {
+    let Asked { call, at, query, .. } = asked;
+    check(&query)?;
+    let selector = list::selector(&at, &query)?;
     let version = query.get("resourceVersion");
     let asked: u64 = if version.is_empty() {
         0
@@ -65,6 +70,7 @@ pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: boo
     let ends = start + Duration::from_secs(seconds);
     let mut watch = Watch {
         server: server.clone(),
+        call,
         selector,
         is_partial,
         seen: asked,
@@ -73,6 +79,7 @@ pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: boo
         ends,
         began: state.store.last(&at.kind.shelf()),
         bookmark: None,
+        expired: state.store.expired(),
         is_over: false,
         at,
     };
@@ -89,7 +96,7 @@ pub(crate) fn watch(server: &Server, at: Address, query: &Query, is_partial: boo
         watch.fail(&status);
     } else if asked == 0 {
         watch.seen = state.store.version();
-        let found = list::find(&state, &watch.at, &without_pages(query))?;
+        let found = list::find(&state, &watch.at, &without_pages(&query), None)?;
         for (_, object) in &found.objects {
             let event = watch.event("ADDED", object);
             watch.waiting.push_back(event);
@@ -172,21 +179,22 @@ impl Watch {
     /// Takes what has happened since.
     fn look(&mut self) {
         let server = self.server.clone();
-        let state = server.state();
-        if self.seen < state.store.compacted() {
+        let mut state = server.state();
+        if self.seen < state.store.compacted() || self.expired != state.store.expired() {
             let message = format!("too old resource version: {} ({})", self.seen, state.store.compacted());
             self.fail(&expired(message));
             return;
         }
         self.changes.mark_unchanged();
         let place = self.at.kind.shelf();
-        let events: Vec<_> = state
-            .store
-            .since(self.seen)
-            .filter(|change| change.key.0 == place)
-            .filter_map(|change| self.seen_as(change))
-            .collect();
-        self.waiting.extend(events);
+        let changes = state.store.since(self.seen).filter(|change| change.key.0 == place);
+        let events: Vec<_> =
+            changes.filter_map(|change| Some((change.version, self.seen_as(change)?))).collect();
+        for (version, event) in events {
+            if state.tells(&self.call, version) {
+                self.waiting.push_back(event);
+            }
+        }
         self.seen = self.seen.max(state.store.version());
     }
 

@@ -101,6 +101,52 @@ async fn kubes_watcher_lists_watches_and_begins_anew_after_410() {
     assert_eq!(next("c").await, ["a", "b", "a", "b", "c"]);
 }
 
+/// Keeps one host at an older version, and keeps the change to `b` from whoever watches.
+struct Behind(u64);
+
+impl Hook for Behind {
+    fn as_of(&mut self, call: &Call) -> Option<u64> {
+        (call.from == "behind").then_some(self.0)
+    }
+
+    fn tells(&mut self, _: &Call, version: u64) -> bool {
+        version != self.0 + 1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_reads_what_was_and_an_event_is_lost_until_the_watches_end() {
+    let server = server();
+    let maps = maps(&server.client("me", "default"));
+    let behind = Client::new(server.service("me").from("behind"), "default");
+    let behind: Api<ConfigMap> = Api::namespaced(behind, "default");
+    let make = async |name: &str| {
+        maps.create(&PostParams::default(), &of(json!({ "metadata": { "name": name } }))).await.unwrap();
+    };
+    make("a").await;
+    server.hook(Behind(server.version()));
+    let mut events = std::pin::pin!(watcher(maps.clone(), watcher::Config::default()));
+    let mut next = async || {
+        loop {
+            match tokio::time::timeout(Duration::from_secs(600), events.next()).await.unwrap().unwrap() {
+                Ok(watcher::Event::InitApply(map) | watcher::Event::Apply(map)) => {
+                    return map.metadata.name.unwrap();
+                }
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(next().await, "a");
+    make("b").await;
+    make("c").await;
+    assert_eq!(next().await, "c", "the event of b is lost");
+    assert_eq!(behind.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    assert!(behind.get("a").await.is_ok() && behind.get_opt("b").await.unwrap().is_none());
+    assert!(maps.get("b").await.is_ok());
+    server.expire_watches();
+    assert_eq!((next().await, next().await, next().await), ("a".into(), "b".into(), "c".into()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_collector_takes_what_belongs_to_nobody_and_ends_foreground_deletions() {
     let server = server();
