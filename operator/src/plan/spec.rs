@@ -4,7 +4,7 @@
 //! this version does not have, and parts of the pod template that would clash with what the operator adds.
 //! Deliberately absent: what the schema and its rules already refuse.
 
-use crate::crd::{Follow, PodTemplate, ShardedBot};
+use crate::crd::{Follow, PodTemplate, ShardedBot, TemplateMetadata};
 use crate::model::{Note, Reason};
 use crate::names::Owner;
 use serde_json::Value;
@@ -80,9 +80,16 @@ pub fn check(bot: &ShardedBot) -> Result<Spec, Note> {
         handover: spec.update.kind == crate::crd::UpdateKind::Handover,
         restarted_at: spec.restarted_at.clone(),
         account: spec.template.spec.get("serviceAccountName").and_then(Value::as_str).map(str::to_owned),
-        template: spec.template.clone(),
+        template: meant(&spec.template),
         container,
     })
+}
+
+/// Metadata that say nothing are as good as none: writing them down, or taking the last label out, is no new layout.
+fn meant(template: &PodTemplate) -> PodTemplate {
+    let says_something =
+        |metadata: &TemplateMetadata| !metadata.labels.is_empty() || !metadata.annotations.is_empty();
+    PodTemplate { metadata: template.metadata.clone().filter(says_something), spec: template.spec.clone() }
 }
 
 fn check_template(template: &PodTemplate) -> Result<(), Note> {
