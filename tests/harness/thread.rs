@@ -5,13 +5,18 @@
 //! does so over loopback: peers in the same runtime count as work, so that the clock waits for them. Deliberately absent: rights,
 //! images, and what only a process, a file system or a real API server can show (`fleet`, `loop` and `kubernetes`).
 
+pub mod blow;
+pub mod change;
 mod containers;
+pub mod each;
+pub mod fields;
 mod kubelet;
 mod link;
 mod network;
 mod operators;
 pub mod row;
 pub mod stage;
+pub mod standing;
 pub mod storm;
 pub mod trace;
 mod waits;
@@ -201,6 +206,7 @@ impl World {
         });
         if let (Some(spec), Value::Object(fields)) = (spec.as_object_mut(), fields) {
             spec.extend(fields);
+            spec.retain(|_, value| !value.is_null());
         }
         let bot = json!({ "apiVersion": "shard-operator.dev/v1alpha1", "kind": "ShardedBot", "metadata": { "name": BOT }, "spec": spec });
         let params = PatchParams::apply("kubectl").force();

@@ -11,7 +11,9 @@ use shard_tests::fleet::ground::Ground;
 use shard_tests::fleet::row::{Ends, Row};
 use shard_tests::fleet::schedule::Schedule;
 use shard_tests::fleet::verdict::Report;
-use shard_tests::thread::{row, storm, trace};
+use shard_tests::thread::blow::Blow;
+use shard_tests::thread::change::Change;
+use shard_tests::thread::{each, row, storm, trace};
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -44,6 +46,12 @@ struct Arguments {
     /// One run, with these of its faults alone, by their places, as in 0,3; without a place: with none
     #[arg(long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["real", "runs", "minutes"])]
     faults: Option<Vec<usize>>,
+    /// One story of `tests/virtual/each.rs`: this change, as in more-shards
+    #[arg(long, conflicts_with_all = ["real", "runs", "minutes", "faults"])]
+    change: Option<Change>,
+    /// With it, who dies or misses an event, and at which moment, as in operator-dies:3
+    #[arg(long, requires = "change")]
+    blow: Option<Blow>,
     /// Writes what operators and pods log, with the story's time
     #[arg(long, conflicts_with = "real")]
     trace: bool,
@@ -63,6 +71,11 @@ fn main() -> ExitCode {
 fn soak(arguments: &Arguments) -> Result<()> {
     if arguments.trace {
         trace::begin();
+    }
+    if let Some(change) = arguments.change {
+        let told = each::one(change, arguments.blow)?;
+        say(&format!("it ends as it should; IDENTIFYs: {}, moments: {:?}", told.identifies, told.moments));
+        return Ok(());
     }
     let minutes = arguments.minutes.or(arguments.runs.is_none().then_some(5));
     let after = minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes)));

@@ -4,6 +4,7 @@
 //! absent: what only a process, a file system or a real API server can show (`fleet`, `loop`, `kubernetes`).
 
 mod discord;
+mod each;
 mod leaders;
 mod objects;
 mod operators;

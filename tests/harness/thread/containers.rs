@@ -44,6 +44,8 @@ pub(super) struct Host<'a> {
     /// Its name.
     pub(super) name: &'a str,
     pub(super) address: IpAddr,
+    /// Whether it reads of Discord by its own way.
+    pub(super) is_pod: bool,
     /// Who it is at the API server.
     pub(super) user: &'a str,
     pub(super) variables: Vec<(String, String)>,
@@ -73,10 +75,14 @@ impl Around {
         })
     }
 
-    /// The way of a host to the API server. Where it has a way of its own to Discord, that is what it reads instead of Discord's address,
-    /// as behind a router that translates addresses.
+    /// The way of a host to the API server. A pod that has a way of its own to Discord reads that instead of Discord's address, as behind
+    /// a router that translates addresses. An operator does not: it would read other than it wrote.
     fn cluster(&self, host: &Host<'_>) -> Result<Cluster> {
-        let discord = self.network.discord(host.address, self.discord).context("make a way to Discord")?;
+        let discord = if host.is_pod {
+            self.network.discord(host.address, self.discord).context("make a way to Discord")?
+        } else {
+            self.discord
+        };
         let options = LinkOptions {
             is_open: self.is_open.subscribe(),
             passage: self.network.reach(host.address),
@@ -84,7 +90,7 @@ impl Around {
             tamper: host.tamper.clone(),
             reads: (discord != self.discord).then(|| (format!("//{}", self.discord), format!("//{discord}"))),
         };
-        let service = self.api.service(host.user);
+        let service = self.api.service(host.user).from(host.name);
         Ok(Cluster::by(move |of: ClientOptions| {
             let options = LinkOptions { io_timeout: of.io_timeout, ..options.clone() };
             kube::Client::new(Link::new(service.clone(), options), NAMESPACE)

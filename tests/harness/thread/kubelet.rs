@@ -111,6 +111,14 @@ impl Kubelet {
         }
     }
 
+    /// The same, of the pod with this UID.
+    pub(super) fn kill_uid(&self, uid: &str) {
+        let process = self.shared.pods().get_mut(uid).and_then(|kept| kept.process.take());
+        if let Some(process) = process {
+            process.kill();
+        }
+    }
+
     /// How often containers were started again.
     #[must_use]
     pub fn restarts(&self) -> u32 {
@@ -291,7 +299,8 @@ impl Shared {
         let variables = environment(pod, container(pod)?, &address.to_string())?;
         let account = format!("system:serviceaccount:{NAMESPACE}:{}", shards(BOT));
         let name = &pod.uid().unwrap_or_default();
-        let host = Host { name, address, user: &account, variables, tamper: self.tamper.clone() };
+        let host =
+            Host { name, address, is_pod: true, user: &account, variables, tamper: self.tamper.clone() };
         let machine = self.around.machine(host)?;
         Ok(Process::begin(machine, |machine| async move {
             let runs = Bot::on(machine)?;

@@ -69,7 +69,14 @@ impl Operators {
         let config = self.config(&pod, address)?;
         let tamper = self.tampers.get(number as usize).cloned().flatten();
         let variables = vec![("POD_NAME".to_owned(), pod.clone())];
-        let machine = self.around.machine(Host { name: &pod, address, user: USER, variables, tamper })?;
+        let machine = self.around.machine(Host {
+            name: &pod,
+            address,
+            is_pod: false,
+            user: USER,
+            variables,
+            tamper,
+        })?;
         let process = Process::begin(machine, |machine| async move {
             shard_operator::run(config, machine).await.map_err(anyhow::Error::from)
         });
