@@ -193,9 +193,12 @@ fn carry_out(
             note.clone().map_or(Verdict::Settled, Verdict::Moving)
         }
         Change::Stop { old, next, waits_for } => {
-            if let Some(next) = next {
-                steps.push(Step::Try(stateful_set(spec, *next)));
-            }
+            // It may stand already, as when the creation of an older one came late.
+            let stands = |set: &Object| {
+                observed.children.iter().any(|child| child.kind == set.kind && child.name == set.name)
+            };
+            let next_set = next.map(|next| stateful_set(spec, next)).filter(|set| !stands(set));
+            steps.extend(next_set.map(Step::Try));
             base(spec, observed, shared, steps);
             let running = old.iter().filter(|set| !set.deleting);
             steps.extend(

@@ -79,6 +79,8 @@ pub struct Changed {
     pub standing: Standing,
     /// IDENTIFYs in all.
     pub identifies: u64,
+    /// How many shards were asked for last.
+    pub shards: u64,
     /// How many moments there were at which somebody could have been struck.
     pub moments: Moments,
 }
@@ -106,7 +108,8 @@ pub fn run(change: Change, blow: Option<Blow>, end: Option<&Standing>) -> Result
         let ledger = world.ledger();
         rules_were_kept(&ledger)?;
         let standing = Standing::of(&world.api).without_numbers();
-        Ok(Changed { standing, identifies: ledger.identifies, moments: blows.moments() })
+        let shards = u64::from(world.shards());
+        Ok(Changed { standing, identifies: ledger.identifies, shards, moments: blows.moments() })
     })
 }
 

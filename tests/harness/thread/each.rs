@@ -76,8 +76,13 @@ pub fn run(changes: &[Change], threads: usize) -> Summary {
 /// When it is not, or when it took IDENTIFYs that were not needed.
 pub fn with_a_blow(change: Change, plain: &Changed, blow: Blow) -> Result<()> {
     let changed = change::run(change, Some(blow), Some(&plain.standing))?;
-    // A container that dies in the midst of an IDENTIFY has to ask for another: one for each shard of its pod.
-    let more = if blow.kind == Kind::PodDies { 2 } else { 0 };
+    let more = match blow.kind {
+        // A container that dies in the midst of an IDENTIFY has to ask for another: one for each shard of its pod.
+        Kind::PodDies => 2,
+        // A layout was made that the next operator does not see: it makes another, and stops the first when it sees it.
+        Kind::OperatorDiesAndTheNextReadsOld => plain.shards,
+        _ => 0,
+    };
     ensure!(
         (plain.identifies..=plain.identifies + more).contains(&changed.identifies),
         "{} IDENTIFYs, {} without",
