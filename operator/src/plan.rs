@@ -62,7 +62,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
 fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: Note) -> Plan {
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let change = Change::Keep { current, note: None };
+    let change = Change::Keep { current, note: None, strays: Vec::new() };
     let Lost { steps, note: node_loss } = nodes::lost(observed);
     Plan {
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says.
@@ -134,10 +134,10 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
             old.into_iter().chain(next).collect()
         }
         // Nothing runs and nothing is to run: the numbers stay, the totals do not.
-        Change::Keep { current: None, note: None } => {
+        Change::Keep { current: None, note: None, .. } => {
             before.map(|layout| Layout { total: 0, pods: 0, ..layout }).collect()
         }
-        Change::Keep { current: None, note: Some(_) } => before.collect(),
+        Change::Keep { current: None, note: Some(_), .. } => before.collect(),
         Change::Start { next } => vec![told(&SetSeen::of(*next), Role::Active)],
     }
 }
@@ -179,7 +179,10 @@ fn carry_out(
     steps: &mut Vec<Step>,
 ) -> Verdict {
     match change {
-        Change::Keep { current, note } => {
+        Change::Keep { current, note, strays } => {
+            let delete =
+                |set: &SetSeen| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number));
+            steps.extend(strays.iter().map(delete));
             if current.is_some() || observed.document.is_some() {
                 base(spec, observed, shared, steps);
             }

@@ -83,6 +83,8 @@ pub enum Change {
         current: Option<SetSeen>,
         /// Why it is kept although the spec asks for another.
         note: Option<Note>,
+        /// Sets beside it that go: the document does not know them, so that their pods handle nothing.
+        strays: Vec<SetSeen>,
     },
     /// Stop the old ones and wait until their pods are gone.
     Stop {
@@ -159,7 +161,7 @@ pub fn change(
     held: Option<Hold>,
 ) -> Change {
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let keep = |note| Change::Keep { current: current.clone(), note };
+    let keep = |note| Change::Keep { current: current.clone(), note, strays: Vec::new() };
     let total = match (held, wanted) {
         (Some(_), _) => return keep(None),
         (None, Err(note)) => return keep(Some(note)),
@@ -180,14 +182,16 @@ fn wanted_change(
     total: u32,
     current: Option<&SetSeen>,
 ) -> Change {
-    let keep = |note| Change::Keep { current: current.cloned(), note };
+    let keep = |note| Change::Keep { current: current.cloned(), note, strays: Vec::new() };
     let pods = pods_for(total, spec.shards_per_pod);
     let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
     let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
     if let Some(set) = current.filter(fits) {
         let old: Vec<_> = sets.iter().filter(|other| other.number != set.number).cloned().collect();
-        return if old.iter().all(|other| other.deleting) {
-            keep(None)
+        let living = || old.iter().filter(|other| !other.deleting);
+        return if living().all(|other| is_stray(other, set, observed)) {
+            let strays = living().cloned().collect();
+            Change::Keep { current: Some(set.clone()), note: None, strays }
         } else {
             Change::Stop { old, next: Some(set.arrangement()), waits_for: left(set.number) }
         };
@@ -215,6 +219,16 @@ fn wanted_change(
         return keep(Some(note));
     }
     Change::Stop { old: sets.to_vec(), next: (total > 0).then_some(next), waits_for: left(next.number) }
+}
+
+/// Whether a set came from a leader that is no more, after its successor had made the one that has duty: the document has never told of
+/// it.
+fn is_stray(other: &SetSeen, current: &SetSeen, observed: &Observed) -> bool {
+    let told = |number: u32| {
+        let mut told = observed.document.iter().flat_map(|document| &document.layouts);
+        told.find(|layout| layout.number == number)
+    };
+    told(current.number).is_some_and(|layout| layout.role == Role::Active) && told(other.number).is_none()
 }
 
 /// What forbids to take pods away now, if the change would.
@@ -378,6 +392,29 @@ mod tests {
         assert_eq!(of(labelled, document()), (3, 2));
         assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
         assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before session groups");
+    }
+
+    #[test]
+    fn a_set_that_the_document_never_told_of_goes_and_the_one_with_duty_stays() {
+        let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "bot:1" }] } });
+        let spec = json!({ "tokenSecretRef": { "name": "token" }, "shardsPerPod": 8, "template": template });
+        let spec = check(&ShardedBot::new("b", serde_json::from_value(spec).unwrap())).unwrap();
+        let fits = |number| {
+            let mut set = set(number, &[], 2);
+            set.live["metadata"]["annotations"][IDENTITY_ANNOTATION] = identity(&spec, 16, 2, 2).into();
+            set
+        };
+        let of = |document| {
+            let observed = observed(vec![fits(1), fits(2)], document);
+            match wanted_change(&spec, &sets(&observed), &observed, 16, sets(&observed).last()) {
+                Change::Keep { strays, .. } => (strays.iter().map(|set| set.number).collect(), vec![]),
+                Change::Stop { old, .. } => (vec![], old.iter().map(|set| set.number).collect::<Vec<_>>()),
+                Change::Start { .. } => (vec![], vec![]),
+            }
+        };
+        assert_eq!(of(vec![told(2, Role::Active, 0, 0)]), (vec![1], vec![]));
+        let known = vec![told(1, Role::Active, 0, 0), told(2, Role::Standby, 0, 1)];
+        assert_eq!(of(known), (vec![], vec![1]));
     }
 
     #[test]

@@ -154,4 +154,14 @@ impl Work {
         });
         by_rate.min(self.count.unwrap_or(u64::MAX))
     }
+
+    /// How long until the next event is due, or the run ends.
+    pub fn wait(&self, now: Duration) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^53 events")]
+        let next = self.rate.map_or(Duration::ZERO, |rate| {
+            let since = Duration::try_from_secs_f64((self.made + 1) as f64 / rate);
+            self.begun.saturating_add(since.unwrap_or(Duration::MAX))
+        });
+        self.ends.map_or(next, |ends| ends.min(next)).saturating_sub(now)
+    }
 }

@@ -17,15 +17,15 @@ use crate::world::mix;
 const BATCH: u64 = 256;
 /// Batches made before connections have their turn.
 const ROUND: u32 = 16;
-/// How often it looks whether more is due.
+/// The shortest wait: what is due meanwhile is made together.
 const TICK: Duration = Duration::from_millis(1);
 
 /// What to do after a batch.
 enum Next {
     /// Nothing until it is started again.
     Rest,
-    /// Look again in a moment.
-    Wait,
+    /// Look again after so long.
+    Wait(Duration),
     /// Go on once others have had their turn.
     GoOn,
 }
@@ -43,7 +43,12 @@ pub(crate) async fn run(discord: Arc<Discord>) {
                     tokio::task::yield_now().await;
                 }
             }
-            Next::Wait => tokio::time::sleep(TICK).await,
+            Next::Wait(time) => tokio::select! {
+                biased;
+                () = generator.bell.notified() => {}
+                () = discord.stop.cancelled() => {}
+                () = tokio::time::sleep(time) => {}
+            },
             Next::Rest => tokio::select! {
                 biased;
                 () = generator.bell.notified() => {}
@@ -67,7 +72,7 @@ impl Discord {
         if open > 0 {
             if work.paced && self.most_behind() > self.options.replay_events as u64 / 2 {
                 work.waits += 1;
-                return Next::Wait;
+                return Next::Wait(TICK);
             }
             let mut state = self.change();
             for _ in 0..open {
@@ -83,7 +88,7 @@ impl Discord {
         if is_last {
             work.is_over = true;
         }
-        if work.due(now) > work.made { Next::GoOn } else { Next::Wait }
+        if work.due(now) > work.made { Next::GoOn } else { Next::Wait(work.wait(now).max(TICK)) }
     }
 
     fn make(&self, work: &mut Work, state: &mut State) {
