@@ -9,7 +9,7 @@ use super::{BOT, Making, NAMESPACE, World, stage};
 use crate::any_fleet::AnyFleet as _;
 use crate::fleet::schedule::{Shape, TWO_OPERATORS};
 use crate::fleet::stage::rules_were_kept;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use discord_sim::{FAKE_TOKEN, SettingsChange};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
@@ -128,28 +128,27 @@ fn making(change: Change, shape: &Shape) -> Making {
 pub(super) async fn ends(world: &World, end: Option<&Standing>) -> Result<()> {
     let begun = Instant::now();
     let stands = if end.is_some() { STANDS_AS_KNOWN } else { STANDS };
-    let (mut last, mut since) = (Standing::default(), Instant::now());
+    let mut since = Instant::now();
+    let (mut seen, mut last) = (Standing::versions(&world.api), Standing::of(&world.api).without_numbers());
     loop {
-        let now = Standing::of(&world.api).without_numbers();
-        let is_end = match end {
-            Some(end) => now == *end,
-            None => now == last && world.is_ready().await?,
-        };
+        let versions = Standing::versions(&world.api);
+        let mut is_end = end.is_none_or(|end| last == *end);
+        if versions != seen {
+            let now = Standing::of(&world.api).without_numbers();
+            is_end = end.map_or(now == last, |end| now == *end);
+            (seen, last) = (versions, now);
+        }
+        let is_end = is_end && (end.is_some() || world.is_ready().await?);
         if !is_end {
             since = Instant::now();
         }
         if is_end && since.elapsed() >= stands {
             return Ok(());
         }
-        let differs = end.map(|end| now.difference(end)).unwrap_or_default();
-        ensure!(
-            begun.elapsed() < PATIENCE,
-            "after {} s: {}; {}",
-            PATIENCE.as_secs(),
-            differs.join("; "),
-            world.trouble()
-        );
-        last = now;
+        if begun.elapsed() > PATIENCE {
+            let differs = end.map(|end| last.difference(end)).unwrap_or_default();
+            bail!("after {} s: {}; {}", PATIENCE.as_secs(), differs.join("; "), world.trouble());
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

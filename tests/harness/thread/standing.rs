@@ -41,6 +41,12 @@ const OF_THIS_TIME: [&str; 6] = [
 pub struct Standing(BTreeMap<String, Value>);
 
 impl Standing {
+    /// What changes when anything of it may have changed.
+    #[must_use]
+    pub fn versions(api: &Server) -> [u64; KINDS.len()] {
+        KINDS.map(|kind| api.version_of(kind))
+    }
+
     /// As it is now.
     #[must_use]
     pub fn of(api: &Server) -> Self {
