@@ -60,11 +60,11 @@ pub(crate) fn delete(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     let kind = Arc::clone(&asked.at.kind);
     let value = end(state, asked, &live, &wish)?;
     let value = match value {
-        Left::Nothing(last) if kind.traits.returns_deleted => outward(&kind, &last),
+        Left::Nothing(last) if kind.traits.returns_deleted => outward(&kind, &last).into_owned(),
         Left::Nothing(last) => {
             status::deleted(meta::name(&last), &kind.group, &kind.plural, meta::uid(&last))
         }
-        Left::Ending(object) => outward(&kind, &object),
+        Left::Ending(object) => outward(&kind, &object).into_owned(),
     };
     Ok(Done { code: 200, value, warnings: Vec::new() })
 }

@@ -4,13 +4,16 @@
 //! and `continue`. Guarantees: the pages of one list are of one version. Deliberately absent: tables.
 
 use crate::address::{Address, Query};
+use crate::kinds::Kind;
 use crate::selectors::Selector;
 use crate::server::State;
 use crate::status::{Cause, Refusal, bad_request, expired, invalid_options};
 use crate::write::outward;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,19 +33,63 @@ pub(crate) fn selector(at: &Address, query: &Query) -> Result<Selector, Refusal>
 /// A list as it is answered; where it asks for the newest, as of this version.
 pub(crate) fn list(state: &State, at: &Address, query: &Query, as_of: Option<u64>) -> Result<Value, Refusal> {
     let found = find(state, at, query, as_of)?;
-    let items: Vec<_> = found
-        .objects
-        .iter()
-        .map(|(_, object)| {
-            let mut item = outward(&at.kind, object);
-            if !at.kind.traits.is_custom {
-                // Lists of built-in kinds say once what their items are.
-                crate::meta::remove_at(&mut item, "apiVersion");
-                crate::meta::remove_at(&mut item, "kind");
-            }
-            item
-        })
-        .collect();
+    let items: Vec<_> = found.objects.iter().map(|(_, object)| Item::of(&at.kind, object)).collect();
+    Ok(json!({
+        "kind": format!("{}List", at.kind.kind),
+        "apiVersion": at.kind.api_version(),
+        "metadata": metadata(at, query, &found),
+        "items": items,
+    }))
+}
+
+/// The same as text, without a tree between.
+pub(crate) fn text(
+    state: &State,
+    at: &Address,
+    query: &Query,
+    as_of: Option<u64>,
+) -> Result<String, Refusal> {
+    let found = find(state, at, query, as_of)?;
+    let list = List {
+        kind: format!("{}List", at.kind.kind),
+        api_version: at.kind.api_version(),
+        metadata: metadata(at, query, &found),
+        items: found.objects.iter().map(|(_, object)| Item::of(&at.kind, object)).collect(),
+    };
+    Ok(serde_json::to_string(&list).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: String,
+    api_version: String,
+    metadata: Value,
+    items: Vec<Item<'a>>,
+}
+
+/// An item. Lists of built-in kinds say once what their items are.
+struct Item<'a> {
+    object: Cow<'a, Value>,
+    says_what: bool,
+}
+
+impl<'a> Item<'a> {
+    fn of(kind: &Kind, object: &'a Value) -> Self {
+        Self { object: outward(kind, object), says_what: kind.traits.is_custom }
+    }
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.object.as_object().into_iter().flatten();
+        serializer.collect_map(
+            fields.filter(|(name, _)| self.says_what || !matches!(name.as_str(), "apiVersion" | "kind")),
+        )
+    }
+}
+
+fn metadata(at: &Address, query: &Query, found: &Found) -> Value {
     let mut metadata = json!({ "resourceVersion": found.version.to_string() });
     if at.kind.traits.is_custom {
         metadata["continue"] = "".into();
@@ -54,12 +101,7 @@ pub(crate) fn list(state: &State, at: &Address, query: &Query, as_of: Option<u64
             metadata["remainingItemCount"] = (*left).into();
         }
     }
-    Ok(json!({
-        "kind": format!("{}List", at.kind.kind),
-        "apiVersion": at.kind.api_version(),
-        "metadata": metadata,
-        "items": items,
-    }))
+    metadata
 }
 
 /// What a call finds.

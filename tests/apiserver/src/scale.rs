@@ -36,7 +36,7 @@ pub(crate) fn patch(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
         let cause = Cause::invalid("spec.replicas", &replicas, "must be greater than or equal to 0");
         return Err(status::invalid(&asked.at.name, "autoscaling", "Scale", &[cause]).into());
     }
-    let mut object = outward(&asked.at.kind, &live);
+    let mut object = outward(&asked.at.kind, &live).into_owned();
     object["spec"]["replicas"] = replicas;
     meta::set(&mut object, "resourceVersion", meta::text(&wanted, "resourceVersion"));
     let Done { code, value, warnings } =

@@ -113,10 +113,15 @@ fn answer(
         let watch = watch::watch(server, asked, is_partial)?;
         return Ok(json_response(StatusCode::OK, Answer::from_stream(watch.lines())));
     }
+    let is_whole = asked.at.subresource != "scale" && !is_partial;
+    if is_whole && matches!(verb, "get" | "list") {
+        let text = text(&mut server.state(), &asked)?;
+        return Ok(json_response(StatusCode::OK, Answer::from(text)));
+    }
     let Done { code, value, warnings } = done(&mut server.state(), &asked)?;
     let value = if is_partial { partial(&value) } else { value };
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
-    let mut response = json_response(code, Answer::from(value.to_string()));
+    let mut response = json_response(code, Answer::from(serde_json::to_string(&value).unwrap_or_default()));
     for warning in warnings {
         let text = format!("299 - {}", Value::String(warning));
         if let Ok(text) = HeaderValue::from_str(&text) {
@@ -167,14 +172,30 @@ fn done(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
     }
 }
 
+/// What is read, whole, as text: most calls are of this kind, so there is no tree between.
+fn text(state: &mut State, asked: &Asked) -> Result<String, Stop> {
+    state.read(&asked.call)?;
+    if asked.call.verb == "list" {
+        let as_of = state.as_of(&asked.call);
+        return Ok(list::text(state, &asked.at, &asked.query, as_of)?);
+    }
+    let object = found(state, asked)?;
+    Ok(serde_json::to_string(&outward(&asked.at.kind, &object)).unwrap_or_default())
+}
+
 fn get(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
+    let object = found(state, asked)?;
+    let value = outward(&asked.at.kind, &object).into_owned();
+    Ok(Done { code: 200, value, warnings: Vec::new() })
+}
+
+fn found(state: &mut State, asked: &Asked) -> Result<Arc<Value>, Stop> {
     let key = asked.key(&asked.at.name);
     let object = match state.as_of(&asked.call) {
         Some(version) => state.store.shelf_at(&key.0, version).remove(&key.1),
         None => state.store.get(&key).cloned(),
     };
-    let object = object.ok_or_else(|| asked.missing())?;
-    Ok(Done { code: 200, value: outward(&asked.at.kind, &object), warnings: Vec::new() })
+    Ok(object.ok_or_else(|| asked.missing())?)
 }
 
 /// Only metadata, of an object or of a list's items. A status stays one.

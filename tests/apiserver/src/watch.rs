@@ -227,7 +227,7 @@ impl Watch {
 
     fn event(&self, sort: &str, object: &Arc<Value>) -> Value {
         let object = outward(&self.at.kind, object);
-        let object = if self.is_partial { meta::partial(&object) } else { object };
+        let object = if self.is_partial { meta::partial(&object) } else { object.into_owned() };
         json!({ "type": sort, "object": object })
     }
 

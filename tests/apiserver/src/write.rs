@@ -121,12 +121,12 @@ fn make(state: &mut State, asked: &Asked, mut object: Value, warnings: Vec<Strin
         return Err(status::already_exists(&name, &kind.group, &kind.plural).into());
     }
     if asked.query.is_dry() {
-        return Ok(Done { code: 201, value: outward(kind, &object), warnings });
+        return Ok(Done { code: 201, value: outward(kind, &object).into_owned(), warnings });
     }
     state.begin(&asked.call)?;
     let kept = state.store.put(key, object);
     state.end(&asked.call, meta::version(&kept))?;
-    Ok(Done { code: 201, value: outward(kind, &kept), warnings })
+    Ok(Done { code: 201, value: outward(kind, &kept).into_owned(), warnings })
 }
 
 /// A new object says nothing of how it is.
@@ -236,7 +236,7 @@ pub(crate) fn patch(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
         return Err(failure(415, "UnsupportedMediaType", message, None).into());
     }
     let live = state.store.get(&asked.key(&asked.at.name)).cloned();
-    let before = live.as_ref().map(|live| outward(kind, live));
+    let before = live.as_ref().map(|live| outward(kind, live).into_owned());
     let mut object = before.clone().unwrap_or_default();
     match asked.content.as_str() {
         "application/json-patch+json" => {
@@ -300,7 +300,7 @@ fn apply(state: &mut State, asked: &Asked) -> Result<Done, Stop> {
         return Err(status::conflict(&asked.at.name, group, plural, status::MODIFIED).into());
     }
     let (now, writer) = (state.clock.stamp(), asked.writer(true));
-    let before = live.as_ref().map(|live| outward(kind, live));
+    let before = live.as_ref().map(|live| outward(kind, live).into_owned());
     let force = asked.query.is("force");
     let merged = managers::applied(kind, before.as_ref(), &config, &writer, force, &now)?;
     let mut sent = read::patched(kind, &merged, &asked.query)?;

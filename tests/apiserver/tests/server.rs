@@ -128,11 +128,9 @@ async fn a_host_reads_what_was_and_an_event_is_lost_until_the_watches_end() {
     let mut events = std::pin::pin!(watcher(maps.clone(), watcher::Config::default()));
     let mut next = async || {
         loop {
-            match tokio::time::timeout(Duration::from_secs(600), events.next()).await.unwrap().unwrap() {
-                Ok(watcher::Event::InitApply(map) | watcher::Event::Apply(map)) => {
-                    return map.metadata.name.unwrap();
-                }
-                _ => {}
+            let event = tokio::time::timeout(Duration::from_secs(600), events.next()).await;
+            if let Ok(watcher::Event::InitApply(map) | watcher::Event::Apply(map)) = event.unwrap().unwrap() {
+                return map.metadata.name.unwrap();
             }
         }
     };

@@ -47,7 +47,7 @@ impl Row {
         let mut next = 0;
         loop {
             while running.len() < self.parallel as usize && self.goes_on(next, started.elapsed()) {
-                let schedule = Schedule::of(seed_of(self.seed, next));
+                let schedule = Schedule::of(seed_of(self.seed, next)).of_processes();
                 tell(&format!("run {next}, seed {}: {schedule}", schedule.seed));
                 let (ground, starting) = (Arc::clone(ground), Arc::clone(&starting));
                 running.spawn(async move { storm::run(&ground, &schedule, &starting).await });

@@ -99,10 +99,14 @@ pub enum Kind {
     ApiAway,
     /// A pod is cut off from everything.
     Partition,
+    /// One replica of the operator stops in good order, as in a roll-out, and comes back.
+    OperatorStop,
+    /// A few writes of pods reach the API server when their senders have long given up. Virtual runs alone: no proxy is between processes.
+    WritesLate,
 }
 
 /// Every kind. The order is part of what a seed means.
-pub const KINDS: [Kind; 21] = [
+pub const KINDS: [Kind; 23] = [
     Kind::ContainerKill,
     Kind::PodDelete,
     Kind::Drop,
@@ -124,6 +128,8 @@ pub const KINDS: [Kind; 21] = [
     Kind::Outage,
     Kind::ApiAway,
     Kind::Partition,
+    Kind::OperatorStop,
+    Kind::WritesLate,
 ];
 
 /// One run.
@@ -161,6 +167,13 @@ impl Schedule {
 }
 
 impl Schedule {
+    /// Without what only virtual runs can do.
+    #[must_use]
+    pub fn of_processes(mut self) -> Self {
+        self.faults.retain(|fault| fault.kind != Kind::WritesLate);
+        self
+    }
+
     /// With these of its faults alone, by their places in the order of their times.
     #[must_use]
     pub fn only(&self, places: &[usize]) -> Self {

@@ -86,7 +86,13 @@ pub(crate) fn acts(faults: &[Fault]) -> Vec<(u64, Act)> {
 fn lasts(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::OperatorKill | Kind::OperatorsKill | Kind::GateAway | Kind::ApiAway | Kind::Partition
+        Kind::OperatorKill
+            | Kind::OperatorStop
+            | Kind::OperatorsKill
+            | Kind::GateAway
+            | Kind::ApiAway
+            | Kind::Partition
+            | Kind::WritesLate
     )
 }
 
@@ -119,6 +125,7 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
             discord.act(move |discord| discord.freeze_connections(freeze)).map(drop)?;
         }
         Kind::OperatorKill => fleet.replicas.kill(which as usize % fleet.replicas.count()),
+        Kind::OperatorStop => fleet.replicas.stop_one(which as usize % fleet.replicas.count()),
         Kind::OperatorsKill => (0..fleet.replicas.count()).for_each(|place| fleet.replicas.kill(place)),
         Kind::GateAway => fleet.replicas.open(false),
         Kind::ApiAway => fleet.api.set(false),
@@ -189,7 +196,9 @@ pub(crate) fn rest_fault(kind: Kind, for_ms: u64) -> NewFault {
 
 fn end(fleet: &Fleet, fault: &Fault) -> Result<()> {
     match fault.kind {
-        Kind::OperatorKill => fleet.replicas.revive(fault.which as usize % fleet.replicas.count()),
+        Kind::OperatorKill | Kind::OperatorStop => {
+            fleet.replicas.revive(fault.which as usize % fleet.replicas.count())
+        }
         Kind::OperatorsKill => (0..fleet.replicas.count()).try_for_each(|place| fleet.replicas.revive(place)),
         Kind::GateAway => {
             fleet.replicas.open(true);

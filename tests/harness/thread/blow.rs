@@ -132,20 +132,17 @@ impl Blows {
     async fn strike(&self, world: &World) -> Result<()> {
         let mut struck = self.0.struck.subscribe();
         let host = struck.wait_for(Option::is_some).await?.clone().unwrap_or_default();
-        match self.0.blow.map(|blow| blow.kind) {
-            Some(Kind::OperatorMisses | Kind::PodMisses) => {
-                tokio::time::sleep(RESYNC).await;
-                world.api.expire_watches();
+        if let Some(Kind::OperatorMisses | Kind::PodMisses) = self.0.blow.map(|blow| blow.kind) {
+            tokio::time::sleep(RESYNC).await;
+            world.api.expire_watches();
+        } else {
+            match host.strip_prefix(OPERATOR) {
+                Some(number) => world.operators.kill(number.parse()?),
+                None => world.kubelet.kill_uid(&host),
             }
-            _ => {
-                match host.strip_prefix(OPERATOR) {
-                    Some(number) => world.operators.kill(number.parse()?),
-                    None => world.kubelet.kill_uid(&host),
-                }
-                self.0.state().dying = None;
-                tokio::time::sleep(AGAIN).await;
-                world.operators.revive_all().await.context("start an operator again")?;
-            }
+            self.0.state().dying = None;
+            tokio::time::sleep(AGAIN).await;
+            world.operators.revive_all().await.context("start an operator again")?;
         }
         std::future::pending().await
     }

@@ -226,9 +226,8 @@ impl Change {
     async fn make(self, world: &World) -> Result<()> {
         let namespaced = DeleteParams::default();
         match self {
-            Self::FirstStart | Self::StartAgain => world.apply(spec(4)).await,
+            Self::FirstStart | Self::StartAgain | Self::FewerShards => world.apply(spec(4)).await,
             Self::MoreShards | Self::Unpause => world.apply(spec(6)).await,
-            Self::FewerShards => world.apply(spec(4)).await,
             Self::OtherPods => world.apply(json!({ "shards": 4, "shardsPerPod": 1 })).await,
             Self::RestartedAt => world.apply(with(spec(4), "restartedAt", "now".into())).await,
             Self::Template => {

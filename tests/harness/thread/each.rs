@@ -43,7 +43,7 @@ pub fn run(changes: &[Change], threads: usize) -> Summary {
         }
     };
     let plain: Vec<_> = side_by_side(threads, changes, |change| match change::run(*change, None, None) {
-        Ok(changed) => Some((*change, changed)),
+        Ok(told) => Some((*change, told)),
         Err(error) => {
             told(Err(error), again(*change, None));
             None
@@ -52,12 +52,12 @@ pub fn run(changes: &[Change], threads: usize) -> Summary {
     let plain: Vec<_> = plain.into_iter().flatten().collect();
     let stories: Vec<_> = plain
         .iter()
-        .flat_map(|(change, changed)| {
+        .flat_map(|(change, plain)| {
             let blows = Kind::iter().flat_map(|kind| {
-                let moments = changed.moments.get(&kind).copied().unwrap_or(0);
+                let moments = plain.moments.get(&kind).copied().unwrap_or(0);
                 (1..=moments).map(move |at| Blow { kind, at })
             });
-            blows.map(move |blow| (*change, changed, blow))
+            blows.map(move |blow| (*change, plain, blow))
         })
         .collect();
     side_by_side(threads, &stories, |(change, plain, blow)| {

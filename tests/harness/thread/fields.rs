@@ -10,6 +10,7 @@ use super::{World, stage};
 use crate::any_fleet::AnyFleet as _;
 use crate::fleet::schedule::{SMALL, Shape};
 use crate::fleet::stage::rules_were_kept;
+use Makes::{AnotherTotal, AnotherTotalForGood, NoIdentify, Refused, Unsupported};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -73,7 +74,6 @@ pub fn all() -> Vec<Field> {
         let containers = json!([{ "name": "bot", "image": "shard-bot" }]);
         ("template", json!({ "metadata": metadata, "spec": { "containers": containers } }))
     };
-    use Makes::{AnotherTotal, AnotherTotalForGood, NoIdentify, Refused, Unsupported};
     vec![
         of("tokenSecretRef.name", &plain, ("tokenSecretRef", json!({ "name": "other" })), Refused),
         of(

@@ -24,12 +24,19 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Runs in a minute of real time.
+    #[must_use]
+    pub fn per_minute(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let runs = self.report.runs as f64;
+        60.0 * runs / self.took.as_secs_f64().max(0.001)
+    }
+
     /// One line for people.
     #[must_use]
     pub fn line(&self) -> String {
         let seconds = self.took.as_secs_f64().max(0.001);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let per_minute = 60.0 * self.report.runs as f64 / seconds;
+        let per_minute = self.per_minute();
         let times = self.lasted.as_secs_f64() / seconds;
         format!("{}; {per_minute:.0} runs a minute, {times:.0} times as fast as Discord", self.report.line())
     }

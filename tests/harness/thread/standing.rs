@@ -153,7 +153,7 @@ fn anonymous(value: &mut Value) {
     match value {
         Value::Object(object) => object.values_mut().for_each(anonymous),
         Value::Array(all) => all.iter_mut().for_each(anonymous),
-        Value::String(text) if text.starts_with(OWN) => *text = OWN.to_owned(),
+        Value::String(text) if text.starts_with(OWN) => OWN.clone_into(text),
         _ => {}
     }
 }

@@ -4,9 +4,10 @@
 //! their times lasts ten times as long. Deliberately absent: what is right (`verdict.rs`).
 
 use super::row::again;
-use super::{Making, World, stage};
+use super::{Making, Tampered, World, stage};
 use crate::any_fleet::AnyFleet as _;
 use crate::fleet::TIME_FACTOR;
+use crate::fleet::proxy::{Fault as Tampering, Hits, How};
 use crate::fleet::schedule::{Fault, Kind, Schedule};
 use crate::fleet::storm::{Act, RATE, acts, connection_fault, rest_fault};
 use crate::fleet::verdict::Run;
@@ -20,6 +21,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Writes that come late at once, at most.
+const MOST_KEPT: u32 = 3;
 /// Lost events that a failure tells of.
 const MOST_LOST: usize = 3;
 
@@ -49,6 +52,7 @@ fn not_begun(schedule: &Schedule, error: &anyhow::Error) -> Ended {
 async fn story(schedule: &Schedule) -> Ended {
     let shape = &schedule.shape;
     let making = stage::making(shape);
+    let has = |kind| schedule.faults.iter().any(|fault| fault.kind == kind);
     let making = Making {
         seed: schedule.seed,
         discord: Options {
@@ -56,7 +60,8 @@ async fn story(schedule: &Schedule) -> Ended {
             session_life: Options::default().session_life,
             ..making.discord
         },
-        has_ways: schedule.faults.iter().any(|fault| fault.kind == Kind::Partition),
+        has_ways: has(Kind::Partition),
+        tampered: if has(Kind::WritesLate) { Tampered::Pods } else { Tampered::Nobody },
         ..making
     };
     let world = match World::begin(making).await {
@@ -140,7 +145,16 @@ async fn begin(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> 
             discord.freeze_connections(freeze).map(drop)?;
         }
         Kind::OperatorKill => world.operators.kill(which % operators),
+        // It may have ended already.
+        Kind::OperatorStop => drop(world.operators.stop(which % operators).await),
         Kind::OperatorsKill => world.operators.kill_all(),
+        Kind::WritesLate => world.tampers.iter().for_each(|tamper| {
+            tamper.add(Tampering {
+                hits: Hits::Writes,
+                how: How::Keep,
+                count: u64::from(1 + which % MOST_KEPT),
+            });
+        }),
         Kind::GateAway => world.operators.set_reachable(false),
         Kind::ApiAway => world.set_api(false),
         Kind::Outage => discord
@@ -153,14 +167,25 @@ async fn begin(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> 
 
 async fn end(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
     match fault.kind {
-        Kind::OperatorKill => world.operators.revive(fault.which % schedule.shape.operators).await?,
+        Kind::OperatorKill | Kind::OperatorStop => {
+            world.operators.revive(fault.which % schedule.shape.operators).await?;
+        }
         Kind::OperatorsKill => world.operators.revive_all().await?,
         Kind::GateAway => world.operators.set_reachable(true),
         Kind::ApiAway => world.set_api(true),
         Kind::Partition => world.join(),
+        Kind::WritesLate => land(world).await,
         _ => {}
     }
     Ok(())
+}
+
+/// What was kept arrives, whoever still waits.
+async fn land(world: &World) {
+    for tamper in &world.tampers {
+        tamper.clear();
+        drop(tamper.release().await);
+    }
 }
 
 /// Ends every fault that may still be there.
@@ -171,6 +196,7 @@ async fn heal(world: &World) -> Result<()> {
     world.operators.set_reachable(true);
     world.set_api(true);
     world.join();
+    land(world).await;
     world.operators.revive_all().await
 }
 

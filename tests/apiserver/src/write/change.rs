@@ -26,7 +26,7 @@ pub(crate) fn change(
     if !version.is_empty() && version != meta::text(live, "resourceVersion") {
         return Err(status::conflict(&asked.at.name, &kind.group, &kind.plural, status::MODIFIED).into());
     }
-    let old = outward(kind, live);
+    let old = outward(kind, live).into_owned();
     carry_over(&mut new, &old);
     let owned = new["metadata"].get("managedFields").cloned();
     leave_alone(kind, &asked.at.subresource, &mut new, &old);
@@ -68,7 +68,7 @@ fn keep(
     warnings: Vec<String>,
 ) -> Result<Done, Stop> {
     let kind = &asked.at.kind;
-    let done = |value: &Value| Done { code: 200, value: outward(kind, value), warnings };
+    let done = |value: &Value| Done { code: 200, value: outward(kind, value).into_owned(), warnings };
     meta::set(&mut new, "resourceVersion", meta::text(live, "resourceVersion"));
     new["apiVersion"] = live["apiVersion"].clone();
     if without_times(&new) == without_times(live) {

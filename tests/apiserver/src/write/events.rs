@@ -5,6 +5,7 @@
 
 use crate::kinds::Kind;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The core group's name, the other's.
 const NAMES: [(&str, &str); 7] = [
@@ -32,15 +33,16 @@ pub(crate) fn inward(kind: &Kind, mut object: Value) -> Value {
 }
 
 /// As this kind's group has it.
-pub(crate) fn outward(kind: &Kind, object: &Value) -> Value {
-    let mut object = object.clone();
-    if kind.is_event() {
-        object["apiVersion"] = kind.api_version().into();
-        if !kind.group.is_empty() {
-            rename(&mut object, NAMES);
-        }
+pub(crate) fn outward<'a>(kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
+    if !kind.is_event() {
+        return Cow::Borrowed(object);
     }
-    object
+    let mut object = object.clone();
+    object["apiVersion"] = kind.api_version().into();
+    if !kind.group.is_empty() {
+        rename(&mut object, NAMES);
+    }
+    Cow::Owned(object)
 }
 
 fn rename(object: &mut Value, names: [(&str, &str); 7]) {
