@@ -5,6 +5,7 @@
 //! restart, which is always half a second here.
 
 mod bot;
+mod kill;
 mod nodes;
 
 use super::containers::{Around, Host, Process};
@@ -100,23 +101,6 @@ impl Kubelet {
         let mut names: Vec<_> = there.map(|kept| kept.pod.name_any()).collect();
         names.sort();
         names
-    }
-
-    /// Ends a pod's container at once, as the kernel does when memory is short.
-    pub fn kill(&self, pod: &str) {
-        let mut pods = self.shared.pods();
-        let kept = pods.values_mut().find(|kept| kept.pod.name_any() == pod && !kept.is_lost);
-        if let Some(process) = kept.and_then(|kept| kept.process.take()) {
-            process.kill();
-        }
-    }
-
-    /// The same, of the pod with this UID.
-    pub(super) fn kill_uid(&self, uid: &str) {
-        let process = self.shared.pods().get_mut(uid).and_then(|kept| kept.process.take());
-        if let Some(process) = process {
-            process.kill();
-        }
     }
 
     /// How often containers were started again.
