@@ -5,11 +5,11 @@
 //! does so over loopback: peers in the same runtime count as work, so that the clock waits for them. Deliberately absent: rights,
 //! images, and what only a process, a file system or a real API server can show (`fleet`, `loop` and `kubernetes`).
 
-pub mod blow;
 pub mod change;
 mod containers;
 pub mod each;
 pub mod fields;
+pub mod inject;
 mod kubelet;
 mod link;
 mod network;

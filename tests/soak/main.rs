@@ -11,8 +11,8 @@ use shard_tests::fleet::ground::Ground;
 use shard_tests::fleet::row::{Ends, Row};
 use shard_tests::fleet::schedule::Schedule;
 use shard_tests::fleet::verdict::Report;
-use shard_tests::thread::blow::Blow;
 use shard_tests::thread::change::Change;
+use shard_tests::thread::inject::Injection;
 use shard_tests::thread::{each, row, storm, trace};
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
@@ -51,7 +51,7 @@ struct Arguments {
     change: Option<Change>,
     /// With it, who dies or misses an event, and at which moment, as in operator-dies:3
     #[arg(long, requires = "change")]
-    blow: Option<Blow>,
+    inject: Option<Injection>,
     /// Writes what operators and pods log, with the story's time
     #[arg(long, conflicts_with = "real")]
     trace: bool,
@@ -73,7 +73,7 @@ fn soak(arguments: &Arguments) -> Result<()> {
         trace::begin();
     }
     if let Some(change) = arguments.change {
-        let told = each::one(change, arguments.blow)?;
+        let told = each::one(change, arguments.inject)?;
         say(&format!("it ends as it should; IDENTIFYs: {}, moments: {:?}", told.identifies, told.moments));
         return Ok(());
     }

@@ -3,27 +3,25 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use shard_tests::thread::change::Change;
+use shard_tests::thread::inject::Kind;
 use shard_tests::thread::{each, fields};
 use std::collections::BTreeSet;
-use std::thread::available_parallelism;
 use strum::IntoEnumIterator as _;
-
-fn threads() -> usize {
-    available_parallelism().map_or(1, usize::from)
-}
 
 #[test]
 fn whoever_dies_or_misses_an_event_at_any_moment_of_a_change_it_ends_as_without() -> Result<()> {
     let changes: Vec<_> = Change::iter().collect();
-    let summary = each::run(&changes, threads());
+    let summary = each::run(&changes);
     eprintln!("  {}", summary.line());
+    // None that did not count anything.
+    assert!(Kind::iter().all(|kind| summary.stories.contains_key(&kind)), "{}", summary.line());
     ensure!(summary.failed.is_empty(), "{}", summary.failed.join("\n"));
     Ok(())
 }
 
 #[test]
 fn each_field_of_the_spec_set_to_another_value_and_back_ends_as_it_began() -> Result<()> {
-    let wrong = fields::wrong(threads());
+    let wrong = fields::wrong();
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

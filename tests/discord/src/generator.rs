@@ -165,3 +165,19 @@ impl Work {
         self.ends.map_or(next, |ends| ends.min(next)).saturating_sub(now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_event_is_waited_for_and_not_looked_for() {
+        let request = Generate { rate: Some(2.0), ..Generate::default() };
+        let seconds = Duration::from_secs;
+        let work = Work { made: 3, ..Work::new(&request, Vec::new(), Some(seconds(60)), seconds(10)) };
+        assert_eq!(work.wait(seconds(11)), seconds(1));
+        assert_eq!(work.wait(seconds(13)), Duration::ZERO, "it is late");
+        let seldom = Work { rate: Some(f64::MIN_POSITIVE), ..work };
+        assert_eq!(seldom.wait(seconds(11)), seconds(59), "the run ends first");
+    }
+}

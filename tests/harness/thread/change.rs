@@ -1,9 +1,9 @@
 //! What somebody changes on a fleet, and how one sees that it is carried out.
 //!
-//! From a [`Change`] to a world in which it was made and has come to its end, with or without a [`Blow`] at one of its moments, and to what
+//! From a [`Change`] to a world in which it was made and has come to its end, with or without an [`Injection`] at one of its moments, and to what
 //! stands then. Deliberately absent: what is right (`each.rs` compares), and faults that last (`storm.rs`).
 
-use super::blow::{Blow, Blows, Moments};
+use super::inject::{Injection, Injector, Moments};
 use super::standing::Standing;
 use super::{BOT, Making, NAMESPACE, World, stage};
 use crate::any_fleet::AnyFleet as _;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 const STANDS: Duration = Duration::from_mins(2);
 /// And so long where it is known.
 const STANDS_AS_KNOWN: Duration = Duration::from_secs(20);
-/// The longest that a change may take, with a blow in the midst of it.
+/// The longest that a change may take, with a fault in the midst of it.
 const PATIENCE: Duration = Duration::from_mins(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -85,15 +85,15 @@ pub struct Changed {
     pub moments: Moments,
 }
 
-/// Runs a story of its own: a fleet, a change, perhaps a blow, the end; where an end is known already, that one is waited for.
+/// Runs a story of its own: a fleet, a change, perhaps an injected fault, the end; where an end is known already, that one is waited for.
 ///
 /// # Errors
 /// When the change does not come to that end, or Discord's ledger shows what is never right.
-pub fn run(change: Change, blow: Option<Blow>, end: Option<&Standing>) -> Result<Changed> {
+pub fn run(change: Change, injection: Option<Injection>, end: Option<&Standing>) -> Result<Changed> {
     let shape = shape(change);
     super::run(shape.seed, async {
         let world = World::begin(making(change, &shape)).await?;
-        let blows = Blows::new(blow);
+        let injector = Injector::new(injection);
         change.prepare(&world).await.context("prepare")?;
         if change.keeps_sessions() {
             world.talk(RATE)?;
@@ -102,14 +102,14 @@ pub fn run(change: Change, blow: Option<Blow>, end: Option<&Standing>) -> Result
             change.make(&world).await.context("make the change")?;
             ends(&world, end).await
         };
-        blows.during(&world, story).await?;
+        injector.during(&world, story).await?;
         world.hush();
         world.settled().await?;
         let ledger = world.ledger();
         rules_were_kept(&ledger)?;
         let standing = Standing::of(&world.api).without_numbers();
         let shards = u64::from(world.shards());
-        Ok(Changed { standing, identifies: ledger.identifies, shards, moments: blows.moments() })
+        Ok(Changed { standing, identifies: ledger.identifies, shards, moments: injector.moments() })
     })
 }
 

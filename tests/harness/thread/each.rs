@@ -1,13 +1,13 @@
-//! Each change with a blow at each of its moments, all of them: wherever somebody dies or misses an event, it ends as without.
+//! Each change with an injected fault at each of its moments, all of them: wherever somebody dies or misses an event, it ends as without.
 //!
 //! From changes to a summary. A moment that ends otherwise is told with the command that has it again. Deliberately absent: samples
-//! (`row.rs`), and two blows in one story.
+//! (`row.rs`), and two faults in one story.
 
-use super::blow::{Blow, Kind};
 use super::change::{self, Change, Changed};
+use super::inject::{Injection, Kind};
 use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use strum::IntoEnumIterator as _;
@@ -32,9 +32,9 @@ impl Summary {
     }
 }
 
-/// Tells each change without a blow, then with each.
+/// Tells each change without a fault, then with each.
 #[must_use]
-pub fn run(changes: &[Change], threads: usize) -> Summary {
+pub fn run(changes: &[Change]) -> Summary {
     let begun = Instant::now();
     let summary = Mutex::new(Summary::default());
     let told = |problem: Result<()>, what: String| {
@@ -42,41 +42,43 @@ pub fn run(changes: &[Change], threads: usize) -> Summary {
             summary.lock().unwrap_or_else(PoisonError::into_inner).failed.push(format!("{what}: {error:#}"));
         }
     };
-    let plain: Vec<_> = side_by_side(threads, changes, |change| match change::run(*change, None, None) {
+    let without = |change: &Change| match change::run(*change, None, None) {
         Ok(told) => Some((*change, told)),
         Err(error) => {
             told(Err(error), again(*change, None));
             None
         }
-    });
-    let plain: Vec<_> = plain.into_iter().flatten().collect();
+    };
+    let plain: Vec<_> = changes.par_iter().filter_map(without).collect();
     let stories: Vec<_> = plain
         .iter()
         .flat_map(|(change, plain)| {
-            let blows = Kind::iter().flat_map(|kind| {
+            let injections = Kind::iter().flat_map(|kind| {
                 let moments = plain.moments.get(&kind).copied().unwrap_or(0);
-                (1..=moments).map(move |at| Blow { kind, at })
+                (1..=moments).map(move |at| Injection { kind, at })
             });
-            blows.map(move |blow| (*change, plain, blow))
+            injections.map(move |injection| (*change, plain, injection))
         })
         .collect();
-    side_by_side(threads, &stories, |(change, plain, blow)| {
-        told(with_a_blow(*change, plain, *blow), again(*change, Some(*blow)));
+    stories.par_iter().for_each(|(change, plain, injection)| {
+        told(with_a_fault(*change, plain, *injection), again(*change, Some(*injection)));
         let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-        *summary.stories.entry(blow.kind).or_default() += 1;
+        *summary.stories.entry(injection.kind).or_default() += 1;
     });
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.took = begun.elapsed();
     summary
 }
 
-/// One story with a blow; its end is the one without.
+/// One story with a fault; its end is the one without.
 ///
 /// # Errors
 /// When it is not, or when it took IDENTIFYs that were not needed.
-pub fn with_a_blow(change: Change, plain: &Changed, blow: Blow) -> Result<()> {
-    let changed = change::run(change, Some(blow), Some(&plain.standing))?;
-    let more = match blow.kind {
+pub fn with_a_fault(change: Change, plain: &Changed, injection: Injection) -> Result<()> {
+    let changed = change::run(change, Some(injection), Some(&plain.standing))?;
+    let met = changed.moments.get(&injection.kind).copied().unwrap_or(0);
+    ensure!(met >= injection.at, "it had only {met} such moments, so that nothing was injected");
+    let more = match injection.kind {
         // A container that dies in the midst of an IDENTIFY has to ask for another: one for each shard of its pod.
         Kind::PodDies => 2,
         // A layout was made that the next operator does not see: it makes another, and stops the first when it sees it.
@@ -92,39 +94,22 @@ pub fn with_a_blow(change: Change, plain: &Changed, blow: Blow) -> Result<()> {
     Ok(())
 }
 
-/// One story, as a command names it: what it was without a blow, and that it ended so with it.
+/// One story, as a command names it: what it was without a fault, and that it ended so with it.
 ///
 /// # Errors
 /// When it ends otherwise.
-pub fn one(change: Change, blow: Option<Blow>) -> Result<Changed> {
-    let plain = change::run(change, None, None).context("without a blow")?;
-    if let Some(blow) = blow {
-        with_a_blow(change, &plain, blow)?;
+pub fn one(change: Change, injection: Option<Injection>) -> Result<Changed> {
+    let plain = change::run(change, None, None).context("without a fault")?;
+    if let Some(injection) = injection {
+        with_a_fault(change, &plain, injection)?;
     }
     Ok(plain)
 }
 
 /// The command that has it again.
-fn again(change: Change, blow: Option<Blow>) -> String {
-    let blow = blow.map(|blow| format!(" --blow {blow}")).unwrap_or_default();
-    format!("cargo soak --change {change}{blow} --trace")
-}
-
-/// Does all of these, so many at a time; what came of each, in order.
-pub fn side_by_side<T: Sync, R: Send>(threads: usize, all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(one) = all.get(at) else { return };
-            let came = each(one);
-            done.lock().unwrap_or_else(PoisonError::into_inner).insert(at, came);
-        }
-    };
-    std::thread::scope(|scope| {
-        (0..threads.max(1)).for_each(|_| drop(scope.spawn(work)));
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+fn again(change: Change, injection: Option<Injection>) -> String {
+    let injection = injection.map(|injection| format!(" --inject {injection}")).unwrap_or_default();
+    format!("cargo soak --change {change}{injection} --trace")
 }
 
 #[cfg(test)]
@@ -132,11 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_side_by_side_comes_in_order() {
-        assert_eq!(side_by_side(2, &[1, 2, 3, 4], |one| one * 2), [2, 4, 6, 8]);
-        assert!(
-            again(Change::MoreShards, Some(Blow { kind: Kind::PodDies, at: 3 }))
-                .contains("more-shards --blow pod-dies:3")
-        );
+    fn a_story_that_fails_names_its_command() {
+        let injection = Injection { kind: Kind::PodDies, at: 3 };
+        let command = "cargo soak --change more-shards --inject pod-dies:3 --trace";
+        assert_eq!(again(Change::MoreShards, Some(injection)), command);
     }
 }

@@ -4,7 +4,6 @@
 //! carried out, and while it is being carried out. Deliberately absent: which values are valid (the CRD's rules, the stories).
 
 use super::change::ends;
-use super::each::side_by_side;
 use super::standing::Standing;
 use super::{World, stage};
 use crate::any_fleet::AnyFleet as _;
@@ -12,6 +11,7 @@ use crate::fleet::schedule::{SMALL, Shape};
 use crate::fleet::stage::rules_were_kept;
 use Makes::{AnotherTotal, AnotherTotalForGood, NoIdentify, Refused, Unsupported};
 use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -123,16 +123,16 @@ pub fn all() -> Vec<Field> {
 
 /// What goes wrong with any of them, by its name.
 #[must_use]
-pub fn wrong(threads: usize) -> Vec<String> {
+pub fn wrong() -> Vec<String> {
     let stories: Vec<_> =
         all().into_iter().flat_map(|field| [true, false].map(|waits| (field.clone(), waits))).collect();
-    let told = side_by_side(threads, &stories, |(field, waits)| {
+    let told = |(field, waits): &(Field, bool)| {
         let how = if *waits { "when it is carried out" } else { "at once" };
         there_and_back(field, *waits)
             .err()
             .map(|error| format!("{} {}, back {how}: {error:#}", field.name, field.meanwhile))
-    });
-    told.into_iter().flatten().collect()
+    };
+    stories.par_iter().filter_map(told).collect()
 }
 
 fn there_and_back(field: &Field, waits: bool) -> Result<()> {

@@ -1,6 +1,6 @@
-//! One blow at a counted moment: whoever has just done its n-th write dies, or the n-th event of a watch is lost.
+//! One injected fault at a counted moment: whoever has just done its n-th write dies, or the n-th event of a watch is lost.
 //!
-//! From a [`Blow`] to what it met, and to how many such moments there were: a story is told without a blow first, and then once for each
+//! From an [`Injection`] to what it met, and to how many such moments there were: a story is told without a fault first, and then once for each
 //! of its moments. Writes are counted that change what the fleet is; leases and events are not among them. Deliberately absent: faults
 //! that last (`storm.rs`), and calls that are tampered with ([`Tamper`](crate::fleet::proxy::Tamper)).
 
@@ -43,20 +43,20 @@ pub enum Kind {
 
 /// What happens, at which of its moments, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blow {
+pub struct Injection {
     /// What.
     pub kind: Kind,
     /// At which moment.
     pub at: u64,
 }
 
-impl fmt::Display for Blow {
+impl fmt::Display for Injection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.at)
     }
 }
 
-impl FromStr for Blow {
+impl FromStr for Injection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -72,11 +72,11 @@ pub type Moments = BTreeMap<Kind, u64>;
 
 /// Counts moments, and strikes at one of them.
 #[derive(Clone, Debug)]
-pub struct Blows(Arc<Shared>);
+pub struct Injector(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    blow: Option<Blow>,
+    injection: Option<Injection>,
     state: Mutex<State>,
     /// Who dies.
     struck: watch::Sender<Option<String>>,
@@ -100,11 +100,11 @@ struct Old {
     until: Instant,
 }
 
-impl Blows {
+impl Injector {
     /// Who strikes so, or only counts.
     #[must_use]
-    pub fn new(blow: Option<Blow>) -> Self {
-        Self(Arc::new(Shared { blow, state: Mutex::default(), struck: watch::Sender::new(None) }))
+    pub fn new(injection: Option<Injection>) -> Self {
+        Self(Arc::new(Shared { injection, state: Mutex::default(), struck: watch::Sender::new(None) }))
     }
 
     /// The moments so far.
@@ -128,11 +128,12 @@ impl Blows {
         ended
     }
 
-    /// Does what follows from the blow; ends only when that fails.
+    /// Does what follows from it; ends only when that fails.
     async fn strike(&self, world: &World) -> Result<()> {
         let mut struck = self.0.struck.subscribe();
         let host = struck.wait_for(Option::is_some).await?.clone().unwrap_or_default();
-        if let Some(Kind::OperatorMisses | Kind::PodMisses) = self.0.blow.map(|blow| blow.kind) {
+        if let Some(Kind::OperatorMisses | Kind::PodMisses) = self.0.injection.map(|injection| injection.kind)
+        {
             tokio::time::sleep(RESYNC).await;
             world.api.expire_watches();
         } else {
@@ -160,7 +161,7 @@ impl Shared {
         for kind in kinds {
             let count = state.moments.entry(*kind).or_default();
             *count += 1;
-            if self.blow == Some(Blow { kind: *kind, at: *count }) {
+            if self.injection == Some(Injection { kind: *kind, at: *count }) {
                 met = Some(*kind);
             }
         }
@@ -187,7 +188,7 @@ fn counts(call: &Call) -> bool {
     !["/leases", "/events", "/tokenreviews"].iter().any(|kind| call.path.contains(kind))
 }
 
-impl Hook for Blows {
+impl Hook for Injector {
     fn before(&mut self, call: &Call) -> Before {
         let mut state = self.0.state();
         if state.dying.as_ref() == Some(&call.from) {
@@ -250,11 +251,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blow_is_read_as_it_is_written() {
-        let blow = Blow { kind: Kind::OperatorDiesAndTheNextReadsOld, at: 7 };
-        assert_eq!(blow.to_string(), "operator-dies-and-the-next-reads-old:7");
-        assert_eq!(blow.to_string().parse(), Ok(blow));
-        assert!("pod-dies".parse::<Blow>().is_err() && "pod:1".parse::<Blow>().is_err());
+    fn an_injection_is_read_as_it_is_written() {
+        let injection = Injection { kind: Kind::OperatorDiesAndTheNextReadsOld, at: 7 };
+        assert_eq!(injection.to_string(), "operator-dies-and-the-next-reads-old:7");
+        assert_eq!(injection.to_string().parse(), Ok(injection));
+        assert!("pod-dies".parse::<Injection>().is_err() && "pod:1".parse::<Injection>().is_err());
     }
 
     fn call(from: &str, path: &str) -> Call {
@@ -263,30 +264,34 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_write_of_a_pod_is_its_last_and_leases_do_not_count() {
-        let mut blows = Blows::new(Some(Blow { kind: Kind::PodDies, at: 2 }));
+        let mut injector = Injector::new(Some(Injection { kind: Kind::PodDies, at: 2 }));
         let written = |from: &str, path: &str| Written { call: call(from, path), version: 9 };
         for (from, path) in
             [("pod", "/secrets/a"), ("", "/secrets/a"), ("shard-operator-0", "/x"), ("pod", "/leases/a")]
         {
-            assert_eq!(blows.after(&written(from, path)), After::Answer, "{from} {path}");
+            assert_eq!(injector.after(&written(from, path)), After::Answer, "{from} {path}");
         }
-        assert_eq!(blows.after(&written("pod", "/secrets/a")), After::Hang);
-        assert_eq!(blows.before(&call("pod", "/secrets/a")), Before::Hang);
-        assert_eq!(blows.before(&call("another", "/secrets/a")), Before::GoOn);
-        assert_eq!(blows.moments()[&Kind::PodDies], 2);
+        assert_eq!(injector.after(&written("pod", "/secrets/a")), After::Hang);
+        assert_eq!(injector.before(&call("pod", "/secrets/a")), Before::Hang);
+        assert_eq!(injector.before(&call("another", "/secrets/a")), Before::GoOn);
+        assert_eq!(injector.moments()[&Kind::PodDies], 2);
     }
 
     #[tokio::test]
     async fn the_next_operator_reads_what_was_until_it_writes() {
-        let mut blows = Blows::new(Some(Blow { kind: Kind::OperatorDiesAndTheNextReadsOld, at: 1 }));
+        let mut injector =
+            Injector::new(Some(Injection { kind: Kind::OperatorDiesAndTheNextReadsOld, at: 1 }));
         let [dead, next] = ["shard-operator-0", "shard-operator-1"];
-        let _ = blows.after(&Written { call: call(dead, "/configmaps/a"), version: 9 });
-        assert_eq!(blows.as_of(&call(next, "/pods")), Some(8));
-        assert_eq!(blows.as_of(&call(next, "/leases/a")), None);
-        assert_eq!((blows.as_of(&call(dead, "/pods")), blows.as_of(&call("pod", "/pods"))), (None, None));
-        let _ = blows.before(&call(next, "/leases/a"));
-        assert_eq!(blows.as_of(&call(next, "/pods")), Some(8));
-        let _ = blows.before(&call(next, "/configmaps/a"));
-        assert_eq!(blows.as_of(&call(next, "/pods")), None);
+        let _ = injector.after(&Written { call: call(dead, "/configmaps/a"), version: 9 });
+        assert_eq!(injector.as_of(&call(next, "/pods")), Some(8));
+        assert_eq!(injector.as_of(&call(next, "/leases/a")), None);
+        assert_eq!(
+            (injector.as_of(&call(dead, "/pods")), injector.as_of(&call("pod", "/pods"))),
+            (None, None)
+        );
+        let _ = injector.before(&call(next, "/leases/a"));
+        assert_eq!(injector.as_of(&call(next, "/pods")), Some(8));
+        let _ = injector.before(&call(next, "/configmaps/a"));
+        assert_eq!(injector.as_of(&call(next, "/pods")), None);
     }
 }
