@@ -100,6 +100,8 @@ pub fn run(change: Change, injection: Option<Injection>, end: Option<&Standing>)
         }
         let story = async {
             change.make(&world).await.context("make the change")?;
+            // Its moment may come when all stands already.
+            injector.met(PATIENCE).await?;
             ends(&world, end).await
         };
         injector.during(&world, story).await?;

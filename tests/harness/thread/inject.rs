@@ -128,6 +128,18 @@ impl Injector {
         ended
     }
 
+    /// Waits until its moment has come, if it has one.
+    ///
+    /// # Errors
+    /// When it does not come in that time.
+    pub async fn met(&self, within: Duration) -> Result<()> {
+        let Some(injection) = self.0.injection else { return Ok(()) };
+        let mut struck = self.0.struck.subscribe();
+        let met = tokio::time::timeout(within, struck.wait_for(Option::is_some)).await;
+        met.with_context(|| format!("{injection} did not come, so that nothing was injected"))??;
+        Ok(())
+    }
+
     /// Does what follows from it; ends only when that fails.
     async fn strike(&self, world: &World) -> Result<()> {
         let mut struck = self.0.struck.subscribe();
