@@ -13,7 +13,7 @@ use crate::{
     command::Command,
     config::Config,
     context::Context,
-    dispatch::{Handler, HandlerError, Handlers},
+    dispatch::{self, Handler, HandlerError, Handlers},
     error::Error,
     jobs,
     registry::Registry,
@@ -41,7 +41,13 @@ impl Bot {
             config: Config::of(&machine)?,
             machine,
             intents: Intents::GUILDS,
-            handlers: Handlers { registry: Registry::default(), prefix: "!".to_owned(), on_event: None },
+            handlers: Handlers {
+                registry: Registry::default(),
+                prefix: "!".to_owned(),
+                on_event: None,
+                of_a_channel: dispatch::OF_A_CHANNEL,
+                most_begun: dispatch::MOST_BEGUN,
+            },
             max_queued_jobs: jobs::DEFAULT_QUEUED,
             shutdown_timeout: stop::DEFAULT_WITHIN,
         }))
@@ -79,6 +85,23 @@ impl Bot {
     {
         let handler: Handler = Arc::new(move |event, context| handler(event, context).boxed());
         self.0.handlers.on_event = Some(handler);
+        self
+    }
+
+    /// How many messages, reactions and interactions of one channel may be handled at a time; 8 when nothing is said, at least 1. What
+    /// comes beyond is not handled, and counted: a channel in which everybody types does not hold up the others.
+    #[must_use]
+    pub const fn at_a_time_in_a_channel(mut self, events: usize) -> Self {
+        self.0.handlers.of_a_channel = if events == 0 { 1 } else { events };
+        self
+    }
+
+    /// How often an event may be begun, each time by a process that dies before its handlers end; 2 when nothing is said, at least 1 (then
+    /// it is never handled again). Beyond, it is not handled, logged with its shard and sequence, and counted: an event that kills
+    /// the process does not take all shards of the pod with it for ever.
+    #[must_use]
+    pub const fn begun_at_most(mut self, times: u8) -> Self {
+        self.0.handlers.most_begun = if times == 0 { 1 } else { times };
         self
     }
 

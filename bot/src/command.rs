@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, error::Error as StdError, fmt, ops::RangeInclus
 use futures::future::BoxFuture;
 use twilight_model::id::{
     Id,
-    marker::{ChannelMarker, GuildMarker, UserMarker},
+    marker::{ChannelMarker, GuildMarker, MessageMarker, UserMarker},
 };
 
 use crate::{context::Context, jobs::JobError};
@@ -81,6 +81,8 @@ pub struct Input {
     pub(crate) values: BTreeMap<&'static str, Value>,
     /// Who called it.
     pub author: Id<UserMarker>,
+    /// The message that called it: what is done once for it, however often it is handled, can be kept by this.
+    pub message: Id<MessageMarker>,
     /// Where.
     pub channel: Id<ChannelMarker>,
     /// In which guild; none in a direct message.

@@ -2,9 +2,10 @@
 //!
 //! From the token and the layouts document (which may name another base than Discord's own) to a twilight client that
 //! is made anew when either changes: one 401 makes a client refuse everything afterwards, which protects from a storm
-//! of invalid requests and ends with the new token. Deliberately absent: a limit shared by the pods; each client
+//! of invalid requests and ends with the new token, or when Discord takes this one again ([`again`]). Deliberately absent: a limit shared by the pods; each client
 //! keeps its own 50 a second.
 
+mod again;
 mod reading;
 
 use std::{
@@ -12,20 +13,24 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
 use shard_contract::layouts::Layouts;
-use shard_discord::{Answer, AskError};
+use shard_discord::{Answer, AskError, Request, Rest, Route};
+use shard_machine::Random;
 use tokio::sync::watch;
-use twilight_http::{Client, Response, response::ResponseFuture};
-use twilight_model::channel::message::AllowedMentions;
+use twilight_http::Client;
+use twilight_model::{
+    channel::message::AllowedMentions,
+    gateway::connection_info::{BotConnectionInfo, ConnectionInfo},
+    user::CurrentUser,
+};
 
+use self::again::Again;
 pub(crate) use self::reading::Reading;
-use crate::token::{Token, TokenError, TokenSource};
-
-/// How long one question to Discord may take, tries after 429 included.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-
-/// How often one request is sent when Discord answers 429.
-const TRIES: u32 = 3;
+use crate::{
+    token::{Token, TokenError, TokenSource},
+    trouble::chain,
+};
 
 /// Discord did not tell what is needed to connect.
 #[derive(Debug, thiserror::Error)]
@@ -38,31 +43,13 @@ pub enum DiscordError {
         /// What was asked for.
         path: &'static str,
         /// Why it failed.
-        source: Box<twilight_http::Error>,
+        source: AskError,
     },
     /// The token is not (any more) a bot's.
     #[error("Discord ({base}) refused the token (401): check DISCORD_TOKEN, or the Secret's key")]
     TokenRefused {
         /// Where Discord is.
         base: String,
-    },
-    /// The answer cannot be read.
-    #[error("could not read the answer of Discord ({base}) to {path}")]
-    Read {
-        /// Where Discord is.
-        base: String,
-        /// What was asked for.
-        path: &'static str,
-        /// Why it cannot.
-        source: Box<twilight_http::response::DeserializeBodyError>,
-    },
-    /// There was no answer in time.
-    #[error("Discord ({base}) did not answer {path} within {ANSWER_WITHIN:?}")]
-    Late {
-        /// Where Discord is.
-        base: String,
-        /// What was asked for.
-        path: &'static str,
     },
     /// The gateway's address is none.
     #[error("Discord ({base}) named {found:?} as its gateway: expected ws:// or wss:// and a host")]
@@ -96,6 +83,7 @@ pub(crate) struct Discord {
     layouts: watch::Receiver<Layouts>,
     made: Mutex<Made>,
     gateway: Mutex<Option<(String, String)>>,
+    again: Again,
 }
 
 /// A client and what it was made from.
@@ -103,22 +91,31 @@ pub(crate) struct Discord {
 struct Made {
     token: Token,
     api: Option<String>,
+    rest: Arc<Rest>,
+    /// The author's, within the same limits.
     client: Arc<Client>,
 }
 
 impl Made {
     fn new(token: Token, api: Option<String>) -> Self {
+        let rest = Rest::new(api.as_deref(), token.reveal());
         let client = shard_discord::client(api.as_deref(), token.reveal().to_owned())
             .default_allowed_mentions(AllowedMentions::default())
+            .ratelimiter(Some(rest.limiter()))
             .build();
-        Self { token, api, client: Arc::new(client) }
+        Self { token, api, rest: Arc::new(rest), client: Arc::new(client) }
     }
 }
 
 impl Discord {
-    pub(crate) fn new(token: TokenSource, layouts: watch::Receiver<Layouts>) -> Result<Self, TokenError> {
+    pub(crate) fn new(
+        token: TokenSource,
+        layouts: watch::Receiver<Layouts>,
+        random: Random,
+    ) -> Result<Self, TokenError> {
         let made = Made::new(token.read()?, layouts.borrow().discord.api.clone());
-        Ok(Self { token, layouts, made: Mutex::new(made), gateway: Mutex::new(None) })
+        let again = Again::new(random);
+        Ok(Self { token, layouts, made: Mutex::new(made), gateway: Mutex::new(None), again })
     }
 
     /// The REST client as it is now. Not to be kept.
@@ -126,29 +123,68 @@ impl Discord {
         Arc::clone(&self.made.lock().unwrap_or_else(PoisonError::into_inner).client)
     }
 
-    /// Keeps the client in step with the token and the address, for as long as the pod runs.
+    /// What sends replies, as it is now. Not to be kept.
+    pub(crate) fn rest(&self) -> Arc<Rest> {
+        Arc::clone(&self.made.lock().unwrap_or_else(PoisonError::into_inner).rest)
+    }
+
+    /// Keeps the client in step with the token and the address, and asks about a token that was refused, for as long as the pod
+    /// runs.
     pub(crate) async fn keep_current(self: Arc<Self>) {
         let mut layouts = self.layouts.clone();
         loop {
             let token = self.token();
             tokio::select! {
                 biased;
-                () = self.token.other_than(&token) => tracing::info!("the token was replaced"),
-                changed = layouts.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                () = self.token.other_than(&token) => {
+                    tracing::info!("the token was replaced");
+                    self.renew();
+                    self.again.over(true);
+                }
+                changed = layouts.changed() => match changed {
+                    Ok(()) => self.renew(),
+                    Err(_) => std::future::pending::<()>().await,
+                },
+                () = self.again.is_due() => self.ask_about(token).await,
             }
-            self.renew();
         }
+    }
+
+    /// Asks whether Discord takes a token again that it refused, with a client that has not been refused.
+    async fn ask_about(&self, token: Token) {
+        let made = Made::new(token, self.layouts.borrow().discord.api.clone());
+        match self.ask::<CurrentUser>(&made.rest, "GET /users/@me", &Route::GetCurrentUser).await {
+            Ok(_) => {
+                tracing::info!("Discord takes the token again");
+                *self.made.lock().unwrap_or_else(PoisonError::into_inner) = made;
+                self.again.over(false);
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "asked in vain whether Discord takes the token again");
+                self.again.still_refused();
+            }
+        }
+    }
+
+    /// Discord refused this token: waits until it takes it again, or there is another one.
+    pub(crate) async fn usable_again(&self, refused: &Token) {
+        let mut taken = self.again.taken();
+        self.again.refused(refused);
+        if self.token.differs_from(refused) {
+            return self.renew();
+        }
+        // The sender lives as long as this.
+        let _ = taken.changed().await;
+    }
+
+    /// How often a refused token was taken again, or replaced: what was refused before it may be tried.
+    pub(crate) fn taken(&self) -> u64 {
+        *self.again.taken().borrow()
     }
 
     /// The token of the client as it is now.
     pub(crate) fn token(&self) -> Token {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).token.clone()
-    }
-
-    /// Waits until the client has another token than this one.
-    pub(crate) async fn other_token(&self, used: &Token) {
-        self.token.other_than(used).await;
-        self.renew();
     }
 
     /// Makes the client anew if the token or the address is another one.
@@ -163,18 +199,27 @@ impl Discord {
         }
     }
 
+    /// Whether Discord is somewhere else than twilight knows.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.layouts.borrow().discord.api.is_some()
+    }
+
+    /// Where the gateway was, when it was asked last at this address.
+    pub(crate) fn known_gateway(&self) -> Option<String> {
+        let api = self.layouts.borrow().discord.api.clone()?;
+        let known = self.gateway.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|(of, _)| *of == api).map(|(_, url)| url)
+    }
+
     /// Where the gateway is, asked once per address and when `anew`; none: Discord's own, which twilight knows.
     pub(crate) async fn gateway(&self, anew: bool) -> Result<Option<String>, DiscordError> {
         let Some(api) = self.layouts.borrow().discord.api.clone() else { return Ok(None) };
-        let known = self.gateway.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((of, url)) = known
-            && of == api
+        if let Some(url) = self.known_gateway()
             && !anew
         {
             return Ok(Some(url));
         }
-        let request = self.client().gateway().into_future();
-        let (info, _) = self.ask("GET /gateway", request).await?;
+        let (info, _) = self.asked::<ConnectionInfo>("GET /gateway", &Route::GetGateway).await?;
         let url = info.url.trim_end_matches('/').to_owned();
         let usable =
             reqwest::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host());
@@ -187,8 +232,8 @@ impl Discord {
 
     /// What Discord allows, and its clock.
     pub(crate) async fn limits(&self) -> Result<Limits, DiscordError> {
-        let request = self.client().gateway().authed().into_future();
-        let (info, reading) = self.ask("GET /gateway/bot", request).await?;
+        let (info, reading) =
+            self.asked::<BotConnectionInfo>("GET /gateway/bot", &Route::GetGatewayBot).await?;
         let limit = info.session_start_limit;
         Ok(Limits {
             total: limit.total,
@@ -201,38 +246,38 @@ impl Discord {
 
     /// Discord's clock, asked in a way that costs nobody's limit; none: the answer had no `Date` that can be read.
     pub(crate) async fn clock(&self) -> Result<Option<Reading>, DiscordError> {
-        let request = self.client().gateway().into_future();
-        self.ask("GET /gateway", request).await.map(|(_, reading)| reading)
+        self.asked::<ConnectionInfo>("GET /gateway", &Route::GetGateway).await.map(|(_, reading)| reading)
     }
 
-    async fn ask<T>(
+    /// Asks as it is now.
+    async fn asked<T: DeserializeOwned>(
         &self,
         path: &'static str,
-        request: ResponseFuture<T>,
-    ) -> Result<(T, Option<Reading>), DiscordError>
-    where
-        T: serde::de::DeserializeOwned + Unpin,
-    {
+        route: &Route<'_>,
+    ) -> Result<(T, Option<Reading>), DiscordError> {
+        let (token, rest) = (self.token(), self.rest());
+        let asked = self.ask(&rest, path, route).await;
+        if matches!(asked, Err(DiscordError::TokenRefused { .. })) {
+            self.again.refused(&token);
+        }
+        asked
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        rest: &Rest,
+        path: &'static str,
+        route: &Route<'_>,
+    ) -> Result<(T, Option<Reading>), DiscordError> {
         let base = || self.layouts.borrow().discord.api.clone().unwrap_or_else(|| "discord.com".to_owned());
-        let asked = tokio::time::timeout(ANSWER_WITHIN, shard_discord::ask(request, TRIES)).await;
-        let Answer { said, dated } =
-            asked.map_err(|_| DiscordError::Late { base: base(), path })?.map_err(|error| match error {
-                AskError::TokenRefused => DiscordError::TokenRefused { base: base() },
-                AskError::Failed(error) => DiscordError::Ask { base: base(), path, source: Box::new(error) },
-                AskError::Unreadable(error) => {
-                    DiscordError::Read { base: base(), path, source: Box::new(error) }
-                }
-            })?;
+        let asked = rest.ask(&Request::from_route(route)).await;
+        let Answer { said, dated } = asked.map_err(|error| match error {
+            AskError::TokenRefused => DiscordError::TokenRefused { base: base() },
+            source => DiscordError::Ask { base: base(), path, source },
+        })?;
         let pace = self.layouts.borrow().discord.time_factor;
         Ok((said, dated.map(|dated| Reading::new(dated, pace))))
     }
-}
-
-/// Sends a request, and gives up after a few answers with 429: `RequestCanceled`.
-pub(crate) async fn few_tries<T: Unpin>(
-    request: ResponseFuture<T>,
-) -> Result<Response<T>, twilight_http::Error> {
-    shard_discord::few_tries(request, TRIES).await
 }
 
 #[cfg(test)]

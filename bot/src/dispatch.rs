@@ -1,22 +1,30 @@
 //! Events -> handlers and commands: each in a task of its own, a bounded number at a time, panics contained.
 //!
 //! One loop takes events from the shards' channel while there is room; with none, the channel fills and the shards
-//! hold back ([`crate::shard::inbox`]). Only a layout with the role `active` handles events. Guarantees: after the
-//! stop nothing is begun; what was begun may finish until the deadline; each event's begin and end is noted
-//! ([`crate::progress`]) around all that handles it. Caveat: events of one shard begin in order, but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
+//! hold back ([`crate::shard::inbox`]). Only a layout with the role `active` handles events. Of one channel only a few are handled at
+//! a time; what comes beyond is passed over and counted, since Discord lets a bot answer five times in 5 s there, and a channel in
+//! which everybody types would take all the places. Guarantees: after the stop nothing is begun; what was begun may finish until the deadline; each event's begin and end is noted
+//! ([`crate::progress`]) around all that handles it; one that every process died of is given up. Caveat: events of one shard begin in order, but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
+
+mod again;
 
 use std::{error::Error as StdError, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use shard_contract::layouts::Role;
+use shard_serve::{Share, Shares};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::Event;
-use twilight_model::channel::Message;
+use twilight_model::{
+    channel::Message,
+    id::{Id, marker::ChannelMarker},
+};
 
+use self::again::Again;
 use crate::{
     command::{CommandError, Input, Reply},
     context::Context,
@@ -30,6 +38,10 @@ use crate::{
 
 /// Handlers and commands that may run at a time.
 pub(crate) const AT_A_TIME: usize = 256;
+/// Of them so many of one channel.
+pub(crate) const OF_A_CHANNEL: usize = 8;
+/// How often an event is begun, if each time the process dies.
+pub(crate) const MOST_BEGUN: u8 = 2;
 /// Events between the shards and dispatch.
 pub(crate) const CHANNEL: usize = 256;
 
@@ -45,6 +57,21 @@ pub(crate) struct Handlers {
     pub(crate) registry: Registry,
     pub(crate) prefix: String,
     pub(crate) on_event: Option<Handler>,
+    /// How many events of one channel are handled at a time.
+    pub(crate) of_a_channel: usize,
+    /// How often an event may be begun.
+    pub(crate) most_begun: u8,
+}
+
+/// Places of a channel's events.
+type Channels = Shares<Id<ChannelMarker>>;
+
+/// An event that is handled: dropped, it is done, and its channel has a place again.
+struct Handled {
+    _ticket: Ticket,
+    _place: Option<Share<Id<ChannelMarker>>>,
+    /// Of one that is handled again: the next may begin.
+    _alone: Option<oneshot::Sender<()>>,
 }
 
 /// The loop that begins handlers.
@@ -81,19 +108,25 @@ impl Dispatch {
     /// Begins what comes, until the stop.
     pub(crate) async fn run(self, mut events: mpsc::Receiver<Envelope>, stop: CancellationToken) -> Running {
         let mut running = Running { tasks: JoinSet::new(), counters: self.counters.clone() };
+        let channels = Channels::new(self.handlers.of_a_channel);
+        let mut again = Again::default();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = running.tasks.join_next(), if !running.tasks.is_empty() => note_panic(&self.counters, ended),
+                envelope = again.next(), if running.tasks.len() < self.at_a_time => {
+                    self.begin(envelope, &channels, &mut again, &mut running.tasks);
+                }
                 event = events.recv(), if running.tasks.len() < self.at_a_time => match event {
-                    Some(envelope) => self.begin(envelope, &mut running.tasks),
+                    Some(envelope) if envelope.ticket.begun_before() > 0 => again.wait(envelope),
+                    Some(envelope) => self.begin(envelope, &channels, &mut again, &mut running.tasks),
                     None => break,
                 },
             }
         }
         events.close();
-        let mut not_begun = 0_u64;
+        let mut not_begun = again.waiting();
         while events.try_recv().is_ok() {
             not_begun += 1;
         }
@@ -106,7 +139,13 @@ impl Dispatch {
         running
     }
 
-    fn begin(&self, Envelope { shard, event, mut ticket }: Envelope, tasks: &mut JoinSet<()>) {
+    fn begin(
+        &self,
+        Envelope { shard, event, mut ticket }: Envelope,
+        channels: &Channels,
+        again: &mut Again,
+        tasks: &mut JoinSet<()>,
+    ) {
         // One on its way out has its duty until it stops: nobody else gets what its sessions received.
         if !matches!(*self.role.borrow(), Some(Role::Active | Role::Retiring)) {
             self.counters.without_duty.inc();
@@ -116,23 +155,44 @@ impl Dispatch {
         if command.is_none() && self.handlers.on_event.is_none() {
             return ticket.pass();
         }
+        let (begun_before, sequence) = (ticket.begun_before(), ticket.sequence());
+        if begun_before >= self.handlers.most_begun {
+            tracing::error!(
+                shard,
+                sequence,
+                begun_before,
+                "gave up an event: every process that began to handle it died"
+            );
+            self.counters.given_up.inc();
+            return ticket.pass();
+        }
+        let channel = channel_of(&event);
+        let place = channel.and_then(|channel| channels.take(channel));
+        if place.is_none()
+            && let Some(channel) = channel
+        {
+            tracing::debug!(shard, %channel, "passed over an event: so many of its channel are handled already");
+            self.counters.channel_busy.inc();
+            return ticket.pass();
+        }
         if !ticket.begin() {
             return;
         }
-        let (redelivered, sequence) = (ticket.redelivered(), ticket.sequence());
+        let redelivered = begun_before > 0;
         if redelivered {
             self.context.status.update(shard, |row| row.redelivered += 1);
         }
         let context = Context { shard, redelivered, ..self.context.clone() };
-        let ticket = Arc::new(ticket);
+        let until_done =
+            Arc::new(Handled { _ticket: ticket, _place: place, _alone: redelivered.then(|| again.begun()) });
         if let Some((message, asked)) = command {
-            self.begin_command(message, asked, &context, Arc::clone(&ticket), tasks);
+            self.begin_command(message, asked, &context, Arc::clone(&until_done), tasks);
         }
         if let Some(handler) = &self.handlers.on_event {
             let (handler, counters) = (Arc::clone(handler), self.counters.clone());
             let kind = event.kind();
             tasks.spawn(async move {
-                let _until_it_ended = ticket;
+                let _until_it_ended = until_done;
                 if let Err(error) = handler(event, context).await {
                     counters.handler_errors.inc();
                     tracing::error!(shard, sequence, ?kind, error = %chain(&*error), "the event handler failed");
@@ -154,7 +214,7 @@ impl Dispatch {
         message: &Message,
         asked: Asked,
         context: &Context,
-        ticket: Arc<Ticket>,
+        handled: Arc<Handled>,
         tasks: &mut JoinSet<()>,
     ) {
         let answering = Answering {
@@ -169,19 +229,20 @@ impl Dispatch {
                 let answer = Ok(Reply::Text(answer));
                 tasks.spawn(async move {
                     answering.send(&name, answer).await;
-                    drop(ticket);
+                    drop(handled);
                 });
             }
             Asked::Command(command, values) => {
                 let input = Input {
                     values,
                     author: message.author.id,
+                    message: message.id,
                     channel: message.channel_id,
                     guild: message.guild_id,
                 };
                 tasks.spawn(async move {
                     answering.run(command, input).await;
-                    drop(ticket);
+                    drop(handled);
                 });
             }
         }
@@ -236,6 +297,19 @@ impl Answering {
             Some(CommandError::Job(_)) => "busy",
             Some(_) => "wrong",
         }
+    }
+}
+
+/// The channel that an event is of, of those that users can bring about as fast as they type.
+fn channel_of(event: &Event) -> Option<Id<ChannelMarker>> {
+    match event {
+        Event::MessageCreate(message) => Some(message.channel_id),
+        Event::MessageUpdate(message) => Some(message.channel_id),
+        Event::ReactionAdd(reaction) => Some(reaction.channel_id),
+        Event::ReactionRemove(reaction) => Some(reaction.channel_id),
+        Event::TypingStart(typing) => Some(typing.channel_id),
+        Event::InteractionCreate(interaction) => interaction.channel.as_ref().map(|channel| channel.id),
+        _ => None,
     }
 }
 

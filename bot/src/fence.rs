@@ -1,4 +1,4 @@
-//! Finds out that this pod is cut off and may have been replaced, so that it lets its shards go.
+//! Finds out that this pod may have been replaced, being cut off or deleted, so that it lets its shards go.
 //!
 //! From three kinds of evidence to a `watch` of one flag for the shards' tasks: the API server answers, a replica of the gate
 //! answers, at least half of the other pods of the bot answer ([`crate::peers`]; those on this pod's own node are not counted,
@@ -7,9 +7,19 @@
 //! peers are only asked while the gate is silent, but for a round of the peers now and then, so that their addresses are known
 //! should DNS go away too ([`crate::resolver`]).
 //!
+//! **A pod that was deleted** may run on where no kubelet ends it, and reach everybody. A leader of the gate then says that it is gone
+//! ([`shard_contract::identify::Refusal::pod_is_there`]): a pod that hears so, and of which for 30 s neither a leader nor the API server has
+//! known otherwise, is fenced too, whoever else answers. An API server that says 401 knows nothing of the pod; that alone fences nobody,
+//! for it may say so to everybody, as when a service account or the signing key was made anew.
+//!
+//! **A container that begins** when its pod was last heard of that long ago ([`heard`]) does not go on by its progress file until somebody
+//! answers: one that crashes again and again would have its shards anew for as long as it takes to find that it is cut off.
+//!
 //! **A bot of one pod** has nobody to ask, also one whose other pods are all on its node: it stops when API server and gate are
 //! both away, and goes on when the API server is back. Kubernetes' times, so none is scaled. Deliberately absent:
 //! what fencing does ([`crate::shard`]).
+
+mod heard;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,9 +31,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
+pub(crate) use self::heard::LastHeard;
 use crate::{
     backoff::spread,
-    kubernetes::{is_answer, within},
+    kubernetes::{Word, said, within},
     operator::Operator,
     peers::{Census, Peers},
     status::Status,
@@ -46,14 +57,53 @@ const MEET_FIRST: Duration = Duration::from_mins(1);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Whether the pod may have its shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fencing {
+    /// It may.
+    Free,
+    /// Its last container had heard of nobody for long, and this one has not yet.
+    Unsure,
+    /// It may not: it may have been replaced.
+    Fenced,
+}
+
+impl Fencing {
+    /// Of a pod whose container begins. `marker`: its last one was fenced.
+    pub(crate) fn at_first(marker: bool, heard: Instant) -> Self {
+        match (marker, heard.elapsed() >= CUT_OFF_AFTER) {
+            (true, _) => Self::Fenced,
+            (false, true) => Self::Unsure,
+            (false, false) => Self::Free,
+        }
+    }
+}
+
 /// What is known of the outside.
 #[derive(Clone, Copy, Debug)]
 struct Evidence {
-    /// When the API server answered last; at first: when the pod began.
+    /// When the API server answered last; at first: when anybody did.
     api: Instant,
-    /// When any replica of the gate answered last; at first: when the pod began.
+    /// When any replica of the gate answered last; at first: when anybody did.
     gate: Instant,
     peers: PeersSeen,
+    /// When a leader of the gate, or the API server, last knew this pod; at first: when the pod began.
+    known: Instant,
+    /// When a leader last said that it is gone.
+    denied: Option<Instant>,
+}
+
+impl Evidence {
+    /// `heard`: when this pod last heard of anybody, at the latest when it began.
+    const fn at_first(heard: Instant, now: Instant) -> Self {
+        Self { api: heard, gate: heard, peers: PeersSeen::NotAsked, known: now, denied: None }
+    }
+
+    /// When anybody was heard who tells that this pod is not cut off.
+    fn heard(&self) -> Instant {
+        let newest = self.api.max(self.gate);
+        if let PeersSeen::Half(at) = self.peers { newest.max(at) } else { newest }
+    }
 }
 
 /// What is known of the peers.
@@ -69,16 +119,28 @@ enum PeersSeen {
     Fewer(u32),
 }
 
+/// Why a pod lets its shards go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Because {
+    /// It reaches nobody who could tell it that it was replaced.
+    CutOff,
+    /// A leader says that it is gone, and nobody knows otherwise.
+    Deleted,
+}
+
 /// Whether a pod with this evidence is to let its shards go.
-fn cut_off(evidence: &Evidence, now: Instant) -> bool {
+fn is_to_go(evidence: &Evidence, now: Instant) -> Option<Because> {
     let silent = |since: Instant| now.saturating_duration_since(since) >= CUT_OFF_AFTER;
+    if evidence.denied.is_some_and(|at| at > evidence.known && !silent(at)) && silent(evidence.known) {
+        return Some(Because::Deleted);
+    }
     let alone = match evidence.peers {
         PeersSeen::NotAsked => false,
         PeersSeen::None => true,
         PeersSeen::Half(at) => silent(at),
         PeersSeen::Fewer(rounds) => rounds >= ROUNDS,
     };
-    silent(evidence.api) && silent(evidence.gate) && alone
+    (silent(evidence.api) && silent(evidence.gate) && alone).then_some(Because::CutOff)
 }
 
 impl PeersSeen {
@@ -108,7 +170,8 @@ pub(crate) struct Fence {
     pub(crate) operator: Operator,
     pub(crate) peers: Peers,
     pub(crate) status: Arc<Status>,
-    pub(crate) fenced: watch::Sender<bool>,
+    pub(crate) fencing: watch::Sender<Fencing>,
+    pub(crate) heard: LastHeard,
     /// Exists while the pod is fenced, so that a container that restarts then is fenced too.
     pub(crate) marker: PathBuf,
     pub(crate) random: Random,
@@ -116,16 +179,17 @@ pub(crate) struct Fence {
 
 impl Fence {
     /// Looks for as long as the pod runs.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
-        let mut evidence = Evidence { api: now, gate: now, peers: PeersSeen::NotAsked };
+        let mut evidence = Evidence::at_first(self.heard.at(), now);
         let mut meets_at = now + spread(&self.random, MEET_FIRST);
         loop {
             looks.tick().await;
             let api_answers = self.gather(&mut evidence).await;
             self.decide(&evidence, api_answers, Instant::now());
+            self.heard.note(evidence.heard());
             if evidence.peers == PeersSeen::NotAsked && Instant::now() >= meets_at {
                 meets_at = Instant::now() + spread(&self.random, MEET_EVERY);
                 let census = self.peers.ask().await;
@@ -137,49 +201,74 @@ impl Fence {
     /// Asks whom there is reason to ask; whether the API server answered now.
     async fn gather(&self, evidence: &mut Evidence) -> bool {
         let now = Instant::now();
-        evidence.gate = self.operator.answers().any;
+        let answers = self.operator.answers();
+        (evidence.gate, evidence.denied) = (evidence.gate.max(answers.any), answers.denied);
+        evidence.known = evidence.known.max(answers.knew);
         let silent = |since: Instant, span| now.saturating_duration_since(since) >= span;
-        if !silent(evidence.gate, ASK_API_AFTER) && !self.is_fenced() {
+        let is_denied = answers.denied.is_some_and(|at| at > answers.knew);
+        if !silent(evidence.gate, ASK_API_AFTER) && !is_denied && !self.is_fenced() {
             // As long as the gate answers, nobody knows or needs to know since when the others are silent.
             evidence.api = evidence.api.max(evidence.gate);
             evidence.peers = PeersSeen::NotAsked;
             return false;
         }
-        let api_answers = is_answer(&within(self.api.get_opt(&self.config_map)).await);
-        if api_answers {
-            evidence.api = Instant::now();
-            evidence.peers = PeersSeen::NotAsked;
-        } else if silent(evidence.api, ASK_PEERS_AFTER) && !self.is_fenced() {
-            let census = self.peers.ask().await;
-            evidence.peers = evidence.peers.after(census, Instant::now());
+        let asked = within(self.api.get_opt(&self.config_map)).await;
+        let word = asked.as_ref().map_or_else(said, |_| Word::Answer);
+        match word {
+            Word::Answer => {
+                evidence.api = Instant::now();
+                evidence.known = evidence.api;
+                evidence.peers = PeersSeen::NotAsked;
+            }
+            _ if self.is_fenced() || !silent(evidence.gate, ASK_API_AFTER) => {}
+            _ if silent(evidence.api, ASK_PEERS_AFTER) => {
+                let census = self.peers.ask().await;
+                evidence.peers = evidence.peers.after(census, Instant::now());
+            }
+            _ => {}
         }
-        api_answers
+        word == Word::Answer
     }
 
     /// Only an answer that came in this look frees a fenced pod: when it began is no evidence of what it can reach.
     fn decide(&self, evidence: &Evidence, api_answers: bool, now: Instant) {
-        let fenced = if self.is_fenced() { !api_answers } else { cut_off(evidence, now) };
-        if !self.fenced.send_if_modified(|known| std::mem::replace(known, fenced) != fenced) {
+        let because = is_to_go(evidence, now);
+        let before = *self.fencing.borrow();
+        let is_silent = now.saturating_duration_since(evidence.heard()) >= CUT_OFF_AFTER;
+        let fencing = match (before, because) {
+            (Fencing::Fenced, _) if !api_answers => Fencing::Fenced,
+            (Fencing::Free | Fencing::Unsure, Some(_)) => Fencing::Fenced,
+            (Fencing::Unsure, None) if is_silent => Fencing::Unsure,
+            _ => Fencing::Free,
+        };
+        if !self.fencing.send_if_modified(|known| std::mem::replace(known, fencing) != fencing) {
+            return;
+        }
+        let fenced = fencing == Fencing::Fenced;
+        if !fenced && before == Fencing::Unsure {
+            tracing::info!("somebody answers: this pod is not cut off");
             return;
         }
         self.status.set_fenced(fenced);
         let marked =
             if fenced { std::fs::write(&self.marker, "") } else { std::fs::remove_file(&self.marker) };
         if let Err(error) = marked {
-            tracing::warn!(%error, "cannot mark that this pod is cut off: its container forgets it when it restarts");
+            tracing::warn!(%error, "cannot mark that this pod has let its shards go: its container forgets it when it restarts");
         }
-        if fenced {
-            tracing::error!(
+        match because.filter(|_| fenced) {
+            Some(Because::Deleted) => tracing::error!(
+                "the gate says that this pod is gone, and the API server does not know it either: it lets its shards go"
+            ),
+            Some(Because::CutOff) => tracing::error!(
                 peers = ?evidence.peers,
                 "neither API server nor gate nor half of the other pods answer: this pod is cut off and lets its shards go"
-            );
-        } else {
-            tracing::warn!("the API server answers again, reading the records before going on");
+            ),
+            None => tracing::warn!("the API server answers again, reading the records before going on"),
         }
     }
 
     fn is_fenced(&self) -> bool {
-        *self.fenced.borrow()
+        *self.fencing.borrow() == Fencing::Fenced
     }
 }
 

@@ -6,10 +6,11 @@
 //! word -> what came of it. When no leader answers for long, grants come from [`crate::fallback`] instead, until one does.
 //!
 //! Guarantees: a grant that cannot be used is given back; a grant is used at most once; the gate being away, refusing
-//! or slow never ends the wait, and is logged once per change. A local run has no operator: twilight's own queue
-//! paces it. Deliberately absent: which shard waits for how long (that is the gate's).
+//! or slow never ends the wait, and is logged once per change. A local run has no operator and grants to itself ([`local`]).
+//! Deliberately absent: which shard waits for how long (that is the gate's).
 
 mod grant;
+mod local;
 mod telling;
 mod waiting;
 
@@ -26,13 +27,12 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::Instant,
 };
-use twilight_gateway::queue::{InMemoryQueue, Queue as _};
 
 pub(crate) use self::grant::Grant;
-use self::{telling::Telling, waiting::Waiting};
+use self::{local::Granting, telling::Telling, waiting::Waiting};
 use crate::{
     backoff::Backoff,
-    discord::Discord,
+    discord::{Discord, Limits},
     fallback::{Allowance, FallbackSchedule, Tries, choose},
     metrics::Counters,
     operator::{Answer, CallError, Operator},
@@ -47,12 +47,7 @@ const ASK_AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_millis(50).
 
 /// Where shards ask for permission to IDENTIFY.
 #[derive(Clone, Debug)]
-pub(crate) enum Gate {
-    /// The operator's.
-    Operator(mpsc::UnboundedSender<Ask>),
-    /// None: this process is the whole bot.
-    Local(Arc<InMemoryQueue>),
-}
+pub(crate) struct Gate(mpsc::UnboundedSender<Ask>);
 
 /// A shard that waits.
 #[derive(Debug)]
@@ -81,23 +76,24 @@ impl Gate {
         let (asks, received) = mpsc::unbounded_channel();
         let tasks = asker.machine.tasks.clone();
         tasks.spawn(Asking::new(asker).run(received));
-        Self::Operator(asks)
+        Self(asks)
+    }
+
+    /// The gate of a process that is the whole bot.
+    pub(crate) fn local(limits: &Limits, machine: &Machine) -> Self {
+        let (asks, received) = mpsc::unbounded_channel();
+        machine.tasks.spawn(Granting::new(limits).run(received));
+        Self(asks)
     }
 
     /// Waits until this shard may send an IDENTIFY. Dropping the future ends the wait.
     pub(crate) async fn ask(self, shard: u32, priority: Priority) -> Grant {
-        let granted = match &self {
-            Self::Operator(asks) => {
-                let (reply, granted) = oneshot::channel();
-                // Only fails when the process is ending; then nobody is granted anything any more.
-                _ = asks.send(Ask { shard, priority, reply });
-                granted.await.ok()
-            }
-            Self::Local(queue) => queue.enqueue(shard).await.ok().map(|()| Grant::local()),
-        };
-        match granted {
-            Some(grant) => grant,
-            None => std::future::pending().await,
+        let (reply, granted) = oneshot::channel();
+        // Only fails when the process is ending; then nobody is granted anything any more.
+        _ = self.0.send(Ask { shard, priority, reply });
+        match granted.await {
+            Ok(grant) => grant,
+            Err(_) => std::future::pending().await,
         }
     }
 }

@@ -26,11 +26,22 @@ pub(crate) async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>
     tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
 }
 
-/// Whether the API server answered at all: a refusal is an answer too, while a 5xx may be of what stands before it.
-pub(crate) fn is_answer<T>(outcome: &Result<T, kube::Error>) -> bool {
-    match outcome {
-        Ok(_) => true,
-        Err(kube::Error::Api(status)) => status.code < 500,
-        Err(_) => false,
+/// What the API server says to a pod that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It answered; a refusal is an answer too.
+    Answer,
+    /// It takes the pod's token for nobody's, as it does once the pod was deleted, whatever still runs of it.
+    Denied,
+    /// Nothing; a 5xx may be of what stands before it.
+    Nothing,
+}
+
+/// What an error of a call says.
+pub(crate) fn said(error: &kube::Error) -> Word {
+    match error {
+        kube::Error::Api(status) if status.code == 401 => Word::Denied,
+        kube::Error::Api(status) if status.code < 500 => Word::Answer,
+        _ => Word::Nothing,
     }
 }

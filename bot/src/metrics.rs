@@ -17,6 +17,8 @@
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
 //! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
 //! | `shard_bot_events_ignored_total` | counter | | Events that were not handled because the pod's layout has no duty |
+//! | `shard_bot_events_passed_over_total` | counter | | Events that were not handled because so many of their channel were being handled |
+//! | `shard_bot_events_given_up_total` | counter | | Events that were not handled because every process that began to handle them died |
 //! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
 //! | `shard_bot_identifies_granted_total` | counter | `priority`: live, active, standby | IDENTIFYs sent with a grant of the gate, by priority |
 //! | `shard_bot_identifies_by_fallback_schedule_total` | counter | | IDENTIFYs sent by the fallback schedule |
@@ -24,7 +26,7 @@
 //! | `shard_bot_record_writes_total` | counter | `outcome`: ok, stale, failed | Writes of session records by outcome |
 //! | `shard_bot_gate_answer_age_seconds` | gauge | | Time since a leader of the gate answered last; missing in a local run |
 //! | `shard_bot_on_fallback_schedule` | gauge | | 1 while the pod identifies by the fallback schedule, else 0 |
-//! | `shard_bot_isolated` | gauge | | 1 while the pod is cut off and has let its shards go, else 0 |
+//! | `shard_bot_isolated` | gauge | | 1 while the pod is cut off, or was deleted, and has let its shards go, else 0 |
 //! | `shard_bot_commands_total` | counter | `command`, `outcome`: ok, wrong, busy, error, panic | Commands by name and outcome |
 //! | `shard_bot_handler_panics_total` | counter | | Handlers and commands that panicked |
 //! | `shard_bot_handler_errors_total` | counter | | Event handlers that returned an error |
@@ -57,6 +59,8 @@ pub(crate) struct Counters {
     pub(crate) handler_panics: Counter,
     pub(crate) handler_errors: Counter,
     pub(crate) without_duty: Counter,
+    pub(crate) channel_busy: Counter,
+    pub(crate) given_up: Counter,
     pub(crate) replies_failed: Counter,
     pub(crate) identifies_by_fallback_schedule: Counter,
     granted: Family<[(&'static str, &'static str); 1], Counter>,
@@ -97,6 +101,8 @@ impl Metrics {
             handler_panics,
             handler_errors,
             without_duty,
+            channel_busy,
+            given_up,
             replies_failed,
             identifies_by_fallback_schedule,
             granted,
@@ -109,6 +115,16 @@ impl Metrics {
             "events_ignored",
             "Events that were not handled because the pod's layout has no duty",
             without_duty,
+        );
+        registry.register(
+            "events_passed_over",
+            "Events that were not handled because so many of their channel were being handled",
+            channel_busy,
+        );
+        registry.register(
+            "events_given_up",
+            "Events that were not handled because every process that began to handle them died",
+            given_up,
         );
         registry.register("replies_failed", "Replies that could not be sent", replies_failed);
         registry.register(
@@ -201,7 +217,7 @@ impl Rows {
         )?;
         single(
             "isolated",
-            "1 while the pod is cut off and has let its shards go, else 0",
+            "1 while the pod is cut off, or was deleted, and has let its shards go, else 0",
             flag(self.status.fenced()),
         )?;
         single("jobs_running", "CPU jobs that run now", Figure::Gauge(f64::from(jobs.running)))?;
@@ -309,7 +325,9 @@ mod tests {
         let status = Arc::new(Status::new(4..6, 8));
         status.update(5, |shard| shard.latency = Some(Duration::from_millis(250)));
         let now = tokio::time::Instant::now();
-        status.follow_gate(tokio::sync::watch::channel(Answers { led: now, any: now }).1);
+        status.follow_gate(
+            tokio::sync::watch::channel(Answers { led: now, any: now, knew: now, denied: None }).1,
+        );
         // A family without a row yet is not in the text.
         let counters = Counters::default();
         counters.command("ping", "ok");

@@ -10,7 +10,8 @@
 //! none of 421, 502 and 504. A leader that says no (403, 429, or 503 because the gate is closed for this bot) must not be gone round by the fallback schedule;
 //! replicas that all say 421 and have no leader, as while the API server is away, are no gate, nor is a leader that cannot
 //! ask the API server who calls or has too many bodies to read (502, 504), and the fleet must live on without. That is safe, since the gate reckons by the successes that it knows the pod heard, which are fewer. For
-//! fencing ([`crate::fence`]): any HTTP answer, since it proves that the pod is not cut off. Deliberately absent: trying
+//! fencing ([`crate::fence`]): any HTTP answer, since it proves that the pod is not cut off; a leader's that says that this pod is gone
+//! counts against it ([`Refusal::pod_is_there`]). Deliberately absent: trying
 //! again later, which each caller does its own way.
 
 mod answers;
@@ -33,7 +34,7 @@ use shard_machine::Names;
 use tokio::{sync::watch, task::JoinError, time::Instant};
 
 pub(crate) use self::answers::Answers;
-use self::answers::Heard;
+use self::answers::{By, Heard};
 use crate::resolver::Resolver;
 
 /// How long the TCP connection to the operator may take.
@@ -147,9 +148,15 @@ impl Operator {
         }
     }
 
-    /// When a leader, and when any replica, answered last; before the first answer: when the pod began.
+    /// When a leader, and when any replica, answered last; before the first answer: when the pod began, or what was said then.
     pub(crate) fn answers(&self) -> Answers {
         self.0.heard.answers()
+    }
+
+    /// Nobody has answered this pod since then.
+    pub(crate) fn silent_since(self, at: Instant) -> Self {
+        self.0.heard.silent_since(at);
+        self
     }
 
     /// Wakes its holder after each answer.
@@ -229,7 +236,7 @@ impl Line {
     /// A replica answered, and not with a success.
     fn refused(&self, base: &str, status: StatusCode, refusal: Option<Refusal>, now: Instant) -> Next {
         let replica = refusal.is_some();
-        self.heard.refusal(replica && may_grant(status), now);
+        self.heard.refusal(by(status, refusal.as_ref()), now);
         let (reason, leader) = match refusal {
             Some(refusal) => (refusal.error, refusal.leader),
             None => ("(no reason given)".to_owned(), None),
@@ -267,9 +274,16 @@ impl Line {
     }
 }
 
-/// Whether a replica that refuses with this status leads, and could grant what another asks for.
-fn may_grant(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::MISDIRECTED_REQUEST | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+/// Who refuses with this status: whether it leads, so that it could grant what another asks for, and whether this pod is gone to it.
+fn by(status: StatusCode, refusal: Option<&Refusal>) -> By {
+    let Some(refusal) = refusal else { return By::Another };
+    match status {
+        StatusCode::MISDIRECTED_REQUEST | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            By::Another
+        }
+        _ if refusal.pod_is_there == Some(false) => By::Stranger,
+        _ => By::Leader,
+    }
 }
 
 fn client(resolver: &Resolver) -> Result<Client, reqwest::Error> {

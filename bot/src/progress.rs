@@ -59,7 +59,7 @@ pub(crate) struct Checkpoint {
     pub(crate) after: u64,
     /// What above it was begun.
     pub(crate) skip: Vec<u64>,
-    /// What above it was begun by a process that is gone, and not since.
+    /// What above it was begun by processes that are gone, and not since: each as often as it was begun.
     pub(crate) redelivered: Vec<u64>,
 }
 
@@ -116,6 +116,18 @@ impl Progress {
         self.renew(None, Window::default());
     }
 
+    /// So many guilds has the session, counted up to this sequence.
+    pub(crate) fn count_guilds(&self, guilds: u32, at: u64) {
+        let counted = |session: &Session| (session.guilds, session.guilds_at) == (guilds, at);
+        if self.state().header.session.as_ref().is_some_and(|session| !counted(session)) {
+            self.change(|header| {
+                if let Some(session) = &mut header.session {
+                    (session.guilds, session.guilds_at) = (guilds, at);
+                }
+            });
+        }
+    }
+
     /// A session that this pod does not own after all: nothing is to be resumed, and no write is on its way.
     pub(crate) fn forget(&self) {
         self.change(|header| {
@@ -152,14 +164,14 @@ impl Progress {
                 "a handler does not end; after a crash its event will not be handled again"
             );
         }
-        let redelivered = match received {
+        let begun_before = match received {
             Received::Skip => return None,
-            Received::Redelivered => true,
-            Received::Fresh => false,
+            Received::Redelivered(times) => times,
+            Received::Fresh => 0,
         };
         let (session, closings) = (state.session, state.closings);
         drop(state);
-        Some(Ticket { progress: Arc::clone(self), sequence, redelivered, session, closings, begun: false })
+        Some(Ticket { progress: Arc::clone(self), sequence, begun_before, session, closings, begun: false })
     }
 
     /// How many events were received since the last one below which all is done.
@@ -263,7 +275,7 @@ impl Progress {
 pub(crate) struct Ticket {
     progress: Arc<Progress>,
     sequence: u64,
-    redelivered: bool,
+    begun_before: u8,
     session: u64,
     closings: u64,
     begun: bool,
@@ -275,9 +287,9 @@ impl Ticket {
         self.sequence
     }
 
-    /// Whether it was begun before a crash.
-    pub(crate) const fn redelivered(&self) -> bool {
-        self.redelivered
+    /// How often it was begun by processes that are gone.
+    pub(crate) const fn begun_before(&self) -> u8 {
+        self.begun_before
     }
 
     /// To be called right before its handlers; `false`: it must not be begun any more.

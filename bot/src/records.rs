@@ -24,7 +24,7 @@ use self::{
     row::Row,
     store::Store,
 };
-use crate::{metrics::Counters, progress::Progress};
+use crate::{metrics::Counters, progress::Progress, status::Status};
 
 /// A shard may run: with the session that its progress names, if it names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub(crate) struct Source {
     pub(crate) me: Me,
     pub(crate) layouts: watch::Receiver<Layouts>,
     pub(crate) counters: Counters,
+    pub(crate) status: Arc<Status>,
     pub(crate) machine: Machine,
 }
 

@@ -1,21 +1,19 @@
 //! Sends replies: as an answer to the command's message, without mentions, and edited when the final text is known.
 //!
-//! From a [`Reply`] to REST calls through twilight. Discord's 429s are waited for where twilight knows whose limit it
-//! is; where not, it would try again at once and without end, so a request is sent at most three times, and then all
-//! replies of the pod wait for a moment that doubles ([`Brake`]). What fails on the way or in Discord is tried again, a
-//! token that was refused is waited for; an answer that cannot be sent in half a minute is given up, logged and counted by
-//! the caller. Each carries its message's id as nonce, so that a second try, and an event that is handled again after a
-//! crash, get the earlier answer back instead of a second one
+//! From a [`Reply`] to REST calls, which twilight builds and [`shard_discord::Rest`] sends. A 429 of the route is waited for by its
+//! limiter; one of all routes, or that does not say whose it is, holds all replies of the pod ([`brake`]). What fails on the way or in
+//! Discord is tried again, a token that was refused is waited for; an answer that cannot be sent in half a minute is given up, logged
+//! and counted by the caller. Each carries its message's id as a nonce that is enforced, so that of several tries, in whatever order
+//! they arrive, and of an event that is handled again after a crash, one becomes a message and the others get it back
 //! (<https://docs.discord.com/developers/resources/message#create-message>). Deliberately absent: answers kept for longer.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+mod brake;
 
-use shard_discord::is_unauthorized;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use twilight_http::{Response, error::ErrorType, response::ResponseFuture};
+use std::time::Duration;
+
+use shard_discord::{AskError, Request, Sent};
+use tokio::time::{Instant, sleep, timeout};
+use twilight_http::request::TryIntoRequest as _;
 use twilight_model::{
     channel::Message,
     id::{
@@ -24,11 +22,11 @@ use twilight_model::{
     },
 };
 
+pub(crate) use self::brake::Brake;
 use crate::{
     backoff::Backoff,
     command::{CommandError, Reply},
     context::Context,
-    discord::few_tries,
     trouble::chain,
 };
 
@@ -39,47 +37,17 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
 /// Discord's limit, in characters.
 const MOST_CHARACTERS: usize = 2_000;
-/// How long replies wait after Discord refused one several times.
-const FIRST_HOLD: Duration = Duration::from_secs(1);
-/// The longest such wait.
-const LONGEST_HOLD: Duration = Duration::from_secs(16);
-
 /// A reply could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplyError {
-    #[error("Discord refused the reply")]
-    Send(#[source] twilight_http::Error),
+    #[error("the reply cannot be sent")]
+    Build(#[source] twilight_http::Error),
+    #[error("Discord did not take the reply")]
+    Send(#[source] AskError),
     #[error("could not read Discord's answer to the reply")]
-    Read(#[source] twilight_http::response::DeserializeBodyError),
+    Read(#[source] serde_json::Error),
     #[error("the reply could not be sent within {SEND_WITHIN:?}")]
     Late,
-}
-
-/// Holds all replies of the pod while Discord refuses them with 429 and does not say whose limit it is.
-#[derive(Debug, Default)]
-pub(crate) struct Brake(Mutex<Option<(Instant, Backoff)>>);
-
-impl Brake {
-    fn until(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(until, _)| *until)
-    }
-
-    fn refused(&self) {
-        let mut brake = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let (until, holds) = brake.get_or_insert_with(|| (now, Backoff::new(FIRST_HOLD, LONGEST_HOLD)));
-        if *until > now {
-            // Another request of the same moment said so already.
-            return;
-        }
-        let hold = holds.exact();
-        tracing::warn!(?hold, "Discord refuses replies (429), holding them");
-        *until = now + hold;
-    }
-
-    fn accepted(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
 }
 
 /// Where a reply goes.
@@ -98,16 +66,18 @@ pub(crate) async fn send(
 ) -> Result<Result<(), CommandError>, ReplyError> {
     let (first, then) = match reply {
         Reply::Text(text) => {
-            return create(context, brake, to, &text, context.redelivered()).await.map(|_| Ok(()));
+            return create(context, brake, to, &text).await.map(|_| Ok(()));
         }
         Reply::Later { first, then } => (first, then),
     };
     // The work does not wait for the first text's way to Discord and back.
-    let (sent, outcome) = futures::join!(create(context, brake, to, &first, context.redelivered()), then);
-    let ours = match sent?.model().await {
-        Ok(ours) => ours,
-        // Cut off or garbled on the way: the nonce brings the same message back.
-        Err(_) => create(context, brake, to, &first, true).await?.model().await.map_err(ReplyError::Read)?,
+    let (sent, outcome) = futures::join!(create(context, brake, to, &first), then);
+    let ours: Message = if let Ok(ours) = serde_json::from_slice(&sent?.body) {
+        ours
+    } else {
+        // Garbled on the way: the nonce brings the same message back.
+        let again = create(context, brake, to, &first).await?;
+        serde_json::from_slice(&again.body).map_err(ReplyError::Read)?
     };
     let (text, outcome) = match outcome {
         Ok(text) => (text, Ok(())),
@@ -122,20 +92,11 @@ async fn create(
     brake: &Brake,
     To { channel, message }: To,
     text: &str,
-    redelivered: bool,
-) -> Result<Response<Message>, ReplyError> {
-    let text = cut(text);
-    let once = said_once(message, text);
-    held(context, brake, |tried| {
-        let http = context.http();
-        let reply = http.create_message(channel);
-        if redelivered || tried {
-            // twilight's own fields are left out with it, and it knows no `enforce_nonce`.
-            return reply.payload_json(&once).into_future();
-        }
-        reply.reply(message).fail_if_not_exists(false).nonce(message.get()).content(text).into_future()
-    })
-    .await
+) -> Result<Sent, ReplyError> {
+    let once = said_once(message, cut(text));
+    // twilight's own fields are left out with it, and it knows no `enforce_nonce`.
+    held(context, brake, || context.http().create_message(channel).payload_json(&once).try_into_request())
+        .await
 }
 
 /// A reply that Discord is to send only if it has not sent it in the last minutes.
@@ -153,44 +114,59 @@ fn said_once(message: Id<MessageMarker>, text: &str) -> Vec<u8> {
 async fn edit(context: &Context, brake: &Brake, ours: &Message, text: &str) -> Result<(), ReplyError> {
     let text = cut(text);
     let request =
-        |_| context.http().update_message(ours.channel_id, ours.id).content(Some(text)).into_future();
+        || context.http().update_message(ours.channel_id, ours.id).content(Some(text)).try_into_request();
     held(context, brake, request).await.map(drop)
 }
 
-/// Sends a request when the brake allows, and again while that can help, within the time for one text. `request` is told
-/// whether an earlier try may have reached Discord.
-async fn held<T: Unpin>(
+/// Sends a request when the brake allows, and again while that can help, within the time for one text.
+async fn held(
     context: &Context,
     brake: &Brake,
-    request: impl Fn(bool) -> ResponseFuture<T>,
-) -> Result<Response<T>, ReplyError> {
+    request: impl Fn() -> Result<Request, twilight_http::Error>,
+) -> Result<Sent, ReplyError> {
+    let deadline = Instant::now() + SEND_WITHIN;
     let mut last = None;
     let sending = async {
-        let (mut tried, mut backoff) = (false, Backoff::new(FIRST_RETRY, LONGEST_RETRY));
+        let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         loop {
-            if let Some(until) = brake.until() {
-                sleep_until(until).await;
-            }
-            let token = context.discord.token();
-            let error = match few_tries(request(tried)).await {
-                Ok(response) => {
-                    brake.accepted();
-                    return Ok(response);
+            let leave = brake
+                .leave(deadline)
+                .await
+                .map_err(|limited| ReplyError::Send(AskError::Limited(limited)))?;
+            let (token, rest) = (context.discord.token(), context.discord.rest());
+            let error = match rest.send(&request().map_err(ReplyError::Build)?).await {
+                Ok(sent) => {
+                    leave.accepted();
+                    return Ok(sent);
                 }
                 Err(error) => error,
             };
-            match error.kind() {
-                ErrorType::RequestCanceled => brake.refused(),
-                _ if is_unauthorized(&error) => {
-                    last = Some(error);
-                    context.discord.other_token(&token).await;
+            match error {
+                AskError::Limited(limited) if limited.scope.is_of_all_routes() => {
+                    leave.limited(limited);
+                    last = Some(AskError::Limited(limited));
                 }
-                kind if may_help(kind) => {
+                // The limiter may know for how long.
+                AskError::Limited(limited) => {
+                    drop(leave);
+                    last = Some(AskError::Limited(limited));
+                    sleep(limited.after.unwrap_or_else(|| backoff.next(&context.random))).await;
+                }
+                AskError::TokenRefused => {
+                    drop(leave);
+                    last = Some(AskError::TokenRefused);
+                    context.discord.usable_again(&token).await;
+                }
+                error if may_help(&error) => {
+                    drop(leave);
                     tracing::debug!(error = %chain(&error), "a reply failed, trying again");
-                    (tried, last) = (true, Some(error));
+                    last = Some(error);
                     sleep(backoff.next(&context.random)).await;
                 }
-                _ => return Err(ReplyError::Send(error)),
+                error => {
+                    leave.accepted();
+                    return Err(ReplyError::Send(error));
+                }
             }
         }
     };
@@ -199,10 +175,10 @@ async fn held<T: Unpin>(
 }
 
 /// Whether another try may go better: it failed on the way, or in Discord itself.
-fn may_help(kind: &ErrorType) -> bool {
-    match kind {
-        ErrorType::RequestError | ErrorType::RequestTimedOut => true,
-        ErrorType::Response { status, .. } => status.is_server_error(),
+const fn may_help(error: &AskError) -> bool {
+    match error {
+        AskError::Failed(_) | AskError::Late => true,
+        AskError::Refused { status, .. } => *status >= 500,
         _ => false,
     }
 }
@@ -224,21 +200,5 @@ mod tests {
         assert_eq!(cut(&"ä".repeat(3_000)).chars().count(), 2_000);
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(" \n"), "(nothing)");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_brake_doubles_once_a_moment_and_lets_go_after_a_success() {
-        let brake = Brake::default();
-        let mut holds = Vec::new();
-        for _ in 0..6 {
-            brake.refused();
-            brake.refused();
-            let until = brake.until().unwrap();
-            holds.push((until - Instant::now()).as_secs());
-            sleep_until(until).await;
-        }
-        assert_eq!(holds, [1, 2, 4, 8, 16, 16]);
-        brake.accepted();
-        assert_eq!(brake.until(), None);
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     discord::Discord,
     dispatch::{self, Dispatch, Handlers},
     error::Error,
+    fence::Fencing,
     gate::Gate,
     health::{self, Health},
     jobs::Jobs,
@@ -145,7 +146,7 @@ impl Parts {
     async fn connect(&self, bot: &Setup) -> Result<Connected, Error> {
         match &bot.config.place {
             Place::Pod(pod) => self.connect_pod(pod, bot.intents, &bot.machine).await,
-            Place::Local(local) => connect_local(local, bot.config.total).await,
+            Place::Local(local) => connect_local(local, bot.config.total, &bot.machine).await,
         }
     }
 }
@@ -159,7 +160,7 @@ struct Connected {
     /// None: sessions end with the process.
     records: Option<Source>,
     /// Whether the pod is cut off and must let its shards go.
-    fenced: watch::Receiver<bool>,
+    fencing: watch::Receiver<Fencing>,
     /// Whether a refusal by Discord ends the process: a person waits for the answer in a local run, while a pod's
     /// restart would only cost IDENTIFYs.
     refusal_ends: bool,
@@ -203,9 +204,10 @@ impl Connected {
             role: self.role,
             wanted,
             records: records.clone(),
-            fenced: self.fenced,
+            fencing: self.fencing,
             stop: parts.stop.clone(),
             random: bot.machine.random.clone(),
+            wall: bot.machine.wall.clone(),
         };
         let (say_refused, refused) = mpsc::unbounded_channel();
         let mut shards = JoinSet::new();

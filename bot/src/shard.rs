@@ -10,8 +10,8 @@
 //!
 //! Each twilight `Shard` serves one connection ([`link`]); what follows its end is decided by [`reconnect`], since
 //! twilight itself tries again without a pause once a connection opens. A full [`inbox`] never stops heartbeats.
-//! Guarantees: no IDENTIFY without a grant; a close code that forbids a new try ends the shard (after 4004 it begins
-//! again with another token); on stop the connection closes with 4000, so that the session stays resumable; while the pod
+//! Guarantees: no IDENTIFY without a grant; a close code that forbids a new try ends the shard (after 4004 it goes on when
+//! Discord takes the token again, or with another one); on stop the connection closes with 4000, so that the session stays resumable (a local run's with 1000); while the pod
 //! is cut off, or once its record is another pod's, the shard is closed and nothing of it begins ([`ownership`]).
 //! Deliberately absent: how records and progress are kept ([`crate::records`], [`crate::progress`]).
 
@@ -29,7 +29,7 @@ pub(crate) mod inbox;
 use std::{mem::Discriminant, sync::Arc, time::Duration};
 
 use shard_contract::{identify::Priority, layouts::Role, report::ShardState};
-use shard_machine::Random;
+use shard_machine::{Random, WallClock};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
@@ -44,8 +44,8 @@ use self::{
     unreadable::wrong,
 };
 use crate::{
-    backoff::spread, gate::Gate, progress::Progress, records::Records, status::Status, token::Token,
-    trouble::Trouble,
+    backoff::spread, fence::Fencing, gate::Gate, progress::Progress, records::Records, status::Status,
+    token::Token, trouble::Trouble,
 };
 
 /// What every shard's task of the pod shares.
@@ -60,9 +60,10 @@ pub(crate) struct Surroundings {
     /// None: this process alone decides, as in a local run.
     pub(crate) records: Option<Records>,
     /// Whether the pod is cut off from everybody and may have been replaced.
-    pub(crate) fenced: watch::Receiver<bool>,
+    pub(crate) fencing: watch::Receiver<Fencing>,
     pub(crate) stop: CancellationToken,
     pub(crate) random: Random,
+    pub(crate) wall: WallClock,
 }
 
 /// Discord closed the shard with a code that forbids a new try, and nothing here can change that.
@@ -117,9 +118,7 @@ impl ShardTask {
 
     /// Keeps the shard connected until the pod stops. An error: Discord refused it for good.
     pub(crate) async fn run(mut self) -> Result<(), Refused> {
-        // A pod that was cut off when it ended reads its records before it goes on, as if it had not ended.
-        let by_file = !*self.around.fenced.borrow();
-        self.take_up(by_file).await;
+        self.take_up(true).await;
         loop {
             let ended = self.connect().await;
             if self.around.stop.is_cancelled() {
@@ -184,7 +183,12 @@ impl ShardTask {
         if self.kept.is_none() {
             self.forget_session();
         }
-        self.unreachable = matches!(ended, Ended::NotConnected | Ended::NoHello | Ended::ResumeFailed);
+        // Every other try goes by the session's own URL again: it may be the one that is good.
+        self.unreachable = !self.unreachable
+            && matches!(
+                ended,
+                Ended::NotConnected | Ended::NoHello | Ended::ResumeFailed | Ended::ClosedOnResume
+            );
         ended
     }
 
@@ -215,14 +219,15 @@ impl ShardTask {
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !link.is_closing() => {
-                    if !link.close() {
+                    // Without a record, as in a local run, nobody resumes.
+                    if !link.close(self.around.records.is_some()) {
                         return Ended::Stopped;
                     }
                 }
                 () = &mut taken_away, if !taken => {
                     taken = true;
                     self.progress.close();
-                    if !link.is_closing() && !link.close() {
+                    if !link.is_closing() && !link.close(true) {
                         return Ended::TakenAway;
                     }
                 }
@@ -266,7 +271,7 @@ impl ShardTask {
                 return self.skip(link);
             }
         };
-        self.note(link, &event);
+        self.note(link, &event, sequence);
         let Some(ticket) = self.progress.receive(sequence) else { return };
         if self.around.stop.is_cancelled() {
             self.inbox.not_begun();
@@ -284,8 +289,8 @@ impl ShardTask {
     }
 
     /// What the event says about the shard itself.
-    fn note(&mut self, link: &Link, event: &Event) {
-        self.guilds.note(event);
+    fn note(&mut self, link: &Link, event: &Event, sequence: u64) {
+        self.guilds.note(event, sequence, self.around.wall.now().as_millisecond());
         let (shard, guilds) = (self.id.number(), &self.guilds);
         self.around.status.update(shard, |row| {
             row.events += 1;
@@ -300,13 +305,16 @@ impl ShardTask {
         });
         match event {
             Event::Ready(ready) => {
-                self.begin_session(ready);
+                self.begin_session(ready, sequence);
                 tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard ready");
                 self.came_online();
             }
             Event::Resumed => {
                 tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard resumed");
                 self.came_online();
+            }
+            Event::GuildCreate(_) | Event::GuildDelete(_) => {
+                self.progress.count_guilds(guilds.all(), guilds.at());
             }
             _ => {}
         }
@@ -320,7 +328,6 @@ impl ShardTask {
     /// Discord refused the shard: says why, and waits for what can help. An error: nothing can.
     async fn refused(&mut self, code: u16) -> Result<(), Refused> {
         let shard = self.id.number();
-        self.forget_session();
         self.around.status.update(shard, |row| {
             row.fatal_close = Some(code);
             row.enter(ShardState::Refused);
@@ -334,14 +341,19 @@ impl ShardTask {
         );
         let token = self.token.clone().filter(|_| self.around.connector.token_may_change());
         let Some(token) = token.filter(|_| code == refusal::AUTHENTICATION_FAILED) else {
+            self.forget_session();
             return Err(Refused { shard, code });
         };
         tokio::select! {
             biased;
             () = self.around.stop.cancelled() => return Ok(()),
-            () = self.around.connector.other_token(&token) => {}
+            () = self.around.connector.usable_again(&token) => {}
         }
-        tracing::info!(shard, "the token was replaced, trying again");
+        // A session may outlast a refusal that was a mistake; it is never another token's.
+        if self.around.connector.has_other_token(&token) {
+            self.forget_session();
+        }
+        tracing::info!(shard, "the token may be good again, trying");
         self.around.status.update(shard, |row| row.fatal_close = None);
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use shard_contract::report::{ShardReport, ShardState};
+use shard_contract::report::{ShardReport, ShardState, WaitsFor};
 use tokio::{sync::watch, time::Instant};
 
 use crate::operator::Answers;
@@ -52,6 +52,8 @@ pub struct ShardStatus {
     last_event: Option<Instant>,
     /// The close code that ended it for good, if one did.
     pub fatal_close: Option<u16>,
+    /// What of its record it waits for, if it does.
+    pub waits_for: Option<WaitsFor>,
     /// Since when it has not been online, but for moments, if it ever was.
     away_since: Option<Instant>,
     /// Since when it has been online, if it is.
@@ -76,6 +78,7 @@ impl ShardStatus {
             unfinished: 0,
             last_event: None,
             fatal_close: None,
+            waits_for: None,
             away_since: None,
             online_since: None,
             was_online: false,
@@ -106,8 +109,10 @@ impl ShardStatus {
     }
 
     /// What makes a change worth a report.
-    fn key(&self) -> (ShardState, u32, u32, u64, u64, Option<u16>) {
-        (self.state, self.guilds, self.unavailable_guilds, self.identifies, self.resumes, self.fatal_close)
+    fn key(&self) -> (ShardState, u32, u32, u64, u64, Option<u16>, Option<WaitsFor>) {
+        let Self { state, guilds, unavailable_guilds, identifies, resumes, fatal_close, waits_for, .. } =
+            *self;
+        (state, guilds, unavailable_guilds, identifies, resumes, fatal_close, waits_for)
     }
 
     fn report(&self) -> ShardReport {
@@ -123,6 +128,7 @@ impl ShardStatus {
             redelivered: self.redelivered,
             idle_ms: self.last_event.map(|last| millis(last.elapsed())),
             fatal_close: self.fatal_close,
+            waits_for: self.waits_for,
         }
     }
 }

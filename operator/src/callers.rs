@@ -14,7 +14,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use lru::LruCache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -127,6 +127,14 @@ impl Callers {
             Sha256::digest(self.claimed_by_a_pod(token)?.uid).into()
         };
         self.likely.take(whose).map(|share| Likely { _share: share })
+    }
+
+    /// Whether the pod that a token says it is bound to is there, and is not being deleted; none: it names no pod. Anybody who knows a pod's
+    /// UID can write such a token; the answer tells no more than that.
+    #[must_use]
+    pub fn is_of_a_pod_that_stays(&self, token: &str) -> Option<bool> {
+        let pod = self.seen(&claimed(token)?);
+        Some(pod.is_some_and(|pod| pod.meta().deletion_timestamp.is_none()))
     }
 
     /// The known pod of a layout that this token says it is bound to.
@@ -316,6 +324,7 @@ fn caller(pod: &Listed<Pod>, bound: &Bound) -> Option<Caller> {
 mod tests {
     use super::*;
     use axum::http;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use kube::client::Body;
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -426,6 +435,26 @@ mod tests {
     /// Tokens that an unrecognised caller made who knows the pod's UID.
     fn forged() -> Vec<String> {
         (0..100).map(|number| format!("{}{number}", token("mybot-1-0", "u"))).collect()
+    }
+
+    #[tokio::test]
+    async fn of_a_token_that_is_refused_it_is_told_whether_its_pod_stays() {
+        let leaves = |ends: Option<&str>| {
+            let pod = pod("mybot-1", "u", "1").into_metadata();
+            let ends = ends.map(|ends| serde_json::from_value(json!(ends)).unwrap());
+            let (known, mut writer) = kube::runtime::reflector::store();
+            let pod = Listed::new(ObjectMeta { deletion_timestamp: ends, ..pod });
+            writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod));
+            let (mut callers, _) = callers(json!(null));
+            callers.pods.push(known);
+            callers
+        };
+        let stays = leaves(None);
+        assert_eq!(stays.is_of_a_pod_that_stays(&token("mybot-1-0", "u")), Some(true));
+        assert_eq!(stays.is_of_a_pod_that_stays(&token("mybot-1-0", "another")), Some(false));
+        assert_eq!(stays.is_of_a_pod_that_stays("no token"), None);
+        let leaves = leaves(Some("2026-11-29T00:00:00Z"));
+        assert_eq!(leaves.is_of_a_pod_that_stays(&token("mybot-1-0", "u")), Some(false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,8 +69,22 @@ impl Context {
         if self.memory.lives(key) {
             return;
         }
+        self.forget_all(key);
+    }
+
+    /// Begins a round of a bot with this UID. Nothing that is known of another one of its name, which was gone before anybody saw it
+    /// go, is known of this one.
+    pub fn meet(&self, key: &Key, uid: &str) {
+        if self.memory.is_another(key, uid) {
+            self.forget_all(key);
+            self.memory.is_another(key, uid);
+        }
+    }
+
+    fn forget_all(&self, key: &Key) {
         self.gate.forget(&key.0, &key.1);
         self.reports.forget(&key.0, &key.1);
+        self.discord.forget(key);
         self.memory.forget(key);
     }
 }
@@ -83,6 +97,7 @@ pub struct Memory {
     holders: Mutex<HashMap<Key, Held>>,
     stores: Mutex<Vec<Store<Listed<ShardedBot>>>>,
     secrets: Mutex<HashMap<Key, Read>>,
+    uids: Mutex<HashMap<Key, String>>,
 }
 
 /// How often a bot's rounds have failed in a row, and until when the next one waits.
@@ -133,6 +148,13 @@ impl Memory {
         lock(&self.sent).remove(key);
         lock(&self.failures).remove(key);
         lock(&self.secrets).remove(key);
+        lock(&self.uids).remove(key);
+    }
+
+    /// Whether the bot of this name was another one when it was last met.
+    fn is_another(&self, key: &Key, uid: &str) -> bool {
+        let before = lock(&self.uids).insert(key.clone(), uid.to_owned());
+        before.is_some_and(|before| before != uid)
     }
 
     /// The status last sent for this bot.
@@ -309,5 +331,12 @@ mod tests {
         memory.forget(&key);
         assert!(memory.sent(&key, "u").is_none());
         assert_eq!(memory.failed(key), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_bot_that_is_made_anew_is_another_one_once() {
+        let (memory, key) = (Memory::default(), ("bots".to_owned(), "mybot".to_owned()));
+        let met = ["u", "u", "v", "v"].map(|uid| memory.is_another(&key, uid));
+        assert_eq!(met, [false, false, true, false]);
     }
 }

@@ -13,14 +13,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shard_contract::pace::Pace;
 pub use shard_discord::Dated;
-use shard_discord::{Answer, AskError};
+use shard_discord::{Answer, AskError, Request, Rest, Route};
 use shard_machine::WallClock;
 use std::collections::HashMap;
-use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use twilight_http::error::{Error, ErrorType};
+use twilight_model::gateway::connection_info::BotConnectionInfo;
 
 /// How long an answer is used before Discord is asked again.
 const FRESH: Duration = Duration::from_secs(45);
@@ -96,26 +95,32 @@ impl Discord {
                 slot.seen = DiscordSeen { answer: Some(answer), problem: None };
                 FRESH
             }
-            Err((problem, refused)) => {
-                if refused {
+            Err(error) => {
+                let problem = problem(&error);
+                if is_refused(&error) {
                     leave.refused(Instant::now());
                 }
                 slot.accepted &= problem != DiscordProblem::TokenRefused;
                 slot.failures = slot.failures.saturating_add(1);
                 let answer = slot.seen.answer.filter(|_| problem != DiscordProblem::TokenRefused);
                 slot.seen = DiscordSeen { answer, problem: Some(problem) };
-                RETRIES.after(slot.failures)
+                RETRIES.after(slot.failures).max(said_to_wait(&error))
             }
         };
         slot.good_until = Some(Instant::now() + wait);
         slot.seen.clone()
     }
 
-    async fn ask(&self, token: &Token) -> Result<GatewaySeen, (DiscordProblem, bool)> {
+    /// Forgets what a bot that is gone has to wait for. Refusals of its namespace and of all bots still count.
+    pub fn forget(&self, bot: &(String, String)) {
+        self.brake.forget(bot);
+    }
+
+    async fn ask(&self, token: &Token) -> Result<GatewaySeen, AskError> {
         let asked_at = self.wall.now();
-        let client = self.client(token);
-        let asked = shard_discord::ask(client.gateway().authed().into_future(), 1).await;
-        let Answer { said: info, dated } = asked.map_err(|error| (problem(&error), is_refused(&error)))?;
+        let rest = Rest::new(self.base.as_deref(), token.expose());
+        let request = Request::from_route(&Route::GetGatewayBot);
+        let Answer { said: info, dated } = rest.ask::<BotConnectionInfo>(&request).await?;
         if let Some(dated) = dated {
             (self.dated)(fingerprint(token), dated);
         }
@@ -131,13 +136,6 @@ impl Discord {
             asked_at,
         })
     }
-
-    fn client(&self, token: &Token) -> twilight_http::Client {
-        shard_discord::client(self.base.as_deref(), token.expose().to_owned())
-            .remember_invalid_token(false)
-            .timeout(Duration::from_secs(10))
-            .build()
-    }
 }
 
 /// What was known, and why it is not asked now. A token that was refused stays so.
@@ -149,36 +147,36 @@ fn held_back(seen: &DiscordSeen, held: &Held) -> DiscordSeen {
     DiscordSeen { problem: Some(problem), ..seen.clone() }
 }
 
-/// Whether Discord counts the request as an invalid one. Given up after a 429, a request is a cancelled one.
-fn is_refused(error: &AskError) -> bool {
-    match error {
-        AskError::TokenRefused => true,
-        AskError::Failed(error) => match error.kind() {
-            ErrorType::Response { status, .. } => matches!(status.get(), 403 | 429),
-            kind => matches!(kind, ErrorType::RequestCanceled),
-        },
-        AskError::Unreadable(_) => false,
-    }
+/// Whether Discord counts the request as an invalid one.
+const fn is_refused(error: &AskError) -> bool {
+    matches!(error, AskError::TokenRefused | AskError::Limited(_) | AskError::Refused { status: 403, .. })
+}
+
+/// The longest wait that is believed.
+const LONGEST_SAID: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long Discord says to wait.
+fn said_to_wait(error: &AskError) -> Duration {
+    let AskError::Limited(limited) = error else { return Duration::ZERO };
+    limited.after.unwrap_or_default().min(LONGEST_SAID)
 }
 
 fn problem(error: &AskError) -> DiscordProblem {
     match error {
         AskError::TokenRefused => DiscordProblem::TokenRefused,
-        AskError::Failed(error) => DiscordProblem::Unreachable(failure(error)),
-        AskError::Unreadable(error) => {
-            DiscordProblem::Unreachable(format!("its answer could not be read: {error}"))
-        }
+        error => DiscordProblem::Unreachable(failure(error)),
     }
 }
 
 /// For people.
-fn failure(error: &Error) -> String {
-    match error.kind() {
-        ErrorType::Response { status, .. } => format!("it answered GET /gateway/bot with {status}"),
-        ErrorType::RequestCanceled => "it limits GET /gateway/bot (429); the next try waits".into(),
-        ErrorType::RequestTimedOut => "no answer within 10 s".into(),
-        ErrorType::Parsing { .. } => "its answer to GET /gateway/bot is not Discord's JSON".into(),
-        _ => {
+fn failure(error: &AskError) -> String {
+    match error {
+        AskError::Refused { status, says } => format!("it answered GET /gateway/bot with {status}: {says}"),
+        AskError::Limited(limited) => format!("it limits GET /gateway/bot ({limited})"),
+        AskError::Unreadable(error) => {
+            format!("its answer to GET /gateway/bot is not Discord's JSON: {error}")
+        }
+        error => {
             let mut deepest: &dyn std::error::Error = error;
             while let Some(source) = deepest.source() {
                 deepest = source;

@@ -64,6 +64,9 @@ pub enum Refused {
     /// The gate is closed for this bot.
     #[error("the gate is closed: {0}")]
     Closed(String),
+    /// The gate cannot know what it may grant to this bot; its pods may go on without it.
+    #[error("the gate cannot grant: {0}")]
+    Blind(String),
 }
 
 /// Counts over all tokens, for metrics.
@@ -146,7 +149,7 @@ impl Gate {
                     let limits = Limits { reserve_percent, ..limits };
                     Some((gate.commands.clone(), Setting { limits, layouts, pods }))
                 }
-                GateSetting::Closed(_) => None,
+                GateSetting::Closed(_) | GateSetting::Blind(_) => None,
             }
         };
         if let Some((commands, setting)) = order {
@@ -219,6 +222,13 @@ impl Gate {
             .send(Command::Outcome { pod: caller.uid.clone(), grant, outcome })
             .await
             .map_err(|_| Refused::Closed("the operator is stopping".into()))
+    }
+
+    /// Whether an answer to this pod would let it believe that the gate can grant, and it cannot: such an answer is not named, so that
+    /// both sides count the time since the last one that was.
+    #[must_use]
+    pub fn is_blind(&self, caller: &Caller) -> bool {
+        matches!(self.lock().of(caller), Err(Refused::Blind(_)))
     }
 
     /// The word for an answer that is given now.
@@ -397,6 +407,7 @@ impl Inner {
             || Refused::Closed(format!("the operator has not planned for {} yet; ask again", caller.bot));
         match self.bots.get(&(caller.namespace.clone(), caller.bot.clone())).ok_or_else(unknown)? {
             GateSetting::Closed(why) => Err(Refused::Closed(why.clone())),
+            GateSetting::Blind(why) => Err(Refused::Blind(why.clone())),
             GateSetting::Open { token, layouts, .. } => {
                 Ok((layouts, self.tokens.get(token).ok_or_else(unknown)?))
             }

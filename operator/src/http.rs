@@ -136,8 +136,13 @@ async fn report(State(state): State<AppState>, call: Request) -> Response {
             let error = format!("shards: found {}; a pod has at most 256", report.shards.len());
             return Err(TurnedAway::new(StatusCode::BAD_REQUEST, error));
         }
+        let is_blind = state.gate.is_blind(&caller);
         state.reports.keep(&caller, report);
-        Ok(StatusCode::NO_CONTENT.into_response())
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        if is_blind {
+            response.extensions_mut().insert(Unnamed);
+        }
+        Ok(response)
     };
     counted(&state, REPORT_PATH, answer.await)
 }
@@ -160,12 +165,16 @@ async fn metrics(State(state): State<AppState>) -> Response {
     }
 }
 
+/// Marks an answer that is no sign that the gate can grant.
+#[derive(Clone, Copy)]
+struct Unnamed;
+
 /// A call that is turned away: the status, and why.
 struct TurnedAway(StatusCode, Refusal);
 
 impl TurnedAway {
     fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self(status, Refusal { error: error.into(), leader: None })
+        Self(status, Refusal { error: error.into(), leader: None, pod_is_there: None })
     }
 }
 
@@ -238,7 +247,7 @@ fn leads(leadership: &Leadership) -> Result<(), TurnedAway> {
         Some(leader) => format!("this replica stands by; ask {leader}"),
         None => "this replica stands by, and nobody leads that it knows of; ask again".to_owned(),
     };
-    Err(TurnedAway(StatusCode::MISDIRECTED_REQUEST, Refusal { error, leader }))
+    Err(TurnedAway(StatusCode::MISDIRECTED_REQUEST, Refusal { error, leader, pod_is_there: None }))
 }
 
 fn bearer(headers: &HeaderMap) -> &str {
@@ -251,7 +260,10 @@ async fn recognised(state: &AppState, token: &str) -> Result<Caller, TurnedAway>
         if let callers::Error::Review(cause) = &error {
             tracing::warn!(%cause, "a caller's token could not be reviewed");
         }
-        TurnedAway::new(unrecognised(&error), error.to_string())
+        let is_unknown = matches!(error, callers::Error::Unknown(_) | callers::Error::NotAShardPod(_));
+        let pod_is_there = is_unknown.then(|| state.callers.is_of_a_pod_that_stays(token)).flatten();
+        let refusal = Refusal { error: error.to_string(), leader: None, pod_is_there };
+        TurnedAway(unrecognised(&error), refusal)
     })
 }
 
@@ -280,6 +292,8 @@ fn refused(refused: &Refused) -> TurnedAway {
         Refused::Malformed(_) => StatusCode::BAD_REQUEST,
         Refused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Refused::Closed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        // As when the API server does not answer: this leader can grant nothing, and pods must be able to tell.
+        Refused::Blind(_) => StatusCode::BAD_GATEWAY,
     };
     TurnedAway::new(status, refused.to_string())
 }
@@ -288,6 +302,7 @@ fn counted(state: &AppState, path: &'static str, answer: Result<Response, Turned
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     // Named last: the word says when the answer was given, not when it was asked for.
     if response.status().is_success()
+        && response.extensions().get::<Unnamed>().is_none()
         && let Ok(word) = HeaderValue::try_from(state.gate.word())
     {
         response.headers_mut().insert(ANSWER_HEADER, word);

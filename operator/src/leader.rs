@@ -312,86 +312,56 @@ fn due(said: &mut Option<Instant>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http;
-    use kube::client::Body;
+    use apiserver_sim::{Before, Call, Hook, Options, Server};
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::{Patch, PatchParams};
+    use serde_json::json;
     use shard_machine::Cluster;
     use std::sync::{Arc, Mutex};
 
-    /// One Lease with its resourceVersion, as the API server keeps it, and whose calls reach it.
-    #[derive(Default)]
-    struct Server {
-        lease: Option<serde_json::Value>,
-        version: u64,
-    }
+    /// Breaks the calls of these users.
+    #[derive(Clone, Default)]
+    struct Cut(Arc<Mutex<Vec<String>>>);
 
-    impl Server {
-        fn answer(&mut self, method: &str, body: &[u8]) -> (u16, serde_json::Value) {
-            let sent: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-            let refused = |code: u16| {
-                let reason = if code == 404 { "NotFound" } else { "Conflict" };
-                let status = serde_json::json!({
-                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                    "message": "refused", "reason": reason, "code": code,
-                });
-                (code, status)
-            };
-            match (method, &self.lease) {
-                ("GET", Some(lease)) => return (200, lease.clone()),
-                ("GET", None) => return refused(404),
-                ("POST", Some(_)) => return refused(409),
-                ("PUT", Some(lease))
-                    if lease["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] =>
-                {
-                    return refused(409);
-                }
-                _ => {}
-            }
-            self.version += 1;
-            let mut lease = sent;
-            lease["metadata"]["resourceVersion"] = self.version.to_string().into();
-            self.lease = Some(lease.clone());
-            (200, lease)
+    impl Hook for Cut {
+        fn before(&mut self, call: &Call) -> Before {
+            if self.0.lock().unwrap().contains(&call.user) { Before::Break } else { Before::GoOn }
+        }
+
+        fn read(&mut self, call: &Call) -> Before {
+            self.before(call)
         }
     }
 
-    async fn candidate(
-        gate: &str,
-        server: &Arc<Mutex<Server>>,
-    ) -> (Leader, watch::Receiver<Leadership>, Arc<Mutex<bool>>) {
-        let (server, cut) = (server.clone(), Arc::new(Mutex::new(false)));
-        let is_cut = cut.clone();
-        let service = tower::service_fn(move |request: http::Request<Body>| {
-            let (server, is_cut) = (server.clone(), is_cut.clone());
-            async move {
-                let method = request.method().to_string();
-                let body = request.into_body().collect_bytes().await.unwrap();
-                if *is_cut.lock().unwrap() {
-                    return Err(std::io::Error::other("cut off"));
-                }
-                let (code, answer) = server.lock().unwrap().answer(&method, &body);
-                let response = http::Response::builder().status(code);
-                Ok(response.body(Body::from(answer.to_string().into_bytes())).unwrap())
-            }
-        });
-        let cluster = Cluster::of(kube::Client::new(service, "ns"));
+    async fn server() -> (Server, Cut) {
+        let server = Server::new(Options::new(include_str!("../../crds/shardedbots.yaml"))).unwrap();
+        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": "ns" } })).unwrap();
+        let namespaces = Api::all(server.client("somebody", "ns"));
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let cut = Cut::default();
+        server.hook(cut.clone());
+        (server, cut)
+    }
+
+    async fn candidate(gate: &str, server: &Server) -> (Leader, watch::Receiver<Leadership>) {
+        let cluster = Cluster::of(server.client(gate, "ns"));
         let machine = Machine { cluster, ..Machine::this() };
         let post = Post { namespace: "ns".into(), name: "lease".into(), gate: gate.into() };
-        let (leader, leadership) = Leader::new(post, &machine).await.unwrap();
-        (leader, leadership, cut)
+        Leader::new(post, &machine).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_leads_the_other_knows_where_and_takes_over_only_when_the_first_is_surely_done() {
-        let server = Arc::default();
-        let (mut first, leads, cut) = candidate("http://first", &server).await;
+        let (server, cut) = server().await;
+        let (mut first, leads) = candidate("http://first", &server).await;
         first.acquire().await;
-        let (mut second, stands_by, _) = candidate("http://second", &server).await;
+        let (mut second, stands_by) = candidate("http://second", &server).await;
         let taken = tokio::spawn(async move { second.acquire().await });
         let kept = tokio::spawn(async move { (first.keep().await, Instant::now()) });
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(leads.borrow().holds(Instant::now()) && !taken.is_finished());
         assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://first".into()) });
-        *cut.lock().unwrap() = true;
+        cut.0.lock().unwrap().push("http://first".into());
         let cut_at = Instant::now();
         let (lost, lost_at) = kept.await.unwrap();
         assert!(matches!(lost, Lost::NotRenewed), "{lost}");
@@ -404,8 +374,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_given_back_is_taken_at_once_and_who_comes_back_stands_by() {
-        let server = Arc::default();
-        let (mut first, leads, _) = candidate("http://first", &server).await;
+        let (server, _) = server().await;
+        let (mut first, leads) = candidate("http://first", &server).await;
         first.acquire().await;
         let (mut second, ..) = candidate("http://second", &server).await;
         let taken = tokio::spawn(async move {
@@ -416,7 +386,7 @@ mod tests {
         first.release().await;
         assert_eq!(*leads.borrow(), Leadership::Over);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (mut third, stands_by, _) = candidate("http://third", &server).await;
+        let (mut third, stands_by) = candidate("http://third", &server).await;
         let waits = tokio::time::timeout(Duration::from_secs(40), third.acquire()).await;
         assert!(waits.is_err() && !taken.is_finished());
         assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://second".into()) });
@@ -424,7 +394,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_many_that_race_for_a_lease_one_wins() {
-        let server = Arc::default();
+        let (server, _) = server().await;
         let (won, mut winners) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..8 {
             let (mut one, ..) = candidate("http://gate", &server).await;
@@ -441,17 +411,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_whose_lease_was_taken_by_hand_stops_at_once() {
-        let server: Arc<Mutex<Server>> = Arc::default();
-        let (mut first, leads, _) = candidate("http://first", &server).await;
+        let (server, _) = server().await;
+        let (mut first, leads) = candidate("http://first", &server).await;
         first.acquire().await;
-        {
-            let mut server = server.lock().unwrap();
-            server.version += 1;
-            let version = server.version.to_string();
-            let lease = server.lease.as_mut().unwrap();
-            lease["spec"]["holderIdentity"] = "somebody".into();
-            lease["metadata"]["resourceVersion"] = version.into();
-        }
+        let leases: Api<Lease> = Api::namespaced(server.client("somebody", "ns"), "ns");
+        let taken = Patch::Merge(json!({ "spec": { "holderIdentity": "somebody" } }));
+        leases.patch("lease", &PatchParams::default(), &taken).await.unwrap();
         let lost = first.keep().await;
         assert!(matches!(&lost, Lost::Taken(holder) if holder == "somebody"), "{lost}");
         assert_eq!(*leads.borrow(), Leadership::Over);

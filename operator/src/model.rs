@@ -354,6 +354,8 @@ pub struct Object {
 pub enum GateSetting {
     /// It grants nothing; why, for the pods.
     Closed(String),
+    /// It cannot know what it may grant, which pods may know by themselves: they may go on by the fallback schedule. Why.
+    Blind(String),
     /// It grants by these limits.
     Open {
         /// The token whose buckets and budget count.

@@ -13,8 +13,8 @@ pub mod spec;
 
 use crate::crd::ShardedBot;
 use crate::model::{
-    Belongs, Child, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan, Reason, Step,
-    TokenSeen, Verdict,
+    Belongs, Child, DiscordProblem, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan,
+    Reason, Step, TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
 use nodes::Lost;
@@ -286,7 +286,9 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
         return GateSetting::Closed("the token's Secret is missing or unusable".into());
     };
     let Some(gateway) = observed.discord.answer else {
-        return GateSetting::Closed("Discord has not yet said how many IDENTIFYs are left".into());
+        let why = "Discord has not yet said how many IDENTIFYs are left".to_owned();
+        let is_away = matches!(observed.discord.problem, Some(DiscordProblem::Unreachable(_)));
+        return if is_away { GateSetting::Blind(why) } else { GateSetting::Closed(why) };
     };
     let granted = |set: &SetSeen| {
         (set.number, GateLayout { total: set.total, pods: set.pods, fallback_slot: set.fallback_slot })

@@ -84,6 +84,7 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
         ctx.forget(key);
         return Ok(None);
     }
+    ctx.meet(key, bot.metadata.uid.as_deref().unwrap_or_default());
     carry_on(&bot, unreadable, ctx).await.map(Some)
 }
 

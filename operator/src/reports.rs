@@ -9,7 +9,7 @@ use crate::gate::Caller;
 use futures::Stream;
 use futures::channel::mpsc;
 use kube::runtime::reflector::ObjectRef;
-use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport, ShardState};
+use shard_contract::report::{REPORT_EVERY_MS, Report, ShardReport, ShardState, WaitsFor};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -131,14 +131,14 @@ impl Reports {
 }
 
 /// What status shows of a shard.
-type Shown = (u32, ShardState, Option<u32>, Option<u16>);
+type Shown = (u32, ShardState, Option<u32>, Option<u16>, Option<WaitsFor>);
 
 /// What wakes a round: states at once, guild counts when they have streamed in, and how the pod goes by. A count that still
 /// grows would wake a round for each guild.
 fn shown(report: &Report) -> (bool, bool, Vec<Shown>) {
     let of = |shard: &ShardReport| {
         let complete = (shard.unavailable_guilds == 0).then_some(shard.guilds);
-        (shard.id, shard.state, complete, shard.fatal_close)
+        (shard.id, shard.state, complete, shard.fatal_close, shard.waits_for)
     };
     (report.on_fallback_schedule, report.isolated, report.shards.iter().map(of).collect())
 }

@@ -49,12 +49,9 @@ pub fn overload(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("overload", &SMALL, Way::Straight, async |fleet| {
         let discord = &fleet.discord;
         fleet.talk(20.0)?;
-        let shard = Some(ShardOf { id: 0, total: SMALL.shards });
-        let asked = write(
-            discord,
-            JOBS,
-            &NewMessage { content: "!fib 37".to_owned(), shard, ..NewMessage::default() },
-        )?;
+        let shard = ShardOf { id: 0, total: SMALL.shards };
+        let job = NewMessage { content: "!fib 37".to_owned(), ..NewMessage::default() };
+        let asked = write(discord, JOBS, shard, &job)?;
         let pod = fleet.kubelet.pods().remove(0);
         says(fleet, &pod, "jobs to be refused", |text| value(text, "shard_bot_jobs_refused_total") > 0)
             .await?;
@@ -81,18 +78,18 @@ pub fn flood(stage: &Stage) -> Result<()> {
     let shape = Shape { heartbeat_ms: HEARTBEAT_MS, ..SMALL };
     stage.on_a_fleet("flood", &shape, Way::Straight, async |fleet| {
         let discord = &fleet.discord;
-        let shard = Some(ShardOf { id: 0, total: SMALL.shards });
-        // The ledger would call those lost that the pod says it has thrown away; here they are counted. The bot's own messages
-        // are events as well, so it may throw away some more.
-        let ping =
-            NewMessage { content: "!ping".to_owned(), shard, asks: Some(false), ..NewMessage::default() };
-        let asked = write(discord, EVENTS, &ping)?;
+        let shard = ShardOf { id: 0, total: SMALL.shards };
+        // The ledger would call those lost that the pod says it has thrown away or passed over; here they are counted. The bot's own
+        // messages are events as well, so it may throw away some more.
+        let ping = NewMessage { content: "!ping".to_owned(), asks: Some(false), ..NewMessage::default() };
+        let asked = write(discord, EVENTS, shard, &ping)?;
         let pod = fleet.kubelet.pods().remove(0);
         let dropped = |text: &str| value(text, "shard_bot_events_dropped_total{shard=\"0\"}");
+        let passed = |text: &str| value(text, "shard_bot_events_passed_over_total");
         let done = |text: &str| value(text, "shard_bot_commands_total{command=\"ping\",outcome=\"ok\"}");
         let unfinished = |text: &str| value(text, "shard_bot_events_unfinished{shard=\"0\"}");
-        says(fleet, &pod, "each event to be answered or thrown away", |text| {
-            dropped(text) + done(text) >= EVENTS && unfinished(text) == 0
+        says(fleet, &pod, "each event to be answered, passed over or thrown away", |text| {
+            dropped(text) + passed(text) + done(text) >= EVENTS && unfinished(text) == 0
         })
         .await?;
         let text = metrics(fleet, &pod).await?;
@@ -153,10 +150,20 @@ pub fn never_ends(stage: &Stage) -> Result<()> {
     })
 }
 
-/// Users write so many messages of one kind.
-fn write(discord: &Judge, count: usize, message: &NewMessage) -> Result<Vec<MadeMessage>> {
+/// Users write so many messages of one kind, in all guilds of a shard in turn.
+fn write(
+    discord: &Judge,
+    count: usize,
+    ShardOf { id, total }: ShardOf,
+    message: &NewMessage,
+) -> Result<Vec<MadeMessage>> {
     let message = message.clone();
-    let made = move |discord: &Discord| (0..count).map(|_| discord.post_message(message.clone())).collect();
+    let made = move |discord: &Discord| {
+        let guilds = discord.world.guilds_of(id, total).into_iter().cycle().take(count);
+        guilds
+            .map(|guild| discord.post_message(NewMessage { guild_id: Some(guild), ..message.clone() }))
+            .collect()
+    };
     let made: Result<Vec<_>, _> = discord.act(made);
     Ok(made?)
 }
@@ -198,7 +205,7 @@ async fn told_of(fleet: &Fleet, content: &str, expected: &str) -> Result<MadeMes
     let discord = &fleet.discord;
     let shard = Some(ShardOf { id: 0, total: SMALL.shards });
     let message = NewMessage { content: content.to_owned(), shard, ..NewMessage::default() };
-    let made = write(discord, 1, &message)?.remove(0);
+    let made = discord.act(move |discord| discord.post_message(message))?;
     let told = ReplyWait { wait_ms: 30_000, contains: Some(expected.to_owned()), edits: None };
     let replies = discord.replies(made.message_id, told).await?;
     ensure!(replies.iter().any(|reply| reply.content.contains(expected)), "{content}: {replies:?}");

@@ -248,7 +248,8 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
 /// The Discord of such a fleet.
 fn options(shape: &Shape) -> Options {
     Options {
-        guilds: shape.shards * 4,
+        // Many, so that in no channel more is asked at a time than is handled.
+        guilds: shape.shards * 40,
         shards: Some(shape.shards),
         max_concurrency: shape.buckets,
         seed: shape.seed,

@@ -14,6 +14,7 @@ mod kubelet;
 mod link;
 mod network;
 mod operators;
+mod passage;
 pub mod row;
 pub mod stage;
 pub mod standing;
@@ -25,7 +26,7 @@ mod way;
 use crate::any_fleet::AnyFleet;
 use crate::checkout::root;
 use crate::fleet::proxy::Tamper;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use apiserver_sim::{Clock, Options as ApiOptions, Server};
 use discord_sim::{FAKE_TOKEN, Options, Simulator};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -36,8 +37,9 @@ use kubelet::Kubelet;
 use network::Network;
 use operators::Operators;
 use serde_json::{Value, json};
-use shard_machine::WallClock;
+use shard_machine::{BootClock, WallClock};
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -70,14 +72,20 @@ pub struct Making {
 
 /// Whose ways to the API server have a [`Tamper`] on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tampered {
-    /// Nobody's.
-    #[default]
-    Nobody,
-    /// Each operator's, by its number.
-    Operators,
-    /// The pods', one for all of them.
-    Pods,
+pub struct Tampered {
+    /// Each operator's has one of its own.
+    pub operators: bool,
+    /// The pods' have one for all of them.
+    pub pods: bool,
+}
+
+/// Who tampers with what is asked of the API server.
+#[derive(Debug, Default)]
+pub struct Tampers {
+    /// With what each operator asks, by its number; none where nobody does.
+    pub of_operators: Vec<Arc<Tamper>>,
+    /// With what pods ask.
+    pub of_pods: Option<Arc<Tamper>>,
 }
 
 /// A fleet and all that it stands on.
@@ -92,11 +100,13 @@ pub struct World {
     pub operators: Operators,
     /// Whoever runs pods.
     pub kubelet: Kubelet,
-    /// Who tampers with what operators or pods ask the API server, where that was asked for.
-    pub tampers: Vec<Arc<Tamper>>,
+    /// Who tampers with what is asked of the API server.
+    pub tampers: Tampers,
     /// How many shards were asked for last.
     shards: AtomicU32,
     network: Network,
+    /// From where operators reach Discord.
+    operators_way: IpAddr,
     is_open: watch::Sender<bool>,
     begun: Instant,
     _folder: TempDir,
@@ -144,23 +154,27 @@ impl World {
             .context("start Discord")?;
         let folder = tempfile::tempdir()?;
         let network = Network::new(has_ways);
+        let operators_way = network.address();
         let around = containers::Around {
             api: api.clone(),
             network: network.clone(),
             wall: WallClock::of(now),
+            boot: BootClock::of(move || begun.elapsed()),
             seed,
             folder: folder.path().to_owned(),
             is_open: watch::Sender::new(true),
-            discord: discord.addr(),
+            discord: network.discord(operators_way, discord.addr()).context("make a way to Discord")?,
+            discord_itself: discord.addr(),
             machines: Arc::default(),
         };
         let is_open = around.is_open.clone();
-        let by = |whose| (tampered == whose).then(Arc::<Tamper>::default);
-        let of_operators: Vec<_> = (0..operators).map(|_| by(Tampered::Operators)).collect();
-        let of_pods = by(Tampered::Pods);
-        let tampers = of_operators.iter().chain([&of_pods]).flatten().cloned().collect();
-        let operators = Operators::begin(around.clone(), of_operators).await?;
-        let kubelet = Kubelet::begin(around, of_pods).await?;
+        let one = |is_wanted: bool| is_wanted.then(Arc::<Tamper>::default);
+        let tampers = Tampers {
+            of_operators: (0..operators).filter_map(|_| one(tampered.operators)).collect(),
+            of_pods: one(tampered.pods),
+        };
+        let operators = Operators::begin(around.clone(), operators, &tampers.of_operators).await?;
+        let kubelet = Kubelet::begin(around, tampers.of_pods.clone()).await?;
         let world = Self {
             api,
             client,
@@ -170,6 +184,7 @@ impl World {
             tampers,
             shards: AtomicU32::new(0),
             network,
+            operators_way,
             is_open,
             begun,
             _folder: folder,
@@ -214,14 +229,34 @@ impl World {
         Ok(())
     }
 
+    /// No message was begun twice as if it were new.
+    ///
+    /// # Errors
+    /// With the messages that were.
+    pub fn handled_once(&self) -> Result<()> {
+        let twice = self.kubelet.begun_twice();
+        ensure!(twice.is_empty(), "begun twice and not marked: {twice:?}");
+        Ok(())
+    }
+
     /// Whether operators and pods reach the API server.
     pub fn set_api(&self, is_there: bool) {
         self.is_open.send_replace(is_there);
     }
 
-    /// From now on whatever hosts send each other, or the API server, arrives so much later.
-    pub fn delay(&self, delay: Duration) {
-        self.network.delay(delay);
+    /// Whether operators reach Discord, which pods do all the same.
+    pub fn set_operators_to_discord(&self, is_there: bool) {
+        if is_there {
+            self.network.join([self.operators_way]);
+        } else {
+            self.network.cut([self.operators_way], true);
+        }
+    }
+
+    /// From now on whatever hosts send each other, or the API server, arrives so much later, and what pods and Discord send each other
+    /// so much.
+    pub fn delay(&self, delay: Duration, to_discord: Duration) {
+        self.network.delay(delay, to_discord);
     }
 
     /// How long the story has lasted, in its own time.

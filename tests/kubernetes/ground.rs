@@ -2,6 +2,7 @@
 //!
 //! Each `*_online` and `installed` is idempotent: a test asks for what it needs.
 
+use crate::beside::Beside;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use shard_tests::checkout::root;
@@ -9,6 +10,7 @@ use shard_tests::discord::{Discord, TOKEN, URL};
 use shard_tests::kube::Kube;
 use shard_tests::setup::{Ready, Wanted, ready};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use test_cluster::debian::Need;
 use test_cluster::{Cluster, Lifetime};
@@ -32,11 +34,14 @@ const DAILY: &str = "500";
 const NAMESPACES: [&str; 4] = ["shard-operator", "discord", BOTS, "elsewhere"];
 
 pub struct Ground {
+    /// Ends before the cluster does.
+    beside: Mutex<Option<Beside>>,
     pub kube: Kube,
 }
 
 impl Ground {
-    pub fn up() -> Result<Self> {
+    /// `has_runs`: whether runs by seed go on beside.
+    pub fn up(has_runs: bool) -> Result<Self> {
         let wanted = Wanted { images: true, needs: vec![Need::program("curl", &["curl"])] };
         let Ready { images, .. } = ready(wanted, &mut test_cluster::printer())?;
         let kube = Kube::up(CLUSTER, Lifetime::WithCaller, &mut test_cluster::printer())?;
@@ -55,7 +60,13 @@ impl Ground {
             kube.run(&["create", "namespace", namespace])?;
             kube.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"])?;
         }
-        Ok(Self { kube })
+        let beside = has_runs.then(|| Beside::begin(&kube)).transpose()?;
+        Ok(Self { beside: Mutex::new(beside), kube })
+    }
+
+    /// The runs by seed that go on beside, if any do.
+    pub fn beside(&self) -> Option<Beside> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn discord(&self) -> Discord<'_> {

@@ -3,8 +3,9 @@
 //! Each test brings about what it needs and leaves the rest alone, so that any of them runs by itself
 //! (`cargo test --test kubernetes -- NAME`). The simulated Discord's ledger is the judge. The cluster ends with this
 //! process, whatever ends it; that nothing is left is the last test. On a cluster of the user's own, what breaks machines is
-//! ignored. Deliberately absent: fakes.
+//! ignored. A cluster mostly waits: runs by seed use the cores meanwhile (`beside.rs`). Deliberately absent: fakes.
 
+mod beside;
 mod broken;
 mod faults;
 mod fleet;
@@ -32,7 +33,7 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 28] = [
+const TESTS: [(&str, On, Test); 29] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("the_readmes_example_comes_online_and_breaks_no_rule", On::Any, fleet::the_example_comes_online),
@@ -65,7 +66,11 @@ const TESTS: [(&str, On, Test); 28] = [
     ("the_gate_lets_in_nobody_but_pods_of_a_layout", On::Any, gate::strangers_are_turned_away),
     ("deleting_the_bot_removes_everything", On::Any, objects::deleting_the_bot),
     ("upgrade_and_uninstall_replace_no_pod", On::Any, release::upgrade_and_uninstall),
+    (RUNS_BY_SEED, On::Any, beside::runs_end_well),
 ];
+
+/// It is begun with the first test that needs the cluster, and ends behind all others.
+const RUNS_BY_SEED: &str = "two_thousand_runs_by_seed_beside_all_this_end_well";
 
 /// The ground, or why there is none, which is found out once and not by each test after minutes of its own.
 type Found = Option<Result<Ground, Failed>>;
@@ -77,8 +82,9 @@ fn main() -> ExitCode {
     // One cluster, one Discord: they take turns.
     arguments.test_threads = Some(1);
     let users = Kube::is_users();
+    let has_runs = is_wanted(&arguments, RUNS_BY_SEED);
     let tests = TESTS.map(|(name, on, test)| {
-        Trial::test(name, move || on_the_ground(test)).with_ignored_flag(users && on == On::Own)
+        Trial::test(name, move || on_the_ground(test, has_runs)).with_ignored_flag(users && on == On::Own)
     });
     let last = Trial::test("nothing_is_left_on_the_machine", || {
         match ground().lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -93,9 +99,10 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn on_the_ground(test: Test) -> Result<(), Failed> {
+fn on_the_ground(test: Test, has_runs: bool) -> Result<(), Failed> {
     let mut ground = ground().lock().unwrap_or_else(PoisonError::into_inner);
-    let ground = ground.get_or_insert_with(|| Ground::up().map_err(failed)).as_ref().map_err(Clone::clone)?;
+    let ground =
+        ground.get_or_insert_with(|| Ground::up(has_runs).map_err(failed)).as_ref().map_err(Clone::clone)?;
     let began = Instant::now();
     let outcome = test(ground);
     eprintln!("  it took {:.0} s", began.elapsed().as_secs_f64());
@@ -103,6 +110,13 @@ fn on_the_ground(test: Test) -> Result<(), Failed> {
         ground.show_state();
         failed(error)
     })
+}
+
+/// Whether the command line asks for this test.
+fn is_wanted(arguments: &Arguments, test: &str) -> bool {
+    let is_meant =
+        |filter: &String| if arguments.exact { test == filter } else { test.contains(filter.as_str()) };
+    !arguments.list && arguments.filter.as_ref().is_none_or(is_meant) && !arguments.skip.iter().any(is_meant)
 }
 
 fn ground() -> &'static Mutex<Found> {

@@ -11,7 +11,7 @@ mod operator;
 use anyhow::{Context, Result};
 use clap::Parser;
 use operator::Operator;
-use shard_bench::Scale;
+use shard_bench::options::Options;
 use shard_bench::table::{Row, Table, Target};
 use shard_tests::fleet::ground::Ground;
 use std::path::PathBuf;
@@ -25,38 +25,31 @@ const PART: f64 = 0.5;
 
 #[derive(Parser)]
 #[command(name = "memory")]
-struct Options {
+struct Arguments {
     /// An operator that was built before, to be measured beside this one.
     #[arg(long)]
     before: Option<PathBuf>,
-    /// Writes the figures as JSON.
-    #[arg(long)]
-    report: Option<PathBuf>,
-    /// A tenth of the bots.
-    #[arg(long)]
-    quick: bool,
-    /// Cargo says so.
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    let arguments = Arguments::parse();
     let ground = Ground::up("memory-bench")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let measured = runtime.block_on(measure(&ground, &options));
+    let measured = runtime.block_on(measure(&ground, &arguments));
     drop(runtime);
     ground.down()?;
     measured
 }
 
-async fn measure(ground: &Ground, options: &Options) -> Result<()> {
-    let scale = Scale { quick: options.quick };
+async fn measure(ground: &Ground, arguments: &Arguments) -> Result<()> {
+    let scale = arguments.options.scale();
     let count = scale.of(BOTS);
     let mut table = Table::begin("Peak memory of an operator", "", scale);
     let discord = operator::discord().await?;
     let this = ground.program("shard-operator");
-    let programs = options.before.iter().map(|before| ("before", before)).chain([("this build", &this)]);
+    let programs = arguments.before.iter().map(|before| ("before", before)).chain([("this build", &this)]);
     let mut ordinary: Option<f64> = None;
     for (name, program) in programs {
         let client = ground.client().await?;
@@ -90,8 +83,5 @@ async fn measure(ground: &Ground, options: &Options) -> Result<()> {
         }
         ordinary = Some(many);
     }
-    match &options.report {
-        Some(file) => Ok(table.end(file)?),
-        None => Ok(()),
-    }
+    arguments.options.end(&table, "memory", env!("CARGO_TARGET_TMPDIR"))
 }

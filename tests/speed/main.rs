@@ -7,12 +7,12 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use serde_json::json;
 use shard_bench::Scale;
+use shard_bench::options::Options;
 use shard_bench::table::{Row, Table, Target};
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::row::Ends;
 use shard_tests::fleet::schedule::{SMALL, Shape};
 use shard_tests::thread::{World, row, run, stage};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long the fleet is told, in minutes.
@@ -28,21 +28,14 @@ const RATE: f64 = 2.0;
 
 #[derive(Parser)]
 #[command(name = "speed")]
-struct Options {
-    /// Writes the figures as JSON.
-    #[arg(long)]
-    report: Option<PathBuf>,
-    /// A tenth of everything.
-    #[arg(long)]
-    quick: bool,
-    /// Cargo says so.
-    #[arg(long, hide = true)]
-    bench: bool,
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
-    let scale = Scale { quick: options.quick };
+    let Arguments { options } = Arguments::parse();
+    let scale = options.scale();
     let mut table = Table::begin("Stories on the virtual clock", "", scale);
     for (what, rate) in [("nobody talks", None), ("users talk", Some(RATE))] {
         table.add(Row {
@@ -63,10 +56,7 @@ fn main() -> Result<()> {
         target: Some(Target::AtLeast(PER_MINUTE)),
         note: format!("{threads} cores, {} faults", summary.report.faults.values().sum::<u64>()),
     });
-    match &options.report {
-        Some(file) => Ok(table.end(file)?),
-        None => Ok(()),
-    }
+    options.end(&table, "speed", env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// How many times as fast as Discord a fleet is that is online.

@@ -34,6 +34,7 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition])
     text += &format!("  layouts {}\n", if layouts.is_empty() { "none".into() } else { layouts.join("; ") });
     text += &match &plan.gate {
         GateSetting::Closed(why) => format!("  gate    closed: {why}\n"),
+        GateSetting::Blind(why) => format!("  gate    blind: {why}\n"),
         GateSetting::Open { layouts, .. } => {
             let numbers: Vec<_> = layouts.keys().map(ToString::to_string).collect();
             format!(

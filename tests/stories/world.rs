@@ -293,6 +293,7 @@ impl World {
                 redelivered: 0,
                 idle_ms: None,
                 fatal_close: code,
+                waits_for: None,
             });
             let report = Report { layout, shards: shards.collect(), ..Report::default() };
             self.pods.push(PodSeen {

@@ -1,21 +1,17 @@
-//! What Discord does to a fleet: drops, invalid sessions, zombies, closes, faults of REST, outages, budgets, tokens.
+//! What Discord does to a fleet: drops, invalid sessions, zombies, closes, faults of REST, outages, budgets.
+//!
+//! From what Discord does to what its ledger says of it. Deliberately absent: what it says of tokens (`tokens.rs`), sessions (`sessions.rs`) and
+//! replies (`replies.rs`).
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use discord_sim::{
-    ChangeToken, Discord, DropConnections, FAKE_TOKEN, FaultKind, FreezeConnections, How, NewFault, Outage,
-    Scope, SettingsChange, ShardOf,
+    Discord, DropConnections, FaultKind, FreezeConnections, How, NewFault, Outage, Scope, SettingsChange,
+    ShardOf,
 };
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::{SMALL, Shape};
 use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{NAMESPACE, PATIENCE, World};
-use std::time::Duration;
-
-/// Another token of the same bot.
-const NEXT_TOKEN: &str = "MTAwMDAwMDAwMDAwMDAwMDAwMA.sim.next";
+use shard_tests::thread::{PATIENCE, World};
 
 fn of(id: u32) -> ShardOf {
     ShardOf { id, total: SMALL.shards }
@@ -103,18 +99,13 @@ fn close_codes_that_forbid_a_new_try_make_no_storm_and_are_named() -> Result<()>
 }
 
 /// So many IDENTIFYs are left of the day's.
-fn remaining(discord: &Discord, remaining: u32) -> Result<()> {
+pub(super) fn remaining(discord: &Discord, remaining: u32) -> Result<()> {
     let change = SettingsChange { remaining: Some(remaining), ..SettingsChange::default() };
     Ok(discord.settle(&change).map(drop)?)
 }
 
-fn change_token(discord: &Discord, token: &str, refused: bool) -> Result<()> {
-    let change = ChangeToken { token: token.to_owned(), refused };
-    Ok(discord.change_token(&change).map(drop)?)
-}
-
 /// Waits until some condition of the bot has this in its message.
-async fn named(fleet: &World, what: &str) -> Result<()> {
+pub(super) async fn named(fleet: &World, what: &str) -> Result<()> {
     fleet
         .wait(&format!("a condition that names {what}"), PATIENCE, async || {
             let mut said = Vec::new();
@@ -242,65 +233,6 @@ fn budget_nearly_spent_live_shards_may_use_the_reserve() -> Result<()> {
             .await?;
         fleet.quiet().await?;
         ensure!(fleet.ledger().identifies == 5, "{} IDENTIFYs", fleet.ledger().identifies);
-        Ok(())
-    })
-}
-
-/// Somebody else identifies with the token: Discord's count falls faster than the gate's.
-#[test]
-fn token_shared_with_somebody_else_is_told_with_its_remedy() -> Result<()> {
-    on_a_fleet(&SMALL, async |fleet| {
-        fleet.talk(0.5)?;
-        // Until then nobody knows: pods may have been on the fallback schedule, and what is missing might be theirs.
-        is(fleet, "TokenExclusive", "True").await?;
-        let discord = fleet.discord.control();
-        remaining(discord, 900)?;
-        is(fleet, "TokenExclusive", "False").await?;
-        let told = fleet.condition("TokenExclusive").await?;
-        let (_, reason, message) = told.context("no such condition")?;
-        ensure!(reason == "TokenShared" && message.contains("somebody else uses this token"), "{message}");
-        ensure!(message.contains("into the Secret"), "no remedy in {message:?}");
-        // It is said; who is online stays so.
-        fleet.answers(5).await?;
-        fleet.quiet().await?;
-        ensure!(fleet.ledger().identifies == 4 && fleet.ledger().resumes == 0, "the fleet was disturbed");
-        Ok(())
-    })
-}
-
-/// Waits until a condition of the bot has this status.
-async fn is(fleet: &World, name: &str, status: &str) -> Result<()> {
-    fleet
-        // What needs two more answers of Discord takes two minutes by itself.
-        .wait(&format!("{name} to be {status}"), 2 * PATIENCE, async || {
-            let said = fleet.condition(name).await?;
-            let so = said.as_ref().is_some_and(|(now, ..)| now == status);
-            Ok(if so { Ok(()) } else { Err(format!("{said:?}")) })
-        })
-        .await
-}
-
-#[test]
-fn token_rotated_is_picked_up_without_replacing_pods() -> Result<()> {
-    on_a_fleet(&SMALL, async |fleet| {
-        let before = fleet.uids().await?;
-        let discord = fleet.discord.control();
-        change_token(discord, NEXT_TOKEN, false)?;
-        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
-        let next = json!({ "stringData": { "token": NEXT_TOKEN } });
-        secrets.patch("token", &PatchParams::default(), &Patch::Merge(next)).await?;
-        fleet.kubelet.refresh().await?;
-        change_token(discord, FAKE_TOKEN, true)?;
-        fleet
-            .until("every shard to come back with the new token", Duration::from_secs(180), |ledger| {
-                let connected = ledger.sessions.iter().filter(|session| session.connected).count();
-                if connected == 4 { Ok(()) } else { Err(format!("{connected} connected")) }
-            })
-            .await?;
-        fleet.talk(2.0)?;
-        fleet.answers(10).await?;
-        fleet.quiet().await?;
-        ensure!(fleet.uids().await? == before, "pods were replaced");
         Ok(())
     })
 }

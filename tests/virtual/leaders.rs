@@ -20,6 +20,7 @@ const TWO: Shape = Shape { pods: 1, shards: 1, buckets: 1, operators: 2, ..SMALL
 const LEASE: &str = "shard-operator";
 /// Pods that see each other: one alone lets its shards go when API server and gate are both away.
 const THREE_PODS: Shape = Shape { pods: 3, shards: 3, buckets: 3, ..TWO };
+const TAMPERED: Tampered = Tampered { operators: true, pods: false };
 /// How long one fleet cannot reach it, longer than anything in it waits for an answer.
 const OUT_OF_REACH: Duration = Duration::from_secs(150);
 /// How often shards lose their connections meanwhile.
@@ -27,7 +28,7 @@ const DROPS: Duration = Duration::from_secs(30);
 
 #[test]
 fn two_operators_at_once_never_two_that_would_grant() -> Result<()> {
-    on_a_tampered_fleet(&TWO, Tampered::Operators, async |fleet| {
+    on_a_tampered_fleet(&TWO, TAMPERED, async |fleet| {
         for _ in 0..2 {
             let leading = fleet.leader().await?;
             fleet.operators.kill(leading);
@@ -41,11 +42,15 @@ fn two_operators_at_once_never_two_that_would_grant() -> Result<()> {
 
 #[test]
 fn the_leaders_way_to_the_api_server_hangs_and_the_other_leads() -> Result<()> {
-    on_a_tampered_fleet(&TWO, Tampered::Operators, async |fleet| {
+    on_a_tampered_fleet(&TWO, TAMPERED, async |fleet| {
         let leading = fleet.leader().await?;
         // It can neither renew its lease nor hear that it has lost it.
-        fleet.tampers[leading as usize].add(Fault { hits: Hits::All, how: How::Hang, count: u64::MAX });
-        fleet.tampers[leading as usize].cut();
+        fleet.tampers.of_operators[leading as usize].add(Fault {
+            hits: Hits::All,
+            how: How::Hang,
+            count: u64::MAX,
+        });
+        fleet.tampers.of_operators[leading as usize].cut();
         let other = 1 - leading as usize;
         fleet.leads(|leading| leading[other]).await?;
         fleet.drop_connections(DropConnections::all(End::Invalid))?;
@@ -54,14 +59,14 @@ fn the_leaders_way_to_the_api_server_hangs_and_the_other_leads() -> Result<()> {
                 if ledger.identifies == 2 { Ok(()) } else { Err(format!("{}", ledger.identifies)) }
             })
             .await?;
-        fleet.tampers[leading as usize].clear();
+        fleet.tampers.of_operators[leading as usize].clear();
         fleet.leads(|leading| leading[other]).await.map(drop)
     })
 }
 
 #[test]
 fn a_lease_that_is_deleted_makes_no_second_leader() -> Result<()> {
-    on_a_tampered_fleet(&TWO, Tampered::Operators, async |fleet| {
+    on_a_tampered_fleet(&TWO, TAMPERED, async |fleet| {
         let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let holder = |lease: Option<Lease>| lease.and_then(|lease| lease.spec?.holder_identity);
         let leading = fleet.leader().await?;
@@ -74,12 +79,16 @@ fn a_lease_that_is_deleted_makes_no_second_leader() -> Result<()> {
             })
             .await?;
         // Now its holder cannot see that it is gone, and leads until it runs out.
-        fleet.tampers[leading as usize].add(Fault { hits: Hits::All, how: How::Hang, count: u64::MAX });
-        fleet.tampers[leading as usize].cut();
+        fleet.tampers.of_operators[leading as usize].add(Fault {
+            hits: Hits::All,
+            how: How::Hang,
+            count: u64::MAX,
+        });
+        fleet.tampers.of_operators[leading as usize].cut();
         let _ = leases.delete(LEASE, &DeleteParams::default()).await?;
         let other = 1 - leading as usize;
         fleet.leads(|leading| leading[other]).await?;
-        fleet.tampers[leading as usize].clear();
+        fleet.tampers.of_operators[leading as usize].clear();
         fleet.leads(|leading| leading[other]).await.map(drop)
     })
 }

@@ -1,15 +1,19 @@
 //! Objects that somebody deletes by hand.
 
 use anyhow::{Result, ensure};
+use discord_sim::{DropConnections, How};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::json;
 use shard_contract::names::{layouts_config_map, sessions_secret};
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::SMALL;
 use shard_tests::thread::stage::on_a_fleet;
 use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[test]
 fn session_secrets_deleted_by_hand_are_put_back() -> Result<()> {
@@ -61,5 +65,25 @@ fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
             .await?;
         fleet.answers(10).await?;
         fleet.quiet().await
+    })
+}
+
+#[test]
+fn bot_deleted_and_made_again_at_once_inherits_no_back_off() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let invalid = DropConnections::all(How::Invalid);
+        for _ in 0..4 {
+            fleet.drop_connections(invalid)?;
+            fleet.online().await?;
+        }
+        // Its next IDENTIFYs would wait for minutes: its sessions end again and again.
+        fleet.drop_connections(invalid)?;
+        let _ = fleet.bots().delete(BOT, &DeleteParams::default()).await?;
+        fleet.apply(json!({ "shards": SMALL.shards, "shardsPerPod": 2 })).await?;
+        let made = Instant::now();
+        fleet.online().await?;
+        let took = made.elapsed();
+        ensure!(took <= Duration::from_secs(60), "online {took:?} after it was made");
+        Ok(())
     })
 }

@@ -5,7 +5,7 @@ use discord_sim::{DropConnections, How, ShardOf};
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::{SMALL, Shape, TWO_OPERATORS};
 use shard_tests::thread::PATIENCE;
-use shard_tests::thread::stage::on_a_fleet;
+use shard_tests::thread::stage::{on_a_fleet, on_a_fleet_with_ways};
 use std::time::Duration;
 
 #[test]
@@ -91,6 +91,38 @@ fn operator_reinstalled_elsewhere_replaces_no_pod_and_pods_find_the_new_gate() -
             .await?;
         fleet.quiet().await?;
         ensure!(fleet.uids().await? == before, "pods were replaced");
+        Ok(())
+    })
+}
+
+#[test]
+fn fresh_leader_that_cannot_ask_discord_leaves_identifies_to_the_fallback_schedule() -> Result<()> {
+    on_a_fleet_with_ways(&SMALL, async |fleet| {
+        fleet.set_operators_to_discord(false);
+        fleet.operators.kill(0);
+        fleet.operators.revive(0).await?;
+        fleet
+            .wait("a leader that says what it lacks", PATIENCE, async || {
+                let ready = fleet.condition("Ready").await?.unwrap_or_default();
+                Ok(if ready.1 == "DiscordUnreachable" { Ok(()) } else { Err(format!("{ready:?}")) })
+            })
+            .await?;
+        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet
+            .until("every shard to identify by turns", Duration::from_secs(900), |ledger| {
+                let connected = ledger.sessions.iter().filter(|session| session.connected).count();
+                if connected == 4 { Ok(()) } else { Err(format!("{connected} connected")) }
+            })
+            .await?;
+        // Gate and turns must not meet: it comes to itself while pods may still go by turns.
+        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet.set_operators_to_discord(true);
+        fleet.online().await?;
+        fleet.talk(2.0)?;
+        fleet.answers(10).await?;
+        fleet.quiet().await?;
+        let identifies = fleet.ledger().identifies;
+        ensure!(identifies == 12, "{identifies} IDENTIFYs for three times four sessions");
         Ok(())
     })
 }

@@ -2,14 +2,19 @@
 
 use anyhow::{Context, Result, ensure};
 use discord_sim::{DropConnections, EventFilter, How, LedgerQuery};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, DeleteParams};
+use shard_contract::names::shards;
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::{SMALL, Shape, TWO_OPERATORS};
-use shard_tests::thread::World;
 use shard_tests::thread::stage::{on_a_fleet, on_a_fleet_with_ways};
+use shard_tests::thread::{BOT, NAMESPACE, World};
 use std::time::Duration;
 
 /// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
 const REPLACED: Duration = Duration::from_secs(180);
+/// The same where its pod goes on reporting until its token is refused: for its grace and a minute, and for as long as a review of its token counts.
+const WITHOUT_KUBELET: Duration = Duration::from_mins(10);
 
 /// Four pods on three nodes: the first and the last share one.
 const FOUR: Shape = Shape { pods: 4, buckets: 4, ..SMALL };
@@ -129,6 +134,79 @@ fn pod_partitioned_and_back_fences_itself_and_nothing_is_handled_twice() -> Resu
     })
 }
 
+/// It goes on running and reaches everybody, but no kubelet ends it when it is replaced.
+#[test]
+fn pod_whose_kubelet_is_dead_lets_its_shards_go_before_another_has_them() -> Result<()> {
+    let shape = Shape { pods: 3, shards: 3, buckets: 3, ..SMALL };
+    on_a_fleet(&shape, async |fleet| {
+        let pod = fleet.kubelet.pods().remove(0);
+        let before = fleet.uids().await?;
+        fleet.talk(1.0)?;
+        fleet.lose_kubelet(&pod).await?;
+        fleet.replaced(&pod, &before, WITHOUT_KUBELET).await?;
+        let closes = fleet.ledger().closes.get("4000").copied().unwrap_or_default();
+        ensure!(closes == 1, "{closes} of 1 shards was let go before the pod was replaced");
+        fleet.online().await?;
+        fleet.answers(20).await?;
+        fleet.find_again().await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(3 + 1)
+    })
+}
+
+/// Long enough for its pod to be deleted, and it is told when its kubelet is back.
+#[test]
+fn kubelet_away_for_a_moment_costs_no_identify() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(1.0)?;
+        let before = fleet.uids().await?;
+        fleet.lose_kubelet(&fleet.kubelet.pods()[0]).await?;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        fleet.find_again().await?;
+        fleet.resumes(2).await?;
+        fleet.quiet().await?;
+        ensure!(fleet.uids().await? != before, "the pod was not replaced");
+        fleet.no_more_identifies(4)
+    })
+}
+
+/// Each of its containers is gone before the 30 s are over in which it would find that it is cut off.
+#[test]
+fn pod_cut_off_that_crashes_again_and_again_lets_its_shards_go() -> Result<()> {
+    on_a_fleet_with_ways(&SMALL, async |fleet| {
+        fleet.talk(1.0)?;
+        let pod = fleet.kubelet.pods().remove(0);
+        let cut = fleet.cut_but_from_discord(&pod).context("it runs")?;
+        for _ in 0..6 {
+            // It goes on by its file after 15 s without the API server.
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            fleet.kubelet.kill(&pod);
+        }
+        let resumes = fleet.ledger().resumes;
+        ensure!(resumes == 0, "{resumes} RESUMEs of a pod that may have been replaced");
+        fleet.join(cut);
+        fleet.resumes(2).await?;
+        fleet.quiet().await?;
+        fleet.no_more_identifies(4)
+    })
+}
+
+/// Its pods' tokens are nobody's from then on, at the API server and at the gate, and yet each pod is there.
+#[test]
+fn service_account_made_anew_lets_no_shard_go() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        fleet.talk(1.0)?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let _ = accounts.delete(&shards(BOT), &DeleteParams::default()).await?;
+        // As long as the gate goes by its last review of their tokens, and then longer than they would need to find that they are cut off.
+        tokio::time::sleep(WITHOUT_KUBELET).await;
+        ensure!(accounts.get_opt(&shards(BOT)).await?.is_some(), "the account is back");
+        let ledger = fleet.ledger();
+        ensure!(ledger.closes.is_empty() && ledger.sessions.iter().all(|session| session.connected));
+        fleet.answers(20).await
+    })
+}
+
 /// How much later.
 const SLOW: Duration = Duration::from_millis(700);
 
@@ -136,7 +214,7 @@ const SLOW: Duration = Duration::from_millis(700);
 #[test]
 fn slow_ways_between_hosts_lose_nothing_and_break_no_rule() -> Result<()> {
     on_a_fleet_with_ways(&TWO_OPERATORS, async |fleet| {
-        fleet.delay(SLOW);
+        fleet.delay(SLOW, SLOW);
         fleet.talk(1.0)?;
         fleet.answers(5).await?;
         let query = LedgerQuery { events: Some(EventFilter::All), ..LedgerQuery::default() };

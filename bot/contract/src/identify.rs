@@ -3,14 +3,15 @@
 //! `POST /v1/identify` asks, `POST /v1/identified` tells what became of a grant: first that it went out or will not, then
 //! whether READY came. Both carry `Authorization: Bearer` with the token of [`crate::env::GATE_TOKEN_FILE`]; only shards of
 //! the calling pod's ordinal and layout are granted. Errors are an HTTP status and a [`Refusal`]: 400 a body that makes no
-//! sense, 401 an unknown caller, 403 shards that are not the caller's, 421 this replica is not the leader and
-//! [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed: ask again. 502
-//! and 504 say that the leader could not ask the API server who calls, and so can grant nothing: for [`crate::fallback`] that
-//! is no leader's answer, as little as 421 is.
+//! sense, 401 an unknown caller, 403 shards that are not the caller's (both may say [`Refusal::pod_is_there`]), 421 this replica
+//! is not the leader and [`Refusal::leader`] says who is, 429 too many calls, 503 the gate is closed: ask again. 502
+//! and 504 say that the leader could not ask the API server who calls, or Discord what it allows, and so can grant nothing: for
+//! [`crate::fallback`] that is no leader's answer, as little as 421 is.
 //!
-//! **Which answer was heard.** Every successful answer of the three calls carries the header [`ANSWER_HEADER`] with a word
+//! **Which answer was heard.** Every successful answer of the three calls, but those of a leader that can grant nothing, carries the header [`ANSWER_HEADER`] with a word
 //! that its leader chose; the pod's next calls repeat the newest one in [`HEARD_HEADER`]. So the gate knows, by its own
-//! clock alone, how long ago a pod has surely heard from it, and whether the pod may be on the fallback schedule ([`crate::fallback`]).
+//! clock alone, how long ago a pod has surely heard from it, and whether the pod may be on the fallback schedule ([`crate::fallback`]),
+//! for which an answer without a word is no leader's.
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,10 @@ pub struct Refusal {
     /// With 421: base URL of the leader, without a trailing slash, to ask there; none while nobody leads.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub leader: Option<String>,
+    /// With 401 and 403: whether the pod that the token says it is bound to is there and is not being deleted. Where it is, the token is
+    /// at fault and not the pod, as when its service account was made anew. Absent: nothing is known of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pod_is_there: Option<bool>,
 }
 
 #[cfg(test)]
@@ -136,6 +141,15 @@ mod tests {
             serde_json::to_string(&not_yet).unwrap(),
             r#"{"answer":"notYet","because":"the bucket is busy","askAgainAfterMs":0}"#
         );
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_known_and_nothing_else() {
+        let refusal = |pod_is_there| Refusal { error: "no".into(), leader: None, pod_is_there };
+        let text = |pod_is_there| serde_json::to_string(&refusal(pod_is_there)).unwrap();
+        assert_eq!(text(Some(false)), r#"{"error":"no","podIsThere":false}"#);
+        assert_eq!(text(None), r#"{"error":"no"}"#);
+        assert_eq!(serde_json::from_str::<Refusal>(&text(None)).unwrap(), refusal(None));
     }
 
     #[test]

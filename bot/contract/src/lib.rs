@@ -4,6 +4,7 @@
 //! words, since everything here is plain: environment variables, one JSON document in a ConfigMap, and JSON over HTTP.
 //! Deliberately absent: any client, clock, runtime or Kubernetes type. This crate depends on serde alone.
 
+pub mod buckets;
 pub mod env;
 pub mod fallback;
 pub mod identify;

@@ -35,8 +35,8 @@ pub struct Record {
     /// While parked: sequences above `after` that were begun by the owner as well, rising; at most [`MOST_SKIPPED`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<u64>,
-    /// While parked: sequences above `after` that the owner did not begin, though a process of it that crashed had; rising, at
-    /// most [`MOST_SKIPPED`]. They are handled and marked so.
+    /// While parked: sequences above `after` that the owner did not begin, though processes that crashed had, each as often as
+    /// they had; rising, at most [`MOST_SKIPPED`]. They are handled and marked so, unless that was too often.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redelivered: Vec<u64>,
 }
@@ -65,7 +65,7 @@ pub struct Owner {
 }
 
 /// What RESUME needs, and what must be the same on both sides of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Discord's id of it. Whoever has it and the token can take the session over.
@@ -75,18 +75,22 @@ pub struct Session {
     pub resume_url: Option<String>,
     /// The intents it was made with; a RESUME keeps them, so a pod that wants others must IDENTIFY.
     pub intents: u64,
-    /// How many guilds it has.
+    /// How many guilds it has; of a record that is held: had, when it was written.
     pub guilds: u32,
+    /// The sequence up to which they were counted: what comes again up to it joins and leaves nothing.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub guilds_at: u64,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id: _, resume_url, intents, guilds } = self;
+        let Self { id: _, resume_url, intents, guilds, guilds_at } = self;
         f.debug_struct("Session")
             .field("id", &"(redacted)")
             .field("resume_url", resume_url)
             .field("intents", intents)
             .field("guilds", guilds)
+            .field("guilds_at", guilds_at)
             .finish()
     }
 }
@@ -113,12 +117,13 @@ mod tests {
                 resume_url: Some("wss://x".into()),
                 intents: 513,
                 guilds: 40,
+                guilds_at: 98,
             }),
             after: Some(99),
             skip: vec![101, 103],
             redelivered: vec![102],
         };
-        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40},"after":99,"skip":[101,103],"redelivered":[102]}"#;
+        let json = r#"{"rev":7,"owner":{"layout":2,"podUid":"u"},"state":"parked","session":{"id":"abc","resumeUrl":"wss://x","intents":513,"guilds":40,"guildsAt":98},"after":99,"skip":[101,103],"redelivered":[102]}"#;
         assert_eq!(serde_json::to_string(&parked).unwrap(), json);
         assert_eq!(serde_json::from_str::<Record>(json).unwrap(), parked);
         assert!(!format!("{parked:?}").contains("abc"));

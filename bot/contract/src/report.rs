@@ -60,6 +60,41 @@ pub struct ShardReport {
     /// The close code that ended it for good (4004, 4010 to 4014), if one did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fatal_close: Option<u16>,
+    /// What of its record it waits for, if it does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// What a shard waits for that must own its record first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WaitsFor {
+    /// There is no record yet; the operator makes it.
+    Record,
+    /// The record names another pod of this one's name. It is claimed once it is sure that there is none.
+    AnotherPod,
+    /// The record names a pod of another layout, which gives it away.
+    AnotherLayout,
+    /// Something that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl WaitsFor {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Record => "has no record of its session yet",
+            Self::AnotherPod => {
+                "has a record that names another pod of the same name, as after a Secret was restored from a backup; it is claimed within a minute"
+            }
+            Self::AnotherLayout => {
+                "has a record that names a pod of another layout, which is to give it away"
+            }
+            Self::Unknown => "waits for its record",
+        }
+    }
 }
 
 /// What a shard's connection does.
@@ -110,6 +145,7 @@ mod tests {
                 redelivered: 0,
                 idle_ms: Some(350),
                 fatal_close: None,
+                waits_for: None,
             }],
             jobs: JobsReport { running: 1, queued: 2, refused: 0 },
             intents: 513,
@@ -119,5 +155,10 @@ mod tests {
         let json = r#"{"layout":1,"shards":[{"id":0,"state":"online","guilds":12,"unavailableGuilds":0,"latencyMs":41,"identifies":1,"resumes":0,"events":99,"redelivered":0,"idleMs":350}],"jobs":{"running":1,"queued":2,"refused":0},"intents":513}"#;
         assert_eq!(serde_json::to_string(&report).unwrap(), json);
         assert_eq!(serde_json::from_str::<Report>(json).unwrap(), report);
+        for (word, expected) in [("anotherPod", WaitsFor::AnotherPod), ("theMoon", WaitsFor::Unknown)] {
+            let newer = json.replace(r#""idleMs":350"#, &format!(r#""waitsFor":"{word}""#));
+            let read: Report = serde_json::from_str(&newer).unwrap();
+            assert_eq!(read.shards[0].waits_for, Some(expected));
+        }
     }
 }

@@ -1,19 +1,24 @@
-//! Asking Discord over REST: a client at a base URL, a question, and what came of it.
+//! Asking Discord over REST: a base URL and a token, a question, and what came of it.
 //!
-//! From a base URL and a token to twilight's client, and from a request of it to an [`Answer`], which carries Discord's clock, or an
-//! [`AskError`]. For the operator, which asks for `GET /gateway/bot` alone, and for pods. Deliberately absent: waiting, which token, and
-//! how long an answer counts: the two sides differ in all three.
+//! From a request to an [`Answer`], which carries Discord's clock, or an [`AskError`], which says of a 429 whose limit it is and for how
+//! long ([`Limited`]). For the operator, which asks for `GET /gateway/bot` alone, and for pods, which ask and reply. Deliberately
+//! absent: trying again, and how long an answer counts: the two sides differ in both.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+mod limited;
+mod rest;
+mod words;
 
+use std::error::Error as StdError;
+
+use hyper::{HeaderMap, header::DATE};
 use jiff::fmt::rfc2822;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use twilight_http::{
-    Error, Response,
-    client::{Client, ClientBuilder},
-    error::ErrorType,
-    response::{DeserializeBodyError, ResponseFuture},
+use twilight_http::client::{Client, ClientBuilder};
+pub use twilight_http::{request::Request, routing::Route};
+
+pub use self::{
+    limited::{Limited, Scope, span},
+    rest::{Rest, Sent},
 };
 
 /// What Discord said, and when.
@@ -42,15 +47,32 @@ pub enum AskError {
     /// 401: the token is not (any more) a bot's.
     #[error("it refused the token (401)")]
     TokenRefused,
-    /// Anything else; `RequestCanceled`: every try was answered with 429.
+    /// The token cannot be sent.
+    #[error("the token has characters that no header can carry")]
+    NoHeader,
+    /// 429.
+    #[error("it limits requests ({0})")]
+    Limited(Limited),
+    /// Another status that is no success.
+    #[error("it answered with {status}: {says}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What it says, in one line.
+        says: String,
+    },
+    /// There was no answer in time.
+    #[error("no answer within 10 s")]
+    Late,
+    /// The request failed on the way.
     #[error("the request failed")]
-    Failed(#[source] Error),
+    Failed(#[source] Box<dyn StdError + Send + Sync>),
     /// The answer is not what Discord's documentation says.
     #[error("its answer could not be read")]
-    Unreadable(#[source] DeserializeBodyError),
+    Unreadable(#[source] serde_json::Error),
 }
 
-/// A client that asks Discord itself, or at this base URL.
+/// twilight's client, which asks Discord itself or at this base URL.
 pub fn client(base: Option<&str>, token: String) -> ClientBuilder {
     let builder = Client::builder().token(token);
     match base {
@@ -71,51 +93,8 @@ fn host(base: &str) -> (&str, bool) {
     (host.trim_end_matches('/'), plain)
 }
 
-/// Asks, and gives up after so many answers with 429.
-///
-/// # Errors
-/// [`AskError`] says why there is no answer.
-pub async fn ask<T>(request: ResponseFuture<T>, tries: u32) -> Result<Answer<T>, AskError>
-where
-    T: DeserializeOwned + Unpin,
-{
-    let asked_at = Instant::now();
-    let response = match few_tries(request, tries).await {
-        Ok(response) => response,
-        Err(error) if is_unauthorized(&error) => return Err(AskError::TokenRefused),
-        Err(error) => return Err(AskError::Failed(error)),
-    };
-    let dated = date(&response).map(|said_ms| Dated { said_ms, asked_at, answered_at: Instant::now() });
-    let said = response.model().await.map_err(AskError::Unreadable)?;
-    Ok(Answer { said, dated })
-}
-
-/// Sends a request, and gives up after so many answers with 429.
-///
-/// twilight tries again at once and without end when an answer does not say whose limit it is, which alone could use
-/// up the 10,000 invalid requests after which Discord bans the address. Given up, the error is `RequestCanceled`.
-///
-/// # Errors
-/// Twilight's own.
-pub async fn few_tries<T: Unpin>(mut request: ResponseFuture<T>, most: u32) -> Result<Response<T>, Error> {
-    let tries = AtomicU32::new(0);
-    request.set_pre_flight(move || tries.fetch_add(1, Ordering::Relaxed) < most);
-    request.await
-}
-
-/// Whether Discord refused the token.
-#[must_use]
-pub fn is_unauthorized(error: &Error) -> bool {
-    match error.kind() {
-        ErrorType::Unauthorized => true,
-        ErrorType::Response { status, .. } => status.get() == 401,
-        _ => false,
-    }
-}
-
-fn date<T>(response: &Response<T>) -> Option<u64> {
-    let (_, date) = response.headers().find(|(name, _)| name.eq_ignore_ascii_case("date"))?;
-    read_date(date)
+fn date(headers: &HeaderMap) -> Option<u64> {
+    read_date(headers.get(DATE)?.as_bytes())
 }
 
 /// From `Mon, 23 Nov 2026 20:37:55 GMT` to milliseconds since 1970.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! main: Machine::this() ──┐
-//!                         ├──> run(.., machine): wall clock, randomness, variables, files, names, signals, cluster, jobs
+//!                         ├──> run(.., machine): wall clock, boot clock, randomness, variables, files, names, signals, cluster, jobs
 //! a test: Machine { .. } ─┘
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! their own. Monotonic time is tokio's and is not here: a runtime's paused clock serves everybody in it. Sockets are tokio's
 //! too: what listens or connects says an address that this value gave. Deliberately absent: what is done with any of it.
 
+mod boot;
 mod cluster;
 mod names;
 mod random;
@@ -17,6 +18,7 @@ mod signals;
 mod tasks;
 mod wall;
 
+pub use boot::BootClock;
 pub use cluster::{ClientOptions, Cluster};
 pub use names::Names;
 pub use random::Random;
@@ -32,6 +34,8 @@ pub use wall::WallClock;
 pub struct Machine {
     /// What the time of day is.
     pub wall: WallClock,
+    /// How long it has been up.
+    pub boot: BootClock,
     /// Random numbers.
     pub random: Random,
     /// Environment variables.
@@ -70,6 +74,7 @@ impl Machine {
     pub fn this() -> Self {
         Self {
             wall: WallClock::system(),
+            boot: BootClock::system(),
             random: Random::system(),
             variables: Arc::new(|name| std::env::var(name).ok()),
             root: "/".into(),

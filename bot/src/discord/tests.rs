@@ -28,7 +28,7 @@ async fn discord<R: IntoResponse + Send + 'static>(
     let discord = DiscordAddress { api, ..DiscordAddress::default() };
     let (keep, layouts) = watch::channel(Layouts { discord, ..Layouts::default() });
     let token = TokenSource::Given(Token::new("t"));
-    (Discord::new(token, layouts).unwrap(), asked, keep)
+    (Discord::new(token, layouts, Random::seeded(1)).unwrap(), asked, keep)
 }
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -47,12 +47,29 @@ async fn limits_come_with_discords_clock() {
 }
 
 #[tokio::test]
-async fn limits_without_end_and_garbage_are_given_up() {
-    let limited = || (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")], Json(serde_json::json!({})));
+async fn a_429_and_garbage_are_named_after_one_request() {
+    let limited =
+        || (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "82680")], "<html>\n<title>Banned</title>");
     let (limited, asked, _keep) = discord(limited).await;
-    assert!(matches!(limited.limits().await, Err(DiscordError::Ask { .. })));
-    assert!(asked.load(Ordering::Relaxed) <= TRIES as usize, "{asked:?}");
+    let error = chain(&limited.limits().await.unwrap_err());
+    assert!(error.contains("GET /gateway/bot") && error.contains("for another 22 h 58 min"), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    let page = || (StatusCode::FORBIDDEN, "<html>\n<title>Access denied</title>\n<body>".repeat(1_000));
+    let (refused, asked, _keep) = discord(page).await;
+    let error = chain(&refused.limits().await.unwrap_err());
+    assert!(error.ends_with("it answered with 403: Access denied"), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
     let (garbled, asked, _keep) = discord(|| "<html>").await;
-    assert!(matches!(garbled.limits().await, Err(DiscordError::Read { .. })));
+    let error = chain(&garbled.limits().await.unwrap_err());
+    assert!(error.contains("its answer could not be read"), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn after_a_401_nothing_is_asked_with_that_token() {
+    let (refused, asked, _keep) = discord(|| StatusCode::UNAUTHORIZED).await;
+    for _ in 0..3 {
+        assert!(matches!(refused.limits().await, Err(DiscordError::TokenRefused { .. })));
+    }
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     discord::Discord,
     jobs::Jobs,
-    progress::Progress,
+    progress::{Checkpoint, Progress},
     status::Status,
     token::{Token, TokenSource},
 };
@@ -29,14 +29,20 @@ where
     let token = TokenSource::Given(Token::new("token"));
     let context = Context {
         jobs: Jobs::new(1, JobThreads::Pool).unwrap(),
-        discord: Arc::new(Discord::new(token, layouts).unwrap()),
+        discord: Arc::new(Discord::new(token, layouts, Random::seeded(1)).unwrap()),
         status: Arc::new(Status::new(0..1, 1)),
         shard: 0,
         redelivered: false,
         random: Random::system(),
     };
     let on_event: Handler = Arc::new(move |event, _| handler(event).map(Ok).boxed());
-    let handlers = Handlers { registry: Registry::default(), prefix: "!".into(), on_event: Some(on_event) };
+    let handlers = Handlers {
+        registry: Registry::default(),
+        prefix: "!".into(),
+        on_event: Some(on_event),
+        of_a_channel: OF_A_CHANNEL,
+        most_begun: MOST_BEGUN,
+    };
     let brake = Arc::new(Brake::default());
     (Dispatch { handlers, context, role, counters: Counters::default(), at_a_time, brake }, changed)
 }
@@ -84,6 +90,62 @@ async fn no_more_than_the_bound_run_at_a_time_and_the_stop_leaves_the_rest() {
     go.add_permits(2);
     running.finish().await;
     assert_eq!(begun.load(Ordering::SeqCst), 3, "the rest was not begun");
+}
+
+/// A message in this channel.
+fn message(sequence: u64, channel: u64) -> Envelope {
+    let json = format!(
+        r#"{{"op":0,"s":{sequence},"t":"MESSAGE_CREATE","d":{{"id":"{sequence}","channel_id":"{channel}","content":"a","type":0,
+        "author":{{"id":"9","username":"u","discriminator":"0","avatar":null}},"timestamp":"2026-11-29T12:00:00+00:00",
+        "edited_timestamp":null,"tts":false,"mention_everyone":false,"mentions":[],"mention_roles":[],"attachments":[],
+        "embeds":[],"pinned":false}}}}"#
+    );
+    let parsed = twilight_gateway::parse(json, twilight_gateway::EventTypeFlags::all()).unwrap();
+    let Some(twilight_model::gateway::event::GatewayEvent::Dispatch(_, event)) = parsed else {
+        panic!("no event")
+    };
+    Envelope { event: event.into(), ..envelope(sequence) }
+}
+
+#[tokio::test]
+async fn of_a_busy_channel_eight_are_handled_at_a_time_and_other_channels_at_once() {
+    let (handled, go) = (Arc::new(std::sync::Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+        let (handled, go) = (Arc::clone(&handled), Arc::clone(&go));
+        move |event| {
+            let (handled, go) = (Arc::clone(&handled), Arc::clone(&go));
+            async move {
+                let Event::MessageCreate(message) = event else { panic!("no message") };
+                handled.lock().unwrap().push(message.channel_id.get());
+                go.acquire().await.unwrap().forget();
+            }
+        }
+    });
+    let counters = dispatch.counters.clone();
+    let (to, events) = mpsc::channel(8);
+    let running = tokio::spawn(dispatch.run(events, CancellationToken::new()));
+    for sequence in 1..=400 {
+        to.send(message(sequence, 5)).await.unwrap();
+    }
+    to.send(message(401, 6)).await.unwrap();
+    let are = async |count: usize| {
+        while handled.lock().unwrap().len() < count {
+            tokio::task::yield_now().await;
+        }
+        handled.lock().unwrap().clone()
+    };
+    assert_eq!(are(9).await, [5, 5, 5, 5, 5, 5, 5, 5, 6]);
+    assert_eq!(counters.channel_busy.get(), 392);
+    go.add_permits(3);
+    while go.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    to.send(message(402, 5)).await.unwrap();
+    assert_eq!(are(10).await.last(), Some(&5), "there is room again");
+    go.add_permits(100);
+    drop(to);
+    running.await.unwrap().finish().await;
 }
 
 #[tokio::test]
@@ -136,7 +198,7 @@ async fn only_an_active_layout_and_one_on_its_way_out_handle_events() {
 async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_crash_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || Progress::kept(folder.path(), 0, 0, "uid");
-    let session = Session { id: "a".into(), resume_url: None, intents: 0, guilds: 0 };
+    let session = Session { id: "a".into(), resume_url: None, intents: 0, guilds: 0, guilds_at: 0 };
     let crashed = kept();
     crashed.begin_session(session);
     let mut ticket = crashed.receive(1).unwrap();
@@ -175,4 +237,45 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
     assert_eq!(kept().resume().unwrap().1, 2, "done");
     assert_eq!(*seen.lock().unwrap(), [true, false]);
     assert_eq!(status.of(0).unwrap().redelivered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_cut_off_is_handled_one_at_a_time_and_given_up_after_two_deaths() {
+    let (begun, go) = (Arc::new(std::sync::Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+        let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
+        move |event| {
+            let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
+            async move {
+                let Event::MessageCreate(message) = event else { panic!("no message") };
+                begun.lock().unwrap().push(message.id.get());
+                go.acquire().await.unwrap().forget();
+            }
+        }
+    });
+    let counters = dispatch.counters.clone();
+    let progress = Progress::unkept(0);
+    let session = Some(Session { id: "s".into(), ..Session::default() });
+    progress.take_over(&Checkpoint { session, after: 0, skip: vec![], redelivered: vec![1, 2, 2, 3, 5] });
+    let (to, events) = mpsc::channel(8);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dispatch.run(events, stop.clone()));
+    for sequence in 1..=5 {
+        let ticket = progress.receive(sequence).unwrap();
+        to.send(Envelope { ticket, ..message(sequence, sequence) }).await.unwrap();
+    }
+    let are = async || {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        begun.lock().unwrap().clone()
+    };
+    assert_eq!(are().await, [1, 4], "the fresh one at once");
+    go.add_permits(1);
+    assert_eq!(are().await, [1, 4, 3], "the second was given up");
+    assert_eq!(counters.given_up.get(), 1);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(are().await, [1, 4, 3, 5], "one that goes on for so long kills nobody");
+    stop.cancel();
+    go.add_permits(3);
+    running.await.unwrap().finish().await;
+    assert_eq!(progress.resume().unwrap().1, 5);
 }

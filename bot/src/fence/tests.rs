@@ -1,11 +1,13 @@
-//! What is decided on which evidence, and how evidence is gathered from an API server on loopback.
+//! What is decided on which evidence, and how evidence is gathered from the API server in memory.
+//!
+//! From evidence, or answers, to whether the pod is fenced. Deliberately absent: how fleets fare (`tests/virtual`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use axum::{Router, http::StatusCode};
+use apiserver_sim::{Before, Call, Hook, Options, Server};
+use serde_json::json;
 use shard_contract::layouts::Layouts;
-use shard_machine::{Machine, Names};
-use tokio::net::TcpListener;
+use shard_machine::{BootClock, Machine, Names};
 
 use super::*;
 use crate::config::Pod;
@@ -33,8 +35,28 @@ fn a_pod_is_fenced_only_when_everything_has_been_silent_for_thirty_seconds() {
         (0, 0, Half(at(70)), true),
     ];
     for (api, gate, peers, expected) in table {
-        let evidence = Evidence { api: at(api), gate: at(gate), peers };
-        assert_eq!(cut_off(&evidence, at(100)), expected, "API {api}, gate {gate}, {peers:?}");
+        let evidence = Evidence { api: at(api), gate: at(gate), peers, ..Evidence::at_first(begin, begin) };
+        let expected = expected.then_some(Because::CutOff);
+        assert_eq!(is_to_go(&evidence, at(100)), expected, "API {api}, gate {gate}, {peers:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_was_deleted_is_fenced_whoever_answers() {
+    let begin = Instant::now();
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let now = at(100);
+    let everybody = Evidence { peers: PeersSeen::Half(now), ..Evidence::at_first(now, now) };
+    for (known, denied, expected) in [
+        (70, Some(99), Some(Because::Deleted)),
+        (71, Some(99), None),
+        // A leader has come to know it since, or has not been heard for long, or nobody ever said so.
+        (70, Some(69), None),
+        (0, Some(70), None),
+        (0, None, None),
+    ] {
+        let evidence = Evidence { known: at(known), denied: denied.map(at), ..everybody };
+        assert_eq!(is_to_go(&evidence, now), expected, "known at {known}, denied at {denied:?}");
     }
 }
 
@@ -70,28 +92,34 @@ fn one_bad_round_proves_nothing_and_a_good_one_begins_anew() {
     assert_eq!(seen.after(good, at(40)), PeersSeen::Half(at(40)));
 }
 
-/// A pod alone, on an API server that is there or away.
-async fn scene(marker: PathBuf, away: Arc<AtomicBool>, silent_since: Instant) -> Fence {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let pages = Router::new().fallback(async move || {
-        if away.load(Ordering::Relaxed) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND }
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    let mut config = kube::Config::new(url);
-    config.default_retry = false;
+/// Answers every read with this status; as it would be without, if it is that of what is there.
+struct Says(Arc<AtomicU16>);
+
+impl Hook for Says {
+    fn read(&mut self, _: &Call) -> Before {
+        match self.0.load(Ordering::Relaxed) {
+            THERE => Before::GoOn,
+            code => Before::Refuse(json!({ "kind": "Status", "status": "Failure", "code": code })),
+        }
+    }
+}
+
+/// A pod alone, on an API server that answers every question with this status.
+fn scene(marker: PathBuf, says: Arc<AtomicU16>, silent_since: Instant) -> Fence {
+    let server = Server::new(Options::new(include_str!("../../../crds/shardedbots.yaml"))).unwrap();
+    server.hook(Says(says));
     let (_, layouts) = watch::channel(Layouts::default());
     let me = Pod::of_a_test();
     Fence {
-        api: Api::namespaced(kube::Client::try_from(config).unwrap(), "n"),
+        api: Api::namespaced(server.client("pod", "n"), "n"),
         config_map: "b-layouts".into(),
         operator: Operator::new(layouts.clone(), "none".into(), Names::system())
             .unwrap()
             .heard_last(silent_since),
         peers: Peers::new(layouts, me, &Machine::this()).unwrap(),
         status: Arc::new(Status::new(0..1, 1)),
-        fenced: watch::Sender::new(marker.exists()),
+        fencing: watch::Sender::new(Fencing::at_first(marker.exists(), silent_since)),
+        heard: LastHeard::kept(marker.parent().unwrap(), BootClock::system()),
         marker,
         random: Random::system(),
     }
@@ -105,31 +133,75 @@ impl Fence {
     }
 }
 
-#[tokio::test]
+/// What an API server says that is there and has no such ConfigMap, that is away, and that does not know who asks.
+const THERE: u16 = 404;
+const AWAY: u16 = 503;
+const DENIES: u16 = 401;
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let (marker, away) = (folder.path().join("fenced"), Arc::new(AtomicBool::new(true)));
+    let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(THERE)));
     let long_ago = Instant::now() - CUT_OFF_AFTER;
-    let fence = scene(marker.clone(), Arc::clone(&away), long_ago).await;
-    let silent = Evidence { api: long_ago, gate: long_ago, peers: PeersSeen::NotAsked };
-    let mut evidence = silent;
+    let fence = scene(marker.clone(), Arc::clone(&says), long_ago);
+    let mut evidence = Evidence::at_first(long_ago, long_ago);
     // The API server answers with a refusal, which is an answer.
-    away.store(false, Ordering::Relaxed);
     assert!(!fence.look(&mut evidence).await && !marker.exists());
-    away.store(true, Ordering::Relaxed);
-    evidence = silent;
+    says.store(AWAY, Ordering::Relaxed);
+    evidence = Evidence::at_first(long_ago, long_ago);
     assert!(fence.look(&mut evidence).await);
     assert!(marker.exists() && fence.status.fenced());
 
-    let restarted = scene(marker.clone(), Arc::clone(&away), Instant::now()).await;
+    let restarted = scene(marker.clone(), Arc::clone(&says), Instant::now());
     // As it begins: nothing has been heard yet.
-    let now = Instant::now();
-    let mut evidence = Evidence { api: now, gate: now, peers: PeersSeen::NotAsked };
+    let mut evidence = Evidence::at_first(Instant::now(), Instant::now());
     assert!(
         restarted.look(&mut evidence).await,
         "neither a gate that answers nor its own beginning frees it"
     );
-    away.store(false, Ordering::Relaxed);
+    says.store(THERE, Ordering::Relaxed);
     assert!(!restarted.look(&mut evidence).await);
     assert!(!marker.exists(), "it goes on, and so does its next container");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_says_401_knows_nothing_of_a_pod_and_frees_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(DENIES)));
+    let long_ago = Instant::now() - CUT_OFF_AFTER;
+    let fence = scene(marker, Arc::clone(&says), Instant::now());
+    let mut evidence = Evidence::at_first(long_ago, long_ago);
+    assert!(!fence.look(&mut evidence).await, "the gate answers");
+    let fence = scene(fence.marker, Arc::clone(&says), long_ago);
+    evidence = Evidence::at_first(long_ago, long_ago);
+    assert!(fence.look(&mut evidence).await && fence.look(&mut evidence).await, "nobody answers a pod alone");
+    says.store(THERE, Ordering::Relaxed);
+    assert!(!fence.look(&mut evidence).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_of_a_pod_that_heard_of_nobody_waits_until_somebody_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(DENIES)));
+    let long_ago = Instant::now() - CUT_OFF_AFTER;
+    let scene = |says: &Arc<AtomicU16>| scene(marker.clone(), Arc::clone(says), long_ago);
+    let fence = scene(&says);
+    assert_eq!(*fence.fencing.borrow(), Fencing::Unsure);
+    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    // One bad round of asking the others proves nothing yet.
+    evidence.peers = PeersSeen::Fewer(1);
+    fence.decide(&evidence, false, Instant::now());
+    assert_eq!((*fence.fencing.borrow(), fence.status.fenced()), (Fencing::Unsure, false));
+    evidence.peers = PeersSeen::Half(Instant::now());
+    fence.decide(&evidence, false, Instant::now());
+    assert_eq!(*fence.fencing.borrow(), Fencing::Free);
+
+    let alone = scene(&says);
+    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    assert!(alone.look(&mut evidence).await && marker.exists(), "nobody answers a pod alone");
+    std::fs::remove_file(&marker).unwrap();
+    says.store(THERE, Ordering::Relaxed);
+    let back = scene(&says);
+    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    assert!(!back.look(&mut evidence).await && *back.fencing.borrow() == Fencing::Free);
 }

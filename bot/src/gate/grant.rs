@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time::Instant};
 /// Permission to send one IDENTIFY. Dropped before [`Grant::sent`] it is given back; dropped after, the IDENTIFY failed.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    until: Option<Instant>,
+    until: Instant,
     tell: Option<(u64, mpsc::UnboundedSender<Identified>)>,
     sent: bool,
 }
@@ -18,17 +18,12 @@ pub(crate) struct Grant {
 impl Grant {
     /// A grant that ends then, with its number and who is told about it.
     pub(super) const fn new(until: Instant, number: u64, tell: mpsc::UnboundedSender<Identified>) -> Self {
-        Self { until: Some(until), tell: Some((number, tell)), sent: false }
-    }
-
-    /// A grant that nobody wants to hear of and that has no end.
-    pub(super) const fn local() -> Self {
-        Self { until: None, tell: None, sent: false }
+        Self { until, tell: Some((number, tell)), sent: false }
     }
 
     /// Whether the IDENTIFY may still go out.
     pub(crate) fn is_valid(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until)
+        Instant::now() < self.until
     }
 
     /// The IDENTIFY went out.
@@ -78,7 +73,7 @@ impl Grant {
     }
 
     /// When it ends.
-    pub(crate) const fn end_of(&self) -> Option<Instant> {
+    pub(crate) const fn end_of(&self) -> Instant {
         self.until
     }
 }

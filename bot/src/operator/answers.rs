@@ -19,6 +19,23 @@ pub(crate) struct Answers {
     pub(crate) led: Instant,
     /// Any replica's, and whatever else answers HTTP at its address.
     pub(crate) any: Instant,
+    /// A leader's that did not say that this pod is gone.
+    pub(crate) knew: Instant,
+    /// A leader's that said so; none before the first.
+    pub(crate) denied: Option<Instant>,
+}
+
+/// Who refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A leader.
+    Leader,
+    /// A leader that says that this pod is gone.
+    Stranger,
+    /// A leader that knows this pod and cannot grant.
+    Blind,
+    /// No leader.
+    Another,
 }
 
 /// What was heard.
@@ -37,23 +54,32 @@ struct Named {
 
 impl Heard {
     pub(super) fn new(now: Instant) -> Self {
-        Self { named: Mutex::default(), answers: watch::Sender::new(Answers { led: now, any: now }) }
+        Self {
+            named: Mutex::default(),
+            answers: watch::Sender::new(Answers { led: now, any: now, knew: now, denied: None }),
+        }
     }
 
     /// A successful answer came.
     pub(super) fn success(&self, word: Option<&HeaderValue>, now: Instant) {
-        if let Some(word) = word.filter(|word| is_word(word)) {
+        let word = word.filter(|word| is_word(word));
+        if let Some(word) = word {
             self.named().newest = Some(word.clone());
         }
-        self.refusal(true, now);
+        self.refusal(if word.is_some() { By::Leader } else { By::Blind }, now);
     }
 
-    /// An answer came that is not a success, from a leader or not.
-    pub(super) fn refusal(&self, leads: bool, now: Instant) {
+    /// An answer came that is not a success.
+    pub(super) fn refusal(&self, by: By, now: Instant) {
         self.answers.send_modify(|answers| {
             answers.any = now;
-            if leads {
+            if matches!(by, By::Leader | By::Stranger) {
                 answers.led = now;
+            }
+            match by {
+                By::Leader | By::Blind => answers.knew = now,
+                By::Stranger => answers.denied = Some(now),
+                By::Another => {}
             }
         });
     }
@@ -87,9 +113,14 @@ impl Heard {
         self.answers.subscribe()
     }
 
+    /// No replica has answered since then.
+    pub(super) fn silent_since(&self, at: Instant) {
+        self.answers.send_modify(|answers| answers.any = at);
+    }
+
     #[cfg(test)]
     pub(super) fn pretend(&self, at: Instant) {
-        self.answers.send_replace(Answers { led: at, any: at });
+        self.answers.send_replace(Answers { led: at, any: at, knew: at, denied: None });
     }
 }
 

@@ -33,7 +33,7 @@ async fn answer(State(replica): State<Arc<Replica>>, headers: HeaderMap) -> Http
         None => [(ANSWER_HEADER, format!("word-{calls}"))].into_response(),
         Some((0, _)) => (StatusCode::OK, [(ANSWER_HEADER, "two words")]).into_response(),
         Some((status, leader)) => {
-            let refusal = Refusal { error: "no".into(), leader };
+            let refusal = Refusal { error: "no".into(), leader, pod_is_there: None };
             (StatusCode::from_u16(status).unwrap(), Json(refusal)).into_response()
         }
     }
@@ -177,11 +177,24 @@ async fn a_leader_that_refuses_has_answered_and_a_replica_that_cannot_grant_has_
         _ = scene.call().await;
         let answers = operator.answers();
         assert_eq!((answers.led > long_ago, answers.any > long_ago), (led, true), "{status}");
+        // An operator from before it told whose pod is there counts as one that knows.
+        assert_eq!((answers.knew > long_ago, answers.denied), (led, None), "{status}");
     }
     let nobody = scene("http://127.0.0.1:1");
     let operator = nobody.operator.clone().heard_last(long_ago);
     assert!(matches!(nobody.call().await, Err(CallError::NoAnswer(_))));
-    assert_eq!(operator.answers(), Answers { led: long_ago, any: long_ago });
+    assert_eq!(operator.answers(), Answers { led: long_ago, any: long_ago, knew: long_ago, denied: None });
+}
+
+#[test]
+fn a_leader_that_refuses_a_token_may_know_its_pod_all_the_same() {
+    let refusal = |pod_is_there| Refusal { error: "no".into(), leader: None, pod_is_there };
+    for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+        assert_eq!(by(status, Some(&refusal(Some(false)))), By::Stranger);
+        assert_eq!(by(status, Some(&refusal(Some(true)))), By::Leader);
+        assert_eq!(by(status, Some(&refusal(None))), By::Leader);
+        assert_eq!(by(status, None), By::Another, "no refusal of a gate");
+    }
 }
 
 #[test]

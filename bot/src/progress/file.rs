@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0      header A: checksum, generation, length, JSON      8192   the floor
-//! 4096   header B: the same; the newer good one counts     8256   for sequence s, at s mod 8192: s * 4 + mark
+//! 4096   header B: the same; the newer good one counts     8256   for sequence s, at s mod 8192:
+//!                                                                 s * 256 + begun so often * 4 + mark
 //! ```
 //!
 //! It lies in memory (tmpfs), so that what was written survives the process but not the pod. A place names its sequence, so
@@ -135,7 +136,7 @@ impl ProgressFile {
         match write {
             Write::Floor(floor) => self.file.write_all_at(&floor.to_le_bytes(), FLOOR),
             Write::Mark(sequence, mark) => {
-                let place = (sequence << 2 | code(mark)).to_le_bytes();
+                let place = (sequence << 8 | code(mark)).to_le_bytes();
                 self.file.write_all_at(&place, PLACES + sequence % WIDTH * 8)
             }
         }
@@ -153,15 +154,16 @@ const fn code(mark: Mark) -> u64 {
     match mark {
         Mark::None => 0,
         // Broken it is only in memory: for the next process it was begun.
-        Mark::Begun | Mark::Broken => 1,
+        Mark::Begun(times) | Mark::Broken(times) => (times as u64) << 2 | 1,
         Mark::Done => 2,
         Mark::Passed => 3,
     }
 }
 
 fn read_place(place: u64) -> Option<(u64, Mark)> {
-    let mark = [Mark::None, Mark::Begun, Mark::Done, Mark::Passed][usize::try_from(place & 3).ok()?];
-    (mark != Mark::None).then_some((place >> 2, mark))
+    let begun = u8::try_from(place >> 2 & 63).ok()?;
+    let mark = [Mark::None, Mark::Begun(begun), Mark::Done, Mark::Passed][usize::try_from(place & 3).ok()?];
+    (mark != Mark::None).then_some((place >> 8, mark))
 }
 
 fn read_header(bytes: &[u8]) -> Option<(u64, Header)> {
@@ -178,11 +180,14 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_le_bytes).unwrap_or_default()
 }
 
+/// What the places mean: a file of a build that means something else by them is not believed.
+const FORMAT: u64 = 2;
+
 /// FNV-1a: tells a header that was cut short from a whole one; nobody forges a file of the pod's own.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325 ^ FORMAT, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -190,7 +195,7 @@ mod tests {
     use super::*;
 
     fn header(rev: u64) -> Header {
-        let session = Session { id: "s".into(), resume_url: None, intents: 1, guilds: 2 };
+        let session = Session { id: "s".into(), resume_url: None, intents: 1, guilds: 2, guilds_at: 1 };
         Header { pod_uid: "u".into(), rev, writing: None, session: Some(session) }
     }
 
@@ -218,7 +223,7 @@ mod tests {
         file.say(&header(2)).unwrap();
         let (said, found) = read(&path);
         assert_eq!((said.rev, found.floor()), (2, WIDTH));
-        let broken: Vec<_> = (1..=3).map(|above| (WIDTH + above, Mark::Broken)).collect();
+        let broken: Vec<_> = (1..=3).map(|above| (WIDTH + above, Mark::Broken(1))).collect();
         assert_eq!(found.marks().collect::<Vec<_>>(), broken);
     }
 

@@ -11,16 +11,19 @@ use std::collections::VecDeque;
 /// How many sequences above the floor have a mark.
 pub(super) const WIDTH: u64 = 8_192;
 
+/// The most often that an event is noted to have been begun.
+pub(super) const MOST_BEGUN: u8 = 63;
+
 /// What is known of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mark {
     /// It was not begun.
     #[default]
     None,
-    /// Its handler was begun by a process that is gone.
-    Broken,
-    /// Its handler was begun.
-    Begun,
+    /// Its handler was begun by processes that are gone, so often.
+    Broken(u8),
+    /// Its handler was begun, for the so manieth time.
+    Begun(u8),
     /// Its handler ended.
     Done,
     /// Nobody handles it.
@@ -41,8 +44,8 @@ pub(super) enum Write {
 pub(super) enum Received {
     /// To be handled.
     Fresh,
-    /// To be handled, though it may have been handled before.
-    Redelivered,
+    /// To be handled, though processes that are gone have begun to, so often.
+    Redelivered(u8),
     /// Not to be handled: somebody has begun it, or is done with it.
     Skip,
 }
@@ -63,7 +66,7 @@ impl Window {
             window.set(*sequence, Mark::Done);
         }
         for sequence in redelivered {
-            window.set(*sequence, Mark::Broken);
+            window.broken(*sequence);
         }
         window.sink();
         window.replay();
@@ -74,7 +77,8 @@ impl Window {
     pub(super) fn left_behind(floor: u64, marks: impl IntoIterator<Item = (u64, Mark)>) -> Self {
         let mut window = Self { floor, marks: VecDeque::new(), received: floor };
         for (sequence, mark) in marks {
-            window.set(sequence, if mark == Mark::Begun { Mark::Broken } else { mark });
+            let mark = if let Mark::Begun(times) = mark { Mark::Broken(times) } else { mark };
+            window.set(sequence, mark);
         }
         window.sink();
         window.replay();
@@ -104,20 +108,21 @@ impl Window {
 
     /// The sequence up to which nothing has to come again.
     pub(super) fn resume_at(&self) -> u64 {
-        let over = |mark: &&Mark| matches!(mark, Mark::Begun | Mark::Done | Mark::Passed);
+        let over = |mark: &&Mark| matches!(mark, Mark::Begun(_) | Mark::Done | Mark::Passed);
         self.floor + self.marks.iter().take_while(over).count() as u64
     }
 
     /// What above [`Self::resume_at`] has been begun.
     pub(super) fn skip(&self) -> Vec<u64> {
         let at = self.resume_at();
-        let begun = |mark| matches!(mark, Mark::Begun | Mark::Done);
+        let begun = |mark| matches!(mark, Mark::Begun(_) | Mark::Done);
         self.marks().filter(|(sequence, mark)| *sequence > at && begun(*mark)).map(|(at, _)| at).collect()
     }
 
-    /// What a process that is gone had begun, and nobody has since.
+    /// What processes that are gone had begun, and nobody has since: each as often as it was begun.
     pub(super) fn redelivered(&self) -> Vec<u64> {
-        self.marks().filter(|(_, mark)| *mark == Mark::Broken).map(|(at, _)| at).collect()
+        let times = |mark| if let Mark::Broken(times) = mark { usize::from(times) } else { 0 };
+        self.marks().flat_map(|(at, mark)| std::iter::repeat_n(at, times(mark))).collect()
     }
 
     /// The session is resumed at [`Self::resume_at`]: what lies above is sent again.
@@ -133,23 +138,29 @@ impl Window {
         }
         let overrun = self.make_room(sequence, write);
         for left_out in self.received.max(self.floor) + 1..sequence {
-            if matches!(self.get(left_out), Mark::None | Mark::Broken) {
+            if matches!(self.get(left_out), Mark::None | Mark::Broken(_)) {
                 self.over(left_out, Mark::Passed, write);
             }
         }
         self.received = self.received.max(sequence);
         let received = match self.get(sequence) {
             Mark::None => Received::Fresh,
-            Mark::Broken => Received::Redelivered,
-            Mark::Begun | Mark::Done | Mark::Passed => Received::Skip,
+            Mark::Broken(times) => Received::Redelivered(times),
+            Mark::Begun(_) | Mark::Done | Mark::Passed => Received::Skip,
         };
         (received, overrun)
     }
 
     /// Its handler is about to be begun.
     pub(super) fn begin(&mut self, sequence: u64, write: &mut dyn FnMut(Write)) {
-        if matches!(self.get(sequence), Mark::None | Mark::Broken) && self.set(sequence, Mark::Begun) {
-            write(Write::Mark(sequence, Mark::Begun));
+        let before = match self.get(sequence) {
+            Mark::None => 0,
+            Mark::Broken(times) => times,
+            Mark::Begun(_) | Mark::Done | Mark::Passed => return,
+        };
+        let begun = Mark::Begun(before.saturating_add(1).min(MOST_BEGUN));
+        if self.set(sequence, begun) {
+            write(Write::Mark(sequence, begun));
         }
     }
 
@@ -161,6 +172,12 @@ impl Window {
     /// Nobody handles it.
     pub(super) fn pass(&mut self, sequence: u64, write: &mut dyn FnMut(Write)) {
         self.over(sequence, Mark::Passed, write);
+    }
+
+    /// It was begun once more by a process that is gone.
+    fn broken(&mut self, sequence: u64) {
+        let before = if let Mark::Broken(times) = self.get(sequence) { times } else { 0 };
+        self.set(sequence, Mark::Broken(before.saturating_add(1).min(MOST_BEGUN)));
     }
 
     fn over(&mut self, sequence: u64, mark: Mark, write: &mut dyn FnMut(Write)) {

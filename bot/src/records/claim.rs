@@ -8,6 +8,7 @@
 use shard_contract::{
     layouts::Layouts,
     record::{Owner, Record, Session, State},
+    report::WaitsFor,
 };
 
 use crate::progress::{Checkpoint, Header};
@@ -34,7 +35,7 @@ pub(super) enum Claim {
     /// Its owner's layout is not named in the document that is known: read the document and decide again.
     Look,
     /// Not now, because of this.
-    Wait(&'static str),
+    Wait(WaitsFor),
 }
 
 /// How a shard goes on.
@@ -48,20 +49,17 @@ pub(super) enum Then {
     Identify { live: bool },
 }
 
-/// Decides. `fresh`: the document was read just now and not from a cache.
+/// Decides. `fresh`: the document was read just now and not from a cache. `alone`: this pod is surely the only one of its name.
 pub(super) fn decide(
     me: &Me,
     file: &Header,
     record: Option<&Record>,
     layouts: &Layouts,
     fresh: bool,
+    alone: bool,
 ) -> Claim {
     let Some(record) = record else {
-        return if file.rev > 0 {
-            take_anew(me, file, 0)
-        } else {
-            Claim::Wait("the shard has no record yet")
-        };
+        return if file.rev > 0 { take_anew(me, file, 0) } else { Claim::Wait(WaitsFor::Record) };
     };
     let Some(owner) = record.owner.as_ref().filter(|_| record.state != State::Free) else {
         return take_anew(me, file, record.rev);
@@ -72,14 +70,14 @@ pub(super) fn decide(
         State::Parked => take_anew(me, file, record.rev),
         State::Held | State::Free if *owner == me.owner => held_by_me(me, file, record),
         State::Held | State::Free => match left_by(me, owner, layouts) {
-            // This pod had the shard and was replaced: taking it back would go on for ever. A claim that was begun and may yet
-            // land is none that it had; the next one stands above it.
-            Left::SameLayout if file.rev > 0 => Claim::Wait("another pod of the same name owns the shard"),
+            // This pod had the shard and was replaced: taking it back would go on for ever. Or the record is an older one that
+            // was put back. A claim that was begun and may yet land is none that it had; the next one stands above it.
+            Left::SameLayout if file.rev > 0 && !alone => Claim::Wait(WaitsFor::AnotherPod),
             Left::SameLayout => identify_anew(me, file, record),
             Left::NoLayout if fresh => identify_anew(me, file, record),
             Left::NoLayout => Claim::Look,
             Left::Not if never_held(file) => Claim::Guest,
-            Left::Not => Claim::Wait("another layout owns the shard"),
+            Left::Not => Claim::Wait(WaitsFor::AnotherLayout),
         },
     }
 }
@@ -204,7 +202,7 @@ mod tests {
     }
 
     fn session(id: &str) -> Session {
-        Session { id: id.into(), resume_url: None, intents: INTENTS, guilds: 1 }
+        Session { id: id.into(), resume_url: None, intents: INTENTS, guilds: 1, guilds_at: 1 }
     }
 
     fn layouts(numbers: &[u32]) -> Layouts {
@@ -398,15 +396,26 @@ mod tests {
             ),
         ];
         for (case, record, file, expected) in cases {
-            let claim = decide(&me(), &file, record.as_ref(), &layouts(&[1, 2]), true);
+            let claim = decide(&me(), &file, record.as_ref(), &layouts(&[1, 2]), true, false);
             assert_eq!(short(claim), expected, "{case}");
         }
     }
 
     #[test]
+    fn a_pod_that_is_the_only_one_of_its_name_claims_what_names_another() {
+        let (twin, old) = (held_by(&owner(2, "twin"), 9), held_by(&owner(1, "old"), 9));
+        let claim = |record| decide(&me(), &file(7, None, None), Some(record), &layouts(&[1, 2]), true, true);
+        assert_eq!(short(claim(&twin)), "write 10 with none, identify as live");
+        assert_eq!(claim(&old), Claim::Wait(WaitsFor::AnotherLayout), "that layout's pods claim it");
+    }
+
+    #[test]
     fn a_layout_that_a_cached_document_does_not_name_may_be_a_newer_one() {
         let record = held_by(&owner(3, "x"), 7);
-        assert_eq!(decide(&me(), &Header::default(), Some(&record), &layouts(&[2]), false), Claim::Look);
+        assert_eq!(
+            decide(&me(), &Header::default(), Some(&record), &layouts(&[2]), false, false),
+            Claim::Look
+        );
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! by one if that is refused. While something fails or is waited for, rounds come 1 s to 5 s apart; without anything to do
 //! it looks at the records once a minute. Deliberately absent: what to write ([`super::row`], [`super::claim`]).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use shard_contract::{
     layouts::Layouts,
     record::{Record, State},
+    report::WaitsFor,
 };
 use shard_machine::Random;
 use tokio::{
@@ -26,6 +27,7 @@ use crate::{
     backoff::{Backoff, spread},
     metrics::Counters,
     progress::Checkpoint,
+    status::Status,
     trouble::Trouble,
 };
 
@@ -75,7 +77,8 @@ pub(super) struct Keeper {
     denied: bool,
     /// Writes in a row that were refused.
     refusals: u32,
-    waiting: Option<&'static str>,
+    waiting: Option<WaitsFor>,
+    status: Arc<Status>,
     random: Random,
 }
 
@@ -101,6 +104,7 @@ impl Keeper {
             denied: false,
             refusals: 0,
             waiting: None,
+            status: Arc::clone(&source.status),
         }
     }
 
@@ -220,7 +224,10 @@ impl Keeper {
                         planned.push(write);
                     }
                     Next::Look => look = true,
-                    Next::Wait(because) => waiting = Some(because),
+                    Next::Wait(because) => {
+                        waiting = Some(because);
+                        self.status.update(*shard, |row| row.waits_for = Some(because));
+                    }
                 }
             }
             if !look {
@@ -240,10 +247,10 @@ impl Keeper {
         planned
     }
 
-    fn say_waiting(&mut self, because: Option<&'static str>) {
+    fn say_waiting(&mut self, because: Option<WaitsFor>) {
         if let Some(because) = because {
             if self.waiting != Some(because) {
-                tracing::info!(because, "a shard waits for its record");
+                tracing::info!("a shard {}", because.words());
             }
             // What is waited for is to be read again.
             self.rows.values_mut().filter(|row| row.waits()).for_each(|row| row.known = None);

@@ -3,11 +3,12 @@
 //! From a record as it was read to a [`Planned`] write or to nothing; and from the end of a write to what the progress file
 //! says and what the shard is told. Deliberately absent: requests, and times between them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shard_contract::{
     layouts::Layouts,
     record::{Record, State},
+    report::WaitsFor,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -20,6 +21,10 @@ use super::{
     store::{Change, Known},
 };
 use crate::progress::Progress;
+
+/// A pod's token is refused ten seconds after another could have its name. So one that could read for this long while the record named
+/// another pod of that name is the only one.
+const ALONE_AFTER: Duration = Duration::from_secs(30);
 
 /// What the pod has of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub(super) struct Row {
     pub(super) note_at: Option<Instant>,
     /// Whether the session in the progress file is void if the write that was noted did not take place.
     borrowed: bool,
+    /// Since when every read has shown another pod of this one's name as the owner.
+    twin_since: Option<Instant>,
     owned: watch::Sender<bool>,
 }
 
@@ -79,7 +86,7 @@ pub(super) enum Next {
     /// Only a document read just now can tell.
     Look,
     /// Not now, because of this.
-    Wait(&'static str),
+    Wait(WaitsFor),
 }
 
 impl Row {
@@ -94,6 +101,7 @@ impl Row {
             confirming: Vec::new(),
             note_at: None,
             borrowed: true,
+            twin_since: None,
             owned,
         };
         (row, owns)
@@ -160,6 +168,8 @@ impl Row {
             // Somebody else's write came first, so ours never lands.
             if self.borrowed { self.progress.forget() } else { self.progress.not_written() }
         }
+        let twin = record.is_some_and(|record| !mine && is_of_my_name(me, record));
+        self.twin_since = twin.then(|| self.twin_since.unwrap_or_else(Instant::now));
         let unclaimed = record.is_none_or(|record| record.state == State::Free);
         let confirmed = self.hold == Hold::Guest || mine || (unclaimed && self.hold == Hold::Held);
         for reply in self.confirming.drain(..) {
@@ -170,6 +180,7 @@ impl Row {
 
     /// The API server said nothing of the record: who was its owner goes by its file, if that may be.
     pub(super) fn not_read(&mut self, me: &Me, by_file: bool) {
+        self.twin_since = None;
         for reply in self.confirming.drain(..) {
             _ = reply.send(None);
         }
@@ -193,7 +204,8 @@ impl Row {
             Hold::No | Hold::Parked => return Next::Nothing,
         }
         let file = self.progress.header();
-        let (new, then) = match claim::decide(me, &file, known.record.as_ref(), layouts, fresh) {
+        let alone = self.twin_since.is_some_and(|since| since.elapsed() >= ALONE_AFTER);
+        let (new, then) = match claim::decide(me, &file, known.record.as_ref(), layouts, fresh, alone) {
             Claim::Write(new, then) => (new, then),
             Claim::Have => {
                 if let Some(record) = &known.record
@@ -308,8 +320,6 @@ impl Row {
             self.borrowed = true;
             self.hold = Hold::Held;
             self.grant(*live);
-            // What came while it was written is noted as well.
-            self.note_at = Some(Instant::now());
         }
     }
 
@@ -324,11 +334,21 @@ impl Row {
     }
 
     fn grant(&mut self, live: bool) {
+        if self.hold == Hold::Held {
+            // A session that began while this was written, or before a crash that came before it was noted.
+            self.note_at = Some(Instant::now());
+        }
         self.owned.send_replace(true);
         if let Some(reply) = self.claiming.take() {
             _ = reply.send(Claimed { live });
         }
     }
+}
+
+/// Whether a pod of this one's name holds it.
+fn is_of_my_name(me: &Me, record: &Record) -> bool {
+    let layout = record.owner.as_ref().map(|owner| owner.layout);
+    record.state == State::Held && layout == Some(me.owner.layout)
 }
 
 /// Whether this pod holds it.

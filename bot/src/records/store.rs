@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use shard_contract::{layouts::Layouts, names, record::Record};
 use tokio::time::timeout;
 
+use crate::kubernetes::{Word, said};
+
 /// How long the API server may take for one request.
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -35,10 +37,10 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the API server takes this pod's token for nobody's, as it does once the pod was deleted, whatever still runs of it.
+    /// Whether the API server takes this pod's token for nobody's.
     pub(super) fn denies_this_pod(&self) -> bool {
         let Self::Get { source, .. } = self else { return false };
-        matches!(&**source, kube::Error::Api(status) if status.code == 401)
+        said(source) == Word::Denied
     }
 }
 

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use shard_contract::layouts::{DiscordAddress, Layout, Layouts, Role};
+use shard_machine::Machine;
 use tokio::sync::watch;
-use twilight_gateway::queue::InMemoryQueue;
 
 use super::Connected;
-use crate::{config::Local, discord::Discord, error::Error, gate::Gate, layouts, token::TokenSource};
+use crate::{
+    config::Local, discord::Discord, error::Error, fence::Fencing, gate::Gate, layouts, token::TokenSource,
+};
 
 /// A local run's layout is this number.
 const LOCAL_LAYOUT: u32 = 1;
 
 /// Finds what there is to be found.
-pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected, Error> {
+pub(super) async fn connect_local(local: &Local, total: u32, machine: &Machine) -> Result<Connected, Error> {
     let only = Layout {
         number: LOCAL_LAYOUT,
         total,
@@ -33,20 +35,13 @@ pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected
     };
     let (sender, layouts) = watch::channel(document);
     let token = TokenSource::Given(local.token.clone());
-    let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+    let discord = Arc::new(Discord::new(token.clone(), layouts.clone(), machine.random.clone())?);
     let limit = discord.limits().await?;
     if limit.remaining < total {
         let hours = limit.reset_after.as_secs_f64() / 3_600.0;
         return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
     }
-    // Its numbers come from outside, and it panics on some: 0 would mean no pacing at all.
-    let queue = InMemoryQueue::new(
-        limit.max_concurrency.max(1),
-        limit.remaining,
-        limit.reset_after,
-        limit.total.max(limit.remaining),
-    );
-    let (_, fenced) = watch::channel(false);
+    let (_, fencing) = watch::channel(Fencing::Free);
     let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
     // Nothing changes in a local run, and nobody is told that the document is gone.
     tokio::spawn(async move { sender.closed().await });
@@ -54,9 +49,9 @@ pub(super) async fn connect_local(local: &Local, total: u32) -> Result<Connected
         discord,
         token,
         role,
-        gate: Gate::Local(Arc::new(queue)),
+        gate: Gate::local(&limit, machine),
         records: None,
-        fenced,
+        fencing,
         refusal_ends: true,
     })
 }

@@ -15,7 +15,7 @@ use crate::{
     config::Pod,
     discord::Discord,
     error::Error,
-    fence::{self, Fence},
+    fence::{self, Fence, Fencing, LastHeard},
     gate::{Asker, Gate},
     kubernetes, layouts,
     operator::Operator,
@@ -35,9 +35,11 @@ impl Parts {
         let state = machine.path(env::STATE_DIR);
         let client = kubernetes::client(&machine.cluster).await.map_err(Error::Kubernetes)?;
         let layouts = layouts::follow(client.clone(), pod, &state, machine).await;
+        let heard = LastHeard::kept(&state, machine.boot.clone());
         let operator =
             Operator::new(layouts.clone(), machine.path(env::GATE_TOKEN_FILE), machine.names.clone())
-                .map_err(Error::Http)?;
+                .map_err(Error::Http)?
+                .silent_since(heard.at());
         self.status.follow_gate(operator.watch_answers());
         let records = source::find(
             client.clone(),
@@ -45,6 +47,7 @@ impl Parts {
             intents,
             layouts.clone(),
             self.counters.clone(),
+            Arc::clone(&self.status),
             machine.clone(),
         )
         .await;
@@ -60,10 +63,16 @@ impl Parts {
         machine.tasks.spawn(reporter.run());
         let was_fenced = state.join(fence::MARKER).exists();
         self.status.set_fenced(was_fenced);
-        let (fence, fenced) = watch::channel(was_fenced);
-        self.begin_fence(pod, client, &operator, &layouts, fence, machine)?;
+        let (fence, fencing) = watch::channel(Fencing::at_first(was_fenced, heard.at()));
+        if *fencing.borrow() == Fencing::Unsure {
+            tracing::warn!(
+                silent = ?heard.at().elapsed(),
+                "this pod's last container had heard of nobody for long: asking before going on by its progress files"
+            );
+        }
+        self.begin_fence(pod, client, &operator, &layouts, (fence, heard), machine)?;
         let token = TokenSource::File(machine.path(env::TOKEN_FILE));
-        let discord = Arc::new(Discord::new(token.clone(), layouts.clone())?);
+        let discord = Arc::new(Discord::new(token.clone(), layouts.clone(), machine.random.clone())?);
         let asker = Asker {
             operator,
             discord: Arc::clone(&discord),
@@ -80,7 +89,7 @@ impl Parts {
             role: layouts::follow_role(layouts, pod.layout),
             gate: Gate::of(asker),
             records,
-            fenced,
+            fencing,
             refusal_ends: false,
         })
     }
@@ -91,7 +100,7 @@ impl Parts {
         client: kube::Client,
         operator: &Operator,
         layouts: &watch::Receiver<Layouts>,
-        fenced: watch::Sender<bool>,
+        (fencing, heard): (watch::Sender<Fencing>, LastHeard),
         machine: &Machine,
     ) -> Result<(), Error> {
         let fence = Fence {
@@ -100,7 +109,8 @@ impl Parts {
             operator: operator.clone(),
             peers: Peers::new(layouts.clone(), pod.clone(), machine).map_err(Error::Http)?,
             status: Arc::clone(&self.status),
-            fenced,
+            fencing,
+            heard,
             marker: machine.path(env::STATE_DIR).join(fence::MARKER),
             random: machine.random.clone(),
         };

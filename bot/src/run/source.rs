@@ -3,6 +3,8 @@
 //! From what the pod knows of itself and the layouts document, which names the session group of its layout. Deliberately absent: what
 //! the records say ([`crate::records`]).
 
+use std::sync::Arc;
+
 use shard_contract::{env, layouts::Layouts, record::Owner};
 use shard_machine::Machine;
 use tokio::sync::watch;
@@ -12,6 +14,7 @@ use crate::{
     config::Pod,
     metrics::Counters,
     records::{Me, Source},
+    status::Status,
 };
 
 /// Where the pod's records are; none for a pod of revision 1, which cannot say who it is.
@@ -21,6 +24,7 @@ pub(super) async fn find(
     intents: Intents,
     mut layouts: watch::Receiver<Layouts>,
     counters: Counters,
+    status: Arc<Status>,
     machine: Machine,
 ) -> Option<Source> {
     if pod.uid.is_empty() {
@@ -45,6 +49,7 @@ pub(super) async fn find(
         me: Me { owner: Owner { layout: pod.layout, pod_uid: pod.uid.clone() }, intents: intents.bits() },
         layouts,
         counters,
+        status,
         machine,
     })
 }

@@ -5,8 +5,12 @@
 //! is replaced by a [`Slot`] a shard, since it names only the shard's number. Deliberately absent: when to connect
 //! ([`super::reconnect`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use tokio::time::timeout;
 use twilight_gateway::{Config, ConfigBuilder, Intents, Shard, ShardId};
 
 use super::{
@@ -19,6 +23,9 @@ use crate::{
     discord::{Discord, DiscordError},
     token::{Token, TokenError, TokenSource},
 };
+
+/// How long to wait for a better address than one that is known.
+const IMPROVES_WITHIN: Duration = Duration::from_secs(3);
 
 /// No connection could be tried.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +62,14 @@ impl Connector {
         matches!(self.token, TokenSource::File(_))
     }
 
-    /// Waits for another token than this one.
-    pub(crate) async fn other_token(&self, refused: &Token) {
-        self.token.other_than(refused).await;
+    /// Discord refused this token: waits until it takes it again, or there is another one.
+    pub(crate) async fn usable_again(&self, refused: &Token) {
+        self.discord.usable_again(refused).await;
+    }
+
+    /// Whether there is another token by now than this one.
+    pub(crate) fn has_other_token(&self, than: &Token) -> bool {
+        self.token.differs_from(than)
     }
 
     /// Begins a connection with the token as it is now. `unreachable`: the last one did not come about, so Discord is
@@ -70,7 +82,8 @@ impl Connector {
         asker: Asker,
     ) -> Result<Link, OpenError> {
         let token = self.token.read()?;
-        let gateway = self.discord.gateway(unreachable).await?;
+        let own = kept.as_ref().and_then(|kept| kept.url.as_deref());
+        let gateway = self.gateway(own, unreachable).await?;
         let slot = Slot::default();
         let mut config = ConfigBuilder::from(self.config(&token)).queue(slot.clone());
         if let Some(gateway) = gateway {
@@ -86,10 +99,31 @@ impl Connector {
         Ok(Link::new(
             shard,
             slot,
-            Credentials { token, source: self.token.clone(), refused: Arc::clone(&self.refused) },
+            Credentials {
+                token,
+                source: self.token.clone(),
+                refused: Arc::clone(&self.refused),
+                taken: self.discord.taken(),
+            },
             kept,
             asker,
         ))
+    }
+
+    /// Where the gateway is. A session that has a URL of its own needs no answer, and what was known before stands in for one that
+    /// does not come soon.
+    async fn gateway(&self, own: Option<&str>, unreachable: bool) -> Result<Option<String>, DiscordError> {
+        let known = self.discord.known_gateway();
+        let Some(instead) = known.or_else(|| own.map(str::to_owned)) else {
+            return self.discord.gateway(unreachable).await;
+        };
+        if own.is_some() && !unreachable {
+            return Ok(self.discord.is_elsewhere().then_some(instead));
+        }
+        match timeout(IMPROVES_WITHIN, self.discord.gateway(unreachable)).await {
+            Ok(Ok(gateway)) => Ok(gateway),
+            Ok(Err(_)) | Err(_) => Ok(Some(instead)),
+        }
     }
 
     fn config(&self, token: &Token) -> Config<Slot> {

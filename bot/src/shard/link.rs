@@ -33,7 +33,7 @@ use twilight_gateway::{
 };
 
 use self::patience::{Patience, Wait};
-pub(super) use self::seen::{Ended, Seen};
+pub(super) use self::seen::{Ended, Seen, is_url};
 use super::{
     Kept,
     refusal::{self, RefusedForAll},
@@ -47,6 +47,8 @@ use crate::{
 
 /// Discord says HELLO at once; twilight allows 10 s for the connection itself and waits for HELLO without end.
 const HELLO_WITHIN: Duration = Duration::from_secs(25);
+/// A close so soon after RESUMED is about the session: what was to be replayed had no time to come.
+const RIGHT_AFTER: Duration = Duration::from_secs(5);
 /// How long the other side may take to answer a close frame of ours.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -86,6 +88,8 @@ pub(super) struct Credentials {
     pub(super) token: Token,
     pub(super) source: TokenSource,
     pub(super) refused: Arc<RefusedForAll>,
+    /// How often a refused token had been taken again.
+    pub(super) taken: u64,
 }
 
 /// One connection.
@@ -171,19 +175,19 @@ impl Link {
         self.closing.is_some()
     }
 
-    /// Closes with 4000, which keeps the session. `false`: there is nothing to close, it can just be dropped. (Asked
-    /// to close before it has a session, twilight would send its IDENTIFY twice.)
-    pub(super) fn close(&mut self) -> bool {
+    /// Closes with 4000, which keeps the session; with 1000 where nobody will resume it. `false`: there is nothing to close, it
+    /// can just be dropped. (Asked to close before it has a session, twilight would send its IDENTIFY twice.)
+    pub(super) fn close(&mut self, is_resumed: bool) -> bool {
         if !self.shard.state().is_identified() {
             return false;
         }
         self.stopping = true;
-        self.hang_up();
+        self.hang_up(if is_resumed { CloseFrame::RESUME } else { CloseFrame::NORMAL });
         true
     }
 
-    fn hang_up(&mut self) {
-        self.shard.close(CloseFrame::RESUME);
+    fn hang_up(&mut self, with: CloseFrame<'static>) {
+        self.shard.close(with);
         self.closing = Some(Box::pin(sleep(CLOSE_WITHIN)));
     }
 
@@ -225,7 +229,8 @@ impl Link {
             if self.credentials.source.differs_from(&self.credentials.token) {
                 return Some(Ended::OtherToken);
             }
-            if let Some(code) = self.credentials.refused.with(&self.credentials.token) {
+            if let Some(code) = self.credentials.refused.with(&self.credentials.token, self.credentials.taken)
+            {
                 return Some(Ended::Closed(code));
             }
             if !grant.is_valid() {
@@ -350,7 +355,7 @@ impl Link {
         tracing::error!(shard, wrong = wrong(error), "cannot read Discord's READY, closing");
         self.unreadable = true;
         drop(self.sent_grant());
-        self.hang_up();
+        self.hang_up(CloseFrame::RESUME);
     }
 
     fn failed(&mut self, error: &ReceiveMessageError) {
@@ -383,7 +388,7 @@ impl Link {
             let shard = self.shard.id().number();
             tracing::warn!(shard, resuming = self.resuming, "Discord did not answer in time, closing");
             self.answer = None;
-            self.hang_up();
+            self.hang_up(CloseFrame::RESUME);
         }
     }
 
@@ -392,6 +397,7 @@ impl Link {
             _ if self.stopping => Ended::Stopped,
             _ if self.unreadable => Ended::Unreadable,
             (Some(code), _) if refusal::is_final(code) || matches!(code, 4007 | 4009) => Ended::Closed(code),
+            (Some(_), Some(since)) if self.resuming && since.elapsed() < RIGHT_AFTER => Ended::ClosedOnResume,
             (_, Some(since)) => Ended::WasOnline(since.elapsed()),
             _ if self.resuming && self.shard.session().is_none() => Ended::SessionGone,
             _ if self.resuming && self.progress.hello => Ended::ResumeFailed,
@@ -399,18 +405,13 @@ impl Link {
             _ => Ended::NotConnected,
         };
         if let Ended::Closed(code) = ended {
-            self.credentials.refused.note(&self.credentials.token, code);
+            self.credentials.refused.note(&self.credentials.token, self.credentials.taken, code);
         }
         if let Some(code) = code {
             tracing::debug!(shard = self.shard.id().number(), code, "close frame");
         }
         self.seen.push_back(Seen::Ended(ended));
     }
-}
-
-/// twilight panics on an address that is none.
-pub(super) fn is_url(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
 }
 
 #[cfg(test)]

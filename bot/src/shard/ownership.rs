@@ -17,7 +17,7 @@ use super::{
     Kept, ShardTask,
     link::{Ended, is_url},
 };
-use crate::records::Claimed;
+use crate::{fence::Fencing, records::Claimed};
 
 /// A connection that was online for less may have been thrown out by another owner's RESUME.
 const SHORT: Duration = Duration::from_secs(30);
@@ -37,24 +37,28 @@ impl ShardTask {
             () = stop.cancelled() => return,
             claimed = self.own(by_file) => self.live |= claimed.live,
         }
+        self.around.status.update(self.id.number(), |row| row.waits_for = None);
         if let Some((session, after)) = self.progress.resume() {
             tracing::info!(shard = self.id.number(), after, "has a session to resume");
-            self.guilds.resumed(session.guilds);
+            self.guilds.resumed(&session);
             let url = session.resume_url.filter(|url| is_url(url));
             self.kept = Some(Kept { session: Session::new(after, session.id), url });
         }
     }
 
-    async fn own(&self, by_file: bool) -> Claimed {
-        let mut fenced = self.around.fenced.clone();
+    async fn own(&self, mut by_file: bool) -> Claimed {
+        let mut fencing = self.around.fencing.clone();
         loop {
             // Nobody fences any more: that is no fence.
-            _ = fenced.wait_for(|fenced| !*fenced).await;
+            let known = fencing.wait_for(|fencing| *fencing != Fencing::Unsure).await.map(|known| *known);
+            // A pod that was cut off reads its records before it goes on, also where that was in its last container.
+            by_file &= !matches!(known, Ok(Fencing::Fenced));
+            _ = fencing.wait_for(|fencing| *fencing == Fencing::Free).await;
             let claimed = match &self.around.records {
                 Some(records) => records.claim(self.id.number(), by_file).await,
                 None => Claimed { live: false },
             };
-            if !*fenced.borrow() {
+            if *fencing.borrow() == Fencing::Free {
                 return claimed;
             }
         }
@@ -62,11 +66,11 @@ impl ShardTask {
 
     /// Ends when the shard must be closed: the pod is cut off, or its record is another pod's.
     pub(super) fn taken_away(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut fenced = self.around.fenced.clone();
+        let mut fencing = self.around.fencing.clone();
         let owned = self.around.records.as_ref().and_then(|records| records.owned(self.id.number()));
         async move {
             let cut_off = async {
-                if fenced.wait_for(|fenced| *fenced).await.is_err() {
+                if fencing.wait_for(|fencing| *fencing == Fencing::Fenced).await.is_err() {
                     pending::<()>().await;
                 }
             };
@@ -89,7 +93,7 @@ impl ShardTask {
     pub(super) async fn is_owner_after(&self, ended: &Ended) -> bool {
         let thrown_out = match ended {
             Ended::WasOnline(online) => *online < SHORT || self.kept.is_none(),
-            Ended::SessionGone => true,
+            Ended::SessionGone | Ended::ClosedOnResume => true,
             _ => false,
         };
         let Some(records) = self.around.records.as_ref().filter(|_| thrown_out) else { return true };
@@ -101,13 +105,14 @@ impl ShardTask {
     }
 
     /// READY came: the session is kept before any of its events are handed on.
-    pub(super) fn begin_session(&self, ready: &Ready) {
+    pub(super) fn begin_session(&self, ready: &Ready, sequence: u64) {
         let (shard, url) = (self.id.number(), ready.resume_gateway_url.clone());
         self.progress.begin_session(RecordedSession {
             id: ready.session_id.clone(),
             resume_url: Some(url).filter(|url| is_url(url)),
             intents: self.around.connector.intents().bits(),
             guilds: u32::try_from(ready.guilds.len()).unwrap_or(u32::MAX),
+            guilds_at: sequence,
         });
         if let Some(records) = &self.around.records {
             records.ready(shard);

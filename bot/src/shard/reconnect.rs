@@ -2,8 +2,8 @@
 //!
 //! From how connections ended, and when, to the next step; pure, with time as an argument. The first new try after a
 //! healthy connection comes at once; after that waits double from 0.5 s to 30 s. A session is given up when Discord
-//! says so, and after five tries or more in a row to resume it that reached Discord and failed for 30 s: a Discord that
-//! cannot be reached says nothing about the session, nor does a gateway that is restarted, and giving it up costs an
+//! says so, and after five tries or more in a row to resume it that reached Discord and failed for 30 s, by no RESUMED or by a
+//! close right after it: a Discord that cannot be reached says nothing about the session, nor does a gateway that is restarted, and giving it up costs an
 //! IDENTIFY. Deliberately absent: chance (the caller spreads the wait).
 
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Reconnect {
                 self.backoff = None;
                 self.forget_resumes();
             }
-            Ended::ResumeFailed => keep_session = !self.resume_failed_too_often(now),
+            Ended::ResumeFailed | Ended::ClosedOnResume => keep_session = !self.resume_failed_too_often(now),
             _ => {}
         }
         if !keep_session {
@@ -136,6 +136,18 @@ mod tests {
         keeps(120, &Ended::WasOnline(HEALTHY));
         assert!([121, 122, 123, 124, 150].into_iter().all(|at| keeps(at, &Ended::ResumeFailed)));
         assert!(!keeps(151, &Ended::ResumeFailed), "a healthy connection forgets those before it");
+    }
+
+    #[test]
+    fn a_session_that_is_closed_right_after_each_resumed_is_given_up_as_one_that_cannot_be_resumed() {
+        let mut reconnect = Reconnect::default();
+        let start = Instant::now();
+        let mut keeps = |at| {
+            let next = reconnect.after(&Ended::ClosedOnResume, start + Duration::from_secs(at));
+            matches!(next, Next::Again { keep_session: true, .. })
+        };
+        assert!([0, 1, 2, 4, 8, 16].into_iter().all(&mut keeps));
+        assert!(!keeps(32));
     }
 
     #[test]

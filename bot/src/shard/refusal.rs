@@ -25,7 +25,7 @@ pub(crate) const fn concerns_all(code: u16) -> bool {
 pub(crate) const fn remedy(code: u16) -> &'static str {
     match code {
         AUTHENTICATION_FAILED => {
-            "authentication failed: put the bot's current token into the Secret (a local run: DISCORD_TOKEN)"
+            "authentication failed: Discord is asked again within 15 minutes and the shard goes on by itself when it takes the token; if the token was reset, put the current one into the Secret (a local run: DISCORD_TOKEN)"
         }
         4010 => {
             "invalid shard: large bots need a total that is a multiple of the number Discord assigned (spec.shardMultiple)"
@@ -46,19 +46,31 @@ pub(crate) const fn remedy(code: u16) -> &'static str {
 
 /// The refusal of one shard that would be every shard's: nobody spends another IDENTIFY on it.
 #[derive(Debug, Default)]
-pub(super) struct RefusedForAll(Mutex<Option<(Token, u16)>>);
+pub(super) struct RefusedForAll(Mutex<Option<Refusal>>);
+
+/// What was refused: a token, at a time that is told by how often one was taken again before, with a close code.
+#[derive(Debug)]
+struct Refusal {
+    token: Token,
+    epoch: u64,
+    code: u16,
+}
 
 impl RefusedForAll {
-    /// The close code with which this token was refused already, if it was.
-    pub(super) fn with(&self, token: &Token) -> Option<u16> {
+    /// The close code with which this token was refused already, if it was and Discord has not taken it again since.
+    pub(super) fn with(&self, token: &Token, epoch: u64) -> Option<u16> {
         let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.as_ref().filter(|(with, _)| with == token).map(|(_, code)| *code)
+        let stands = |refusal: &&Refusal| {
+            refusal.token == *token && (refusal.code != AUTHENTICATION_FAILED || refusal.epoch >= epoch)
+        };
+        refused.as_ref().filter(stands).map(|refusal| refusal.code)
     }
 
     /// Discord closed a connection that used this token with a code that forbids a new try.
-    pub(super) fn note(&self, token: &Token, code: u16) {
+    pub(super) fn note(&self, token: &Token, epoch: u64, code: u16) {
         if concerns_all(code) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((token.clone(), code));
+            let refusal = Refusal { token: token.clone(), epoch, code };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
         }
     }
 }
@@ -72,5 +84,14 @@ mod tests {
         let last: Vec<u16> = (1000..5000).filter(|code| is_final(*code)).collect();
         assert_eq!(last, [4004, 4010, 4011, 4012, 4013, 4014]);
         assert!(last.iter().all(|code| remedy(*code).contains(": ")));
+    }
+
+    #[test]
+    fn a_token_that_was_taken_again_may_be_tried_and_its_intents_may_not() {
+        let (refused, token) = (RefusedForAll::default(), Token::new("t"));
+        for (code, expected) in [(4004, None), (4014, Some(4014))] {
+            refused.note(&token, 1, code);
+            assert_eq!((refused.with(&token, 1), refused.with(&token, 2)), (Some(code), expected));
+        }
     }
 }

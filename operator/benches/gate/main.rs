@@ -13,34 +13,22 @@ mod stage;
 mod start;
 mod wire;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 
-use shard_bench::Scale;
+use shard_bench::options::Options;
 use shard_bench::table::Table;
 
 /// Measures the gate and prints a table; it fails only where something is missing or wrong.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench -p shard-operator --")]
 struct Arguments {
-    /// Where the figures are written as JSON [default: target/bench/gate.json]
-    #[arg(long)]
-    report: Option<PathBuf>,
-    /// A tenth of everything: shows that it works, not how fast
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    options: Options,
     /// The process of the callers over HTTP: address, pods, seconds
     #[arg(long, hide = true, num_args = 3)]
     crowd: Vec<String>,
-    /// Cargo gives it to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Cargo gives the names to be run to every benchmark; this one always runs whole.
-    #[arg(hide = true)]
-    names: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -57,7 +45,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let [address, pods, seconds] = &arguments.crowd[..] {
         return be_crowd(address, pods, seconds);
     }
-    let scale = Scale { quick: arguments.quick };
+    let scale = arguments.options.scale();
     let mut table = Table::begin("gate", "", scale);
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for row in threads.block_on(callers::measure(scale))? {
@@ -71,10 +59,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (total, max_concurrency) in [(16, 1), (256, 1), (256, 16), (2_048, 1), (2_048, 16)] {
         table.add(start::measure(scale, total, max_concurrency)?);
     }
-    let report = arguments.report.clone().unwrap_or_else(|| target().join("bench/gate.json"));
-    table
-        .end(&report)
-        .with_context(|| format!("cannot write {}; choose another with --report", report.display()))
+    arguments.options.end(&table, "gate", env!("CARGO_TARGET_TMPDIR"))
 }
 
 #[expect(clippy::print_stdout, reason = "what the benchmark's own process reads")]
@@ -83,14 +68,6 @@ fn be_crowd(address: &str, pods: &str, seconds: &str) -> anyhow::Result<()> {
     let late = threads.block_on(crowd::run(address.parse()?, pods.parse()?, seconds.parse()?))?;
     println!("{}", serde_json::to_string(&late)?);
     Ok(())
-}
-
-/// Cargo's folder of what it builds; it may have one in it for each target.
-fn target() -> &'static Path {
-    let inside = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let is_cargos = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
-    let outwards = inside.ancestors().skip_while(|folder| !is_cargos(folder));
-    outwards.take_while(is_cargos).last().unwrap_or(inside)
 }
 
 #[expect(clippy::print_stderr, reason = "the benchmark's own word to a person")]

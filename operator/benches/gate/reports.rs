@@ -50,6 +50,7 @@ fn report(ordinal: u32) -> Report {
         redelivered: 0,
         idle_ms: Some(350),
         fatal_close: None,
+        waits_for: None,
     });
     Report { layout: 1, shards: shards.collect(), ..Report::default() }
 }

@@ -95,6 +95,11 @@ impl Brake {
         Ok(Leave { brake: self.clone(), key: key.clone() })
     }
 
+    /// Forgets what a bot has to wait for.
+    pub(super) fn forget(&self, key: &Key) {
+        self.lock().waits.remove(key);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

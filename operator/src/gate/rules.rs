@@ -1,6 +1,6 @@
 //! The rules of the gate, pure: (state, now, request) -> grant or wait until.
 //!
-//! One IDENTIFY per bucket in 5 s over the whole token ([`buckets`]), never beyond the daily budget ([`budget`]), never near
+//! One IDENTIFY per bucket in 5 s over the whole token ([`shard_contract::buckets`]), never beyond the daily budget ([`budget`]), never near
 //! a pod that may be on the fallback schedule ([`fallback`]); a shard that keeps failing waits ([`backoff`]), and so does a fleet that burns
 //! IDENTIFYs ([`breaker`]). A grant is good for 3 s; one whose outcome is never told counts as failed after a minute. Who is
 //! served first, [`queue`] says. All times but travel follow Discord's pace. Deliberately absent: a clock, channels, and what
@@ -8,7 +8,6 @@
 
 pub mod backoff;
 pub mod breaker;
-pub mod buckets;
 pub mod budget;
 pub mod clock;
 pub mod fallback;

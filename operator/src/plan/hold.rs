@@ -82,7 +82,7 @@ fn discord(spec: &Spec, observed: &Observed) -> Option<Hold> {
         DiscordProblem::TokenRefused => stalled(Note::new(
             Reason::TokenRefused,
             format!(
-                "Discord refuses the token in key {:?} of Secret {:?} (401); copy the current token from Discord's developer portal into the Secret",
+                "Discord refuses the token in key {:?} of Secret {:?} (401); it is asked again within 5 minutes, and the fleet goes on by itself when Discord takes it; if the token was reset, copy the current one from Discord's developer portal into the Secret",
                 spec.token.1, spec.token.0
             ),
         )),

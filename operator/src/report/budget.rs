@@ -25,7 +25,7 @@ pub fn budget(observed: &Observed, plan: &Plan) -> Option<Budget> {
     let answer = observed.discord.answer?;
     let percent = match plan.gate {
         GateSetting::Open { reserve_percent, .. } => reserve_percent,
-        GateSetting::Closed(_) => 0,
+        GateSetting::Closed(_) | GateSetting::Blind(_) => 0,
     };
     Some(Budget {
         total: answer.total,

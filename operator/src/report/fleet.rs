@@ -6,7 +6,7 @@
 use crate::model::{NodeSeen, Observed, Plan, PodSeen};
 use shard_contract::layout::shards_of;
 use shard_contract::layouts::{Layout, Role};
-use shard_contract::report::{Report, ShardReport, ShardState};
+use shard_contract::report::{Report, ShardReport, ShardState, WaitsFor};
 use std::time::Duration;
 
 /// A pod that had no answer for so long identifies by the fallback schedule; it is also four report times.
@@ -25,6 +25,8 @@ pub struct Fleet {
     pub guilds: u64,
     /// A shard that Discord refused for good, and the close code.
     pub refused: Option<(u32, u16)>,
+    /// A shard that waits for its record, and for what of it.
+    pub waits_for: Option<(u32, WaitsFor)>,
     /// Pods of the layout with duty that do not run, quoted.
     pub troubles: Vec<String>,
     /// Pods that must be taken to identify by the fallback schedule: they say so, or are unheard.
@@ -90,6 +92,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         pods: observed.pods.len().try_into().unwrap_or(u32::MAX),
         guilds: shards().map(|shard| u64::from(shard.guilds)).sum(),
         refused: shards().filter_map(|shard| Some((shard.id, shard.fatal_close?))).min(),
+        waits_for: shards().filter_map(|shard| Some((shard.id, shard.waits_for?))).min(),
         troubles: observed
             .pods
             .iter()
@@ -228,6 +231,7 @@ mod tests {
             redelivered: 0,
             idle_ms: None,
             fatal_close: None,
+            waits_for: None,
         }
     }
 

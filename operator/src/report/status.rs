@@ -11,6 +11,7 @@ use crate::crd::{IdentifiesStatus, LayoutStatus, ShardedBot, ShardedBotStatus};
 use crate::model::{Applied, BackingOff, Note, Observed, Plan, Reason, Verdict};
 use k8s_openapi::jiff::Timestamp;
 use shard_contract::layouts::Role;
+use shard_contract::report::WaitsFor;
 
 /// How things stand, with the fleet taken into account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +87,11 @@ fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
         );
         Note::new(Reason::StartingPods, message)
     } else {
-        identifying(active, observed)
+        identifying(active, fleet.waits_for, observed)
     })
 }
 
-fn identifying(active: &Counted, observed: &Observed) -> Note {
+fn identifying(active: &Counted, waits_for: Option<(u32, WaitsFor)>, observed: &Observed) -> Note {
     let waiting = observed.gate.map_or(0, |gate| gate.waiting);
     let (held, back_off) = backing_off(active, observed);
     let until = done_at(observed)
@@ -103,10 +104,12 @@ fn identifying(active: &Counted, observed: &Observed) -> Note {
     } else {
         String::new()
     };
+    let record =
+        waits_for.map(|(shard, what)| format!("; shard {shard} {}", what.words())).unwrap_or_default();
     Note::new(
         Reason::Identifying,
         format!(
-            "{} of {} shards online; {waiting} wait for their turn to identify{until}{clear}{back_off}",
+            "{} of {} shards online; {waiting} wait for their turn to identify{until}{clear}{back_off}{record}",
             active.online, active.layout.total
         ),
     )
@@ -144,7 +147,10 @@ fn online(fleet: &Fleet) -> String {
 /// <https://docs.discord.com/developers/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes>
 fn refusal(shard: u32, code: u16) -> Note {
     let (reason, remedy) = match code {
-        4004 => (Reason::TokenRefused, "the token is not valid; put the current one into the Secret"),
+        4004 => (
+            Reason::TokenRefused,
+            "Discord refuses the token; pods ask within 15 minutes whether it takes it again, and go on by themselves; if it was reset, put the current one into the Secret",
+        ),
         4010 => (
             Reason::TotalRefused,
             "the total is not one Discord allows; set spec.shardMultiple to the number that Discord assigned",

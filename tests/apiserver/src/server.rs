@@ -10,7 +10,7 @@ use crate::schema::SchemaError;
 use crate::service::Service;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::{After, Before, collect};
+use crate::{After, Before, collect, meta, tokens};
 use kube::Client;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -153,6 +153,21 @@ impl Server {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.state().store.version()
+    }
+
+    /// Whether tokens that are bound to the pod of this UID are still its own.
+    #[must_use]
+    pub fn knows_pod(&self, uid: &str) -> bool {
+        let state = self.state();
+        let pods = state.store.shelf("pods");
+        pods.values().any(|pod| meta::uid(pod) == uid && tokens::are_valid_of(pod, state.clock.now()))
+    }
+
+    /// The UID of an object, if it is there: `plural` with its group, such as `statefulsets.apps`.
+    #[must_use]
+    pub fn uid_of(&self, plural: &str, namespace: &str, name: &str) -> Option<String> {
+        let key = (plural.to_owned(), format!("{namespace}/{name}"));
+        self.state().store.get(&key).map(|object| meta::uid(object).to_owned())
     }
 
     /// The version of the last change to objects of this kind: `plural` with its group, such as `statefulsets.apps`.

@@ -1,8 +1,8 @@
 //! Tokens of accounts and their reviews.
 //!
 //! From a TokenRequest to a token in the shape of a JWT, bound to a pod where that is asked, and from a TokenReview to what the real
-//! server would say of it: exactly what was issued is accepted, until it expires or its pod is gone. Deliberately absent:
-//! signatures that anybody could check, secrets and nodes as bounds, and the ten seconds for which the real one remembers.
+//! server would say of it: exactly what was issued is accepted, until it expires, its account is gone, or its pod is or should be.
+//! Deliberately absent: signatures that anybody could check, secrets and nodes as bounds, and the ten seconds for which the real one remembers.
 
 use crate::clock::stamp;
 use crate::meta;
@@ -14,6 +14,15 @@ use std::collections::BTreeMap;
 
 /// Who issues, and the audience that is meant where none is named.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
+
+/// So long after the end that an object was to have its tokens are still good.
+const GOOD_AFTER_END: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether tokens bound to this pod or account, which is there, are good.
+pub(crate) fn are_valid_of(object: &Value, now: Timestamp) -> bool {
+    let end: Option<Timestamp> = meta::text(object, "deletionTimestamp").parse().ok();
+    end.and_then(|end| end.checked_add(GOOD_AFTER_END).ok()).is_none_or(|end| now <= end)
+}
 
 /// A token that was issued.
 #[derive(Clone, Debug)]
@@ -66,11 +75,11 @@ impl Tokens {
         json!({ "token": token, "expirationTimestamp": stamp(expires) })
     }
 
-    /// What is said of a token. `uid_of` tells the UID of a pod that is there.
+    /// What is said of a token. `uid_of` tells the UID of an object that is there, by its kind, namespace and name.
     pub(crate) fn review(
         &self,
         spec: &Value,
-        uid_of: impl Fn(&str, &str) -> Option<String>,
+        uid_of: impl Fn(&str, &str, &str) -> Option<String>,
         now: Timestamp,
     ) -> Value {
         let refused = |why: &str| json!({ "user": {}, "error": why });
@@ -94,11 +103,11 @@ impl Tokens {
         if issued.expires <= now {
             return refused("[invalid bearer token, service account token has expired]");
         }
-        let is_there = issued
-            .pod
-            .as_ref()
-            .is_none_or(|(name, uid)| uid_of(&issued.namespace, name).is_some_and(|found| found == *uid));
-        if !is_there {
+        let is = |kind: &str, (name, uid): &(String, String)| {
+            uid_of(kind, &issued.namespace, name).is_some_and(|found| found == *uid)
+        };
+        if !is("serviceaccounts", &issued.account) || issued.pod.as_ref().is_some_and(|pod| !is("pods", pod))
+        {
             return refused("[invalid bearer token, service account token has been invalidated]");
         }
         json!({ "authenticated": true, "user": user(issued), "audiences": good })
@@ -157,19 +166,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_issued_is_accepted_for_its_audience_while_its_pod_is_there() {
+    fn tokens_of_what_is_being_deleted_are_good_for_a_minute_after_its_end() {
+        let pod = json!({ "metadata": { "deletionTimestamp": "1970-01-01T00:01:00Z" } });
+        let at = |second| are_valid_of(&pod, Timestamp::from_second(second).unwrap());
+        assert!(at(0) && at(120) && !at(121));
+        assert!(are_valid_of(&json!({ "metadata": {} }), Timestamp::MAX));
+    }
+
+    #[test]
+    fn what_was_issued_is_accepted_for_its_audience_while_its_pod_and_its_account_are_there() {
         let account = json!({ "metadata": { "name": "s", "namespace": "n", "uid": "a" } });
         let pod = json!({ "metadata": { "name": "p", "uid": "u" }, "spec": { "nodeName": "node" } });
         let (now, mut tokens) = (Timestamp::UNIX_EPOCH, Tokens::default());
         let spec = json!({ "audiences": ["gate"], "expirationSeconds": 600 });
         let token = tokens.issue(&spec, &account, Some(&pod), "1", now)["token"].clone();
-        let review = |audience: &str, uid: Option<&str>, at: i64| {
+        let review_of = |account: &str, audience: &str, uid: Option<&str>, at: i64| {
             let spec = json!({ "token": token, "audiences": [audience] });
             let now = Timestamp::from_second(at).unwrap();
-            tokens.review(&spec, |_, _| uid.map(str::to_owned), now)["authenticated"] == true
+            let uid_of = |kind: &str, _: &str, _: &str| {
+                if kind == "pods" { uid.map(str::to_owned) } else { Some(account.to_owned()) }
+            };
+            tokens.review(&spec, uid_of, now)["authenticated"] == true
         };
+        let review = |audience: &str, uid: Option<&str>, at: i64| review_of("a", audience, uid, at);
         assert!(review("gate", Some("u"), 599));
         assert!(!review("gate", Some("u"), 600));
+        assert!(!review_of("another", "gate", Some("u"), 0));
         assert!(
             !review("gate", Some("other"), 0) && !review("gate", None, 0) && !review("other", Some("u"), 0)
         );

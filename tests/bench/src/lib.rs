@@ -1,7 +1,9 @@
-//! What the benchmarks share: the table that they print, what the kernel counts of a process, and how much they do.
+//! What the benchmarks share: the options that they take, the table that they print, what the kernel counts of a process, and how
+//! much they do.
 //!
 //! For the `cargo bench` of the simulator and of the gate. Deliberately absent: anything that they measure.
 
+pub mod options;
 pub mod process;
 pub mod table;
 

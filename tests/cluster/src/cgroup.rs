@@ -67,6 +67,24 @@ impl Hierarchies {
         make_one(&self.members_of(place, machine))
     }
 
+    /// Makes a cgroup beside the machines' whose processes run while nobody else wants to; where it is, in every tree.
+    pub fn make_idle(&self, place: &Place) -> Result<Vec<String>, Error> {
+        let path = place.cgroup().join("beside");
+        let mut made = Vec::new();
+        for root in &self.roots {
+            let below = root.join(&path);
+            make_one(&below)?;
+            copy_cpuset(root, &below)?;
+            // Since Linux 5.15, in both forms; only the tree of the controller `cpu` has it.
+            let idle = below.join("cpu.idle");
+            if idle.exists() {
+                fs::write(&idle, "1").map_err(Error::io("write", &idle))?;
+            }
+            made.push(below.display().to_string());
+        }
+        Ok(made)
+    }
+
     /// The cgroup that a machine's daemons are members of.
     pub fn members_of(&self, place: &Place, machine: MachineName) -> PathBuf {
         self.members.join(place.cgroup()).join(machine.to_string()).join("machine")

@@ -23,6 +23,8 @@ use crate::{config, machine, network, packages, ready, setup};
 pub(crate) mod api;
 mod start;
 
+/// A process joins a cgroup in each tree and becomes what follows.
+const BESIDE: &str = r#"for members in $MEMBERS; do echo $$ >"$members/cgroup.procs" || exit 1; done; unset MEMBERS; exec "$@""#;
 /// How long `up` waits for the end of another caller's cluster of the same name, which may be just going
 /// down.
 const OTHERS_END: Duration = Duration::from_secs(15);
@@ -171,6 +173,14 @@ impl Cluster {
     /// A command line that runs what is appended to it in the cluster's network.
     pub fn in_network(&self) -> Command {
         network::enter(&self.place, MachineName::ControlPlane)
+    }
+
+    /// A command line that runs what is appended to it on what the cluster's machines leave of the cores. It ends with the cluster.
+    pub fn beside(&self) -> Result<Command, Error> {
+        let members = Hierarchies::find()?.make_idle(&self.place)?;
+        let mut command = Command::new("sh");
+        command.args(["-c", BESIDE, "beside"]).env("MEMBERS", members.join(" "));
+        Ok(command)
     }
 
     /// Moves the calling thread into the cluster's network, where the API server (10.88.0.1:6443), Services

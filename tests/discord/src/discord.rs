@@ -93,7 +93,7 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) applications: BTreeMap<Snowflake, Application>,
     /// Known tokens, and whether each is still good.
-    pub(crate) tokens: HashMap<Token, bool>,
+    pub(crate) tokens: BTreeMap<Token, bool>,
     pub(crate) sessions: Registry,
     pub(crate) transit: Transit,
     pub(crate) outages: Outages,

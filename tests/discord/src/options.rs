@@ -92,7 +92,7 @@ impl Default for Options {
 }
 
 /// A bot's token. It shows itself to nobody, fake or not.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(String);
 
 impl Token {

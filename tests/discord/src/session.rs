@@ -36,6 +36,8 @@ pub struct Session {
     pub guilds: u32,
     /// When READY was made.
     pub ready_at: Duration,
+    /// The event that was the newest then.
+    pub ready_after: u64,
     /// In what it differs from other sessions: order of keys, time of arrival. By seed.
     pub variation: u64,
     /// Its events.

@@ -62,6 +62,8 @@ struct Guilds {
     made: u64,
     /// Guilds that Discord cannot serve now.
     down: HashSet<Snowflake>,
+    /// When the bots joined those that they joined since the world began, in milliseconds since 1970.
+    joined: BTreeMap<Snowflake, u64>,
     /// Guilds by shard for totals that were asked for.
     by_shard: BTreeMap<u32, Arc<ByShard>>,
 }
@@ -156,8 +158,20 @@ impl World {
         self.resident((first + number % MEMBERS * 61) % PEOPLE)
     }
 
+    /// When the bots joined a guild, in milliseconds since 1970: those of the world's beginning when the guild was made.
+    pub fn joined_ms(&self, guild: Snowflake) -> u64 {
+        self.read().joined.get(&guild).copied().unwrap_or_else(|| guild.time_ms())
+    }
+
+    /// Makes so many more guilds, which the bots join at this time, in milliseconds since 1970; their ids.
+    pub fn join_at(&self, count: u32, unix_ms: u64) -> Vec<Snowflake> {
+        let new = self.join(count);
+        self.write().joined.extend(new.iter().map(|guild| (*guild, unix_ms)));
+        new
+    }
+
     /// Makes so many more guilds; their ids.
-    pub fn join(&self, count: u32) -> Vec<Snowflake> {
+    fn join(&self, count: u32) -> Vec<Snowflake> {
         let mut guilds = self.write();
         let made = guilds.made;
         let new: BTreeSet<_> =
@@ -175,6 +189,7 @@ impl World {
             left.iter().copied().filter(|guild| guilds.ids.binary_search(guild).is_ok()).collect();
         let ids = guilds.ids.iter().copied().filter(|guild| !left.contains(guild)).collect();
         guilds.down.retain(|guild| !left.contains(guild));
+        guilds.joined.retain(|guild, _| !left.contains(guild));
         guilds.replace(ids);
         left.into_iter().collect()
     }

@@ -102,6 +102,15 @@ impl Kubelet {
         names
     }
 
+    /// Those of them that were not told to end. What a container handles when it is killed after that is promised to nobody.
+    pub fn staying(&self) -> Vec<String> {
+        let all = self.shared.kept();
+        let staying = all.values().filter(|kept| kept.deadline.is_none());
+        let mut names: Vec<_> = staying.map(|kept| kept.running.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Where a pod can be reached.
     ///
     /// # Errors

@@ -3,6 +3,11 @@
 //! Pure: the same seed gives the same list, on every machine and in every version that keeps this file. A fault names what
 //! it hits by a number that is taken modulo what there is when its time has come. Deliberately absent: clocks and acts.
 
+mod kind;
+
+pub use kind::{About, KINDS, Kind};
+
+use kind::{ABOUT, Whose};
 use serde::Serialize;
 use std::fmt;
 
@@ -12,6 +17,20 @@ const HEARTBEAT_MS: u64 = 4_000;
 pub const STORM_MS: u64 = 4_000;
 /// The most faults of a run.
 const MOST_FAULTS: u64 = 8;
+/// How much longer than at least a fault lasts, at most.
+const LASTS_MS: u64 = 2_900;
+/// A pod whose kubelet is lost reports until its token is refused, and the gate goes by a review of it for five minutes: one loss of so
+/// many lasts so much longer, which costs more of a story's time than all the rest.
+const LONG_ONE_OF: u64 = 3;
+const LONG_MS: u64 = 50_000;
+/// The same where pods cannot send replies, which they give up after half a minute of Discord's time.
+const UNANSWERED_MS: u64 = 1_900;
+/// How soon after a fault the next one of a pair comes, at most.
+const SOON_MS: u64 = 1_000;
+/// One run of so many is slow.
+const SLOW_ONE_OF: u64 = 8;
+/// How many times as long everything takes in a slow run.
+const SLOW: u32 = 4;
 
 /// What a fleet is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +58,18 @@ pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
 /// One pod, one shard, one operator.
 pub const ONE: Shape = Shape { pods: 1, shards: 1, buckets: 1, ..SMALL };
 
+impl Shape {
+    /// Shards of a pod.
+    const fn of_a_pod(&self) -> u32 {
+        self.shards.div_ceil(self.pods)
+    }
+
+    /// The shard that is hit by a number: one of the pod that is.
+    pub(crate) const fn shard(&self, which: u32) -> u32 {
+        which % self.pods * self.of_a_pod() + which / self.pods % self.of_a_pod()
+    }
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,85 +84,6 @@ pub struct Fault {
     pub for_ms: u64,
 }
 
-/// What may go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Kind {
-    /// A container is killed; its volumes stay.
-    ContainerKill,
-    /// A pod is deleted, with its grace.
-    PodDelete,
-    /// TCP ends without a word.
-    Drop,
-    /// Every connection ends so.
-    DropAll,
-    /// Op 7.
-    Reconnect,
-    /// Op 9 with true.
-    InvalidResumable,
-    /// Op 9 with false.
-    Invalid,
-    /// A connection that stays open and dead.
-    Freeze,
-    /// One replica of the operator is killed and comes back.
-    OperatorKill,
-    /// All of them.
-    OperatorsKill,
-    /// Pods do not reach the gate.
-    GateAway,
-    /// REST says 429, the bot's own.
-    RestLimitedUser,
-    /// REST says 429, everybody's.
-    RestLimitedShared,
-    /// REST says 429, the whole bot's.
-    RestLimitedGlobal,
-    /// REST fails.
-    RestError,
-    /// REST does not answer.
-    RestTimeout,
-    /// REST answers nonsense.
-    RestGarbage,
-    /// REST ends in mid-answer.
-    RestCut,
-    /// Discord is gone.
-    Outage,
-    /// The API server is gone for operators and pods.
-    ApiAway,
-    /// A pod is cut off from everything.
-    Partition,
-    /// One replica of the operator stops in good order, as in a roll-out, and comes back.
-    OperatorStop,
-    /// A few writes of pods reach the API server when their senders have long given up. Virtual runs alone: no proxy is between processes.
-    WritesLate,
-}
-
-/// Every kind. The order is part of what a seed means.
-pub const KINDS: [Kind; 23] = [
-    Kind::ContainerKill,
-    Kind::PodDelete,
-    Kind::Drop,
-    Kind::DropAll,
-    Kind::Reconnect,
-    Kind::InvalidResumable,
-    Kind::Invalid,
-    Kind::Freeze,
-    Kind::OperatorKill,
-    Kind::OperatorsKill,
-    Kind::GateAway,
-    Kind::RestLimitedUser,
-    Kind::RestLimitedShared,
-    Kind::RestLimitedGlobal,
-    Kind::RestError,
-    Kind::RestTimeout,
-    Kind::RestGarbage,
-    Kind::RestCut,
-    Kind::Outage,
-    Kind::ApiAway,
-    Kind::Partition,
-    Kind::OperatorStop,
-    Kind::WritesLate,
-];
-
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +92,10 @@ pub struct Schedule {
     pub seed: u64,
     /// The fleet.
     pub shape: Shape,
+    /// What its faults have in common.
+    pub about: About,
+    /// How many times as long each of its times is where time costs nothing.
+    pub slowness: u32,
     /// Its faults, in the order of their times.
     pub faults: Vec<Fault>,
 }
@@ -149,20 +105,36 @@ impl Schedule {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let pods = dice.from(2, 4);
+        let about = *dice.one_of(&ABOUT);
+        // Who may IDENTIFY is a question where many wait for one bucket, and two may answer.
+        let crowded = about == About::Identifies;
+        let pods = dice.from(1, 4);
         let shape = Shape {
             seed,
             pods,
-            shards: pods * dice.from(1, 3),
-            buckets: dice.from(1, 4),
-            operators: dice.from(1, 2),
+            shards: pods * if crowded { dice.from(2, 4) } else { dice.from(1, 3) },
+            buckets: dice.from(1, if crowded { 2 } else { 4 }),
+            operators: if crowded { 2 } else { dice.from(1, 2) },
             heartbeat_ms: HEARTBEAT_MS,
         };
+        let slowness = if dice.below(SLOW_ONE_OF) == 0 { SLOW } else { 1 };
         let count = 2 + dice.below(MOST_FAULTS - 1);
-        let mut faults: Vec<_> = (0..count).map(|_| fault(&mut dice)).collect();
+        let mut faults: Vec<Fault> = Vec::new();
+        for _ in 0..count {
+            let mut next = fault(&mut dice, about, faults.last());
+            if crowded && faults.is_empty() {
+                next.kind = Kind::InvalidAll;
+            }
+            // A reply is given up after half a minute without Discord, so that it may be out of reach but once.
+            if next.kind.leaves_replies_open() && faults.iter().any(|fault| fault.kind.leaves_replies_open())
+            {
+                next.kind = Kind::Drop;
+            }
+            faults.push(next);
+        }
         // Stable: faults of one millisecond stay in the order in which they were thrown.
         faults.sort_by_key(|fault| fault.at_ms);
-        Self { seed, shape, faults }
+        Self { seed, shape, about, slowness, faults }
     }
 }
 
@@ -170,8 +142,35 @@ impl Schedule {
     /// Without what only virtual runs can do.
     #[must_use]
     pub fn of_processes(mut self) -> Self {
-        self.faults.retain(|fault| fault.kind != Kind::WritesLate);
+        self.faults.retain(|fault| fault.kind.hits_processes());
         self
+    }
+
+    /// Its faults with the times of a slow run, if it is one.
+    pub(crate) fn slowed(&self) -> Vec<Fault> {
+        let slowness = u64::from(self.slowness);
+        let slowed = |fault: &Fault| {
+            let lasts = if fault.kind.leaves_replies_open() { 1 } else { slowness };
+            Fault { at_ms: fault.at_ms * slowness, for_ms: fault.for_ms * lasts, ..fault.clone() }
+        };
+        self.faults.iter().map(slowed).collect()
+    }
+
+    /// The most IDENTIFYs that it can take: one for each shard, and one for each session that a fault may end. Only where there are
+    /// some on their way then, a fault may cut some off.
+    #[must_use]
+    pub fn most_identifies(&self) -> u64 {
+        let sum = |whose: fn(Kind) -> Whose| {
+            let each = self.faults.iter().map(|fault| match whose(fault.kind) {
+                Whose::Nobody => 0,
+                Whose::Shard => 1,
+                Whose::Pod => self.shape.of_a_pod(),
+                Whose::All => self.shape.shards,
+            });
+            u64::from(each.sum::<u32>())
+        };
+        let ended = sum(Kind::ends_sessions);
+        u64::from(self.shape.shards) + ended + if ended == 0 { 0 } else { sum(Kind::cuts_off) }
     }
 
     /// With these of its faults alone, by their places in the order of their times.
@@ -182,9 +181,19 @@ impl Schedule {
     }
 }
 
-fn fault(dice: &mut Dice) -> Fault {
-    let kind = KINDS[usize::try_from(dice.below(KINDS.len() as u64)).unwrap_or(0)];
-    Fault { at_ms: dice.below(STORM_MS), kind, which: dice.from(0, 999), for_ms: 100 + dice.below(2_900) }
+/// Every other one hits what the one before it hit, or that shard's pod, or a shard of that pod; and soon after it.
+fn fault(dice: &mut Dice, about: About, before: Option<&Fault>) -> Fault {
+    let kind = *dice.one_of(about.kinds());
+    let mut for_ms =
+        kind.least_ms() + dice.below(if kind.leaves_replies_open() { UNANSWERED_MS } else { LASTS_MS });
+    if kind == Kind::KubeletLost && dice.below(LONG_ONE_OF) == 0 {
+        for_ms += LONG_MS;
+    }
+    let (at_ms, which, soon_ms) = (dice.below(STORM_MS), dice.from(0, 999), dice.below(SOON_MS));
+    match before.filter(|_| dice.below(2) == 0) {
+        Some(before) => Fault { at_ms: before.at_ms + soon_ms, kind, which: before.which, for_ms },
+        None => Fault { at_ms, kind, which, for_ms },
+    }
 }
 
 /// The seed of a run in a row of them: the first run has the row's own, so that any run can be had alone.
@@ -209,23 +218,20 @@ impl Dice {
         self.next() % end.max(1)
     }
 
+    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[usize::try_from(self.below(all.len() as u64)).unwrap_or(0)]
+    }
+
     fn from(&mut self, least: u32, most: u32) -> u32 {
         least + u32::try_from(self.below(u64::from(most - least) + 1)).unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = format!("{self:?}");
-        let (first, rest) = name.split_at(1);
-        write!(f, "{}{rest}", first.to_lowercase())
     }
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shape { pods, shards, buckets, operators, .. } = self.shape;
-        write!(f, "{pods} pods, {shards} shards, {buckets} buckets, {operators} operators;")?;
+        write!(f, "{pods} pods, {shards} shards, {buckets} buckets, {operators} operators; ")?;
+        write!(f, "{:?}, {} times as slow;", self.about, self.slowness)?;
         for Fault { at_ms, kind, which, for_ms } in &self.faults {
             write!(f, " {at_ms}:{kind}({which},{for_ms})")?;
         }
@@ -252,11 +258,17 @@ mod tests {
         let runs: Vec<_> = (0..300).map(|run| Schedule::of(seed_of(1, run))).collect();
         let kinds: BTreeSet<_> = runs.iter().flat_map(|run| &run.faults).map(|fault| fault.kind).collect();
         assert_eq!(kinds.len(), KINDS.len());
+        let about: BTreeSet<_> = runs.iter().map(|run| (run.about, run.slowness)).collect();
+        assert_eq!(about.len(), ABOUT.len() * 2);
         for Schedule { shape, faults, .. } in &runs {
-            assert!((2..=4).contains(&shape.pods) && (2..=12).contains(&shape.shards), "{shape:?}");
+            assert!((1..=4).contains(&shape.pods) && (1..=16).contains(&shape.shards), "{shape:?}");
             assert!((1..=4).contains(&shape.buckets) && (1..=2).contains(&shape.operators), "{shape:?}");
+            assert!(faults.iter().filter(|fault| fault.kind.leaves_replies_open()).count() <= 1);
             assert!((2..=9).contains(&faults.len()) && faults.is_sorted_by_key(|fault| fault.at_ms));
         }
+        let most: BTreeSet<_> =
+            runs.iter().map(|run| run.most_identifies().cmp(&run.shape.shards.into())).collect();
+        assert!(most.len() == 2, "some may take more than one for each shard, and some not: {most:?}");
         let seeds: BTreeSet<_> = runs.iter().map(|run| run.seed).collect();
         assert_eq!(seeds.len(), runs.len());
     }

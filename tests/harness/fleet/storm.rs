@@ -23,6 +23,9 @@ pub(crate) const RATE: f64 = 20.0;
 /// What bots answer with.
 const MESSAGES: &str = "/channels/{channel}/messages";
 
+/// The longest that the simulated Discord delays an answer.
+const LONGEST_DELAY_MS: u64 = 60_000;
+
 /// What begins or ends at a moment.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -75,34 +78,24 @@ pub(crate) fn acts(faults: &[Fault]) -> Vec<(u64, Act)> {
     let both = |fault: &Fault| {
         let begin = (fault.at_ms, Act::Begin(fault.clone()));
         let end = (fault.at_ms + fault.for_ms, Act::End(fault.clone()));
-        [Some(begin), lasts(fault.kind).then_some(end)]
+        [Some(begin), fault.kind.lasts().then_some(end)]
     };
     let mut acts: Vec<_> = faults.iter().flat_map(both).flatten().collect();
     acts.sort_by_key(|(at_ms, _)| *at_ms);
     acts
 }
 
-/// Whether it has to be ended.
-fn lasts(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::OperatorKill
-            | Kind::OperatorStop
-            | Kind::OperatorsKill
-            | Kind::GateAway
-            | Kind::ApiAway
-            | Kind::Partition
-            | Kind::WritesLate
-    )
-}
-
 async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
     let Fault { kind, which, for_ms, .. } = *fault;
     let discord = &fleet.discord;
-    let shard = ShardOf { id: which % fleet.shape.shards, total: fleet.shape.shards };
+    let shard = ShardOf { id: fleet.shape.shard(which), total: fleet.shape.shards };
+    if let Some(drop) = connection_fault(kind, shard) {
+        return discord.drop_connections(drop);
+    }
     match kind {
         Kind::ContainerKill | Kind::PodDelete | Kind::Partition => {
-            let pods = fleet.kubelet.pods();
+            let killed = kind == Kind::ContainerKill;
+            let pods = if killed { fleet.kubelet.staying() } else { fleet.kubelet.pods() };
             let Some(pod) = pods.get(which as usize % pods.len().max(1)) else { return Ok(()) };
             match kind {
                 Kind::ContainerKill => fleet.kubelet.kill(pod),
@@ -110,9 +103,6 @@ async fn begin(fleet: &Fleet, fault: &Fault) -> Result<()> {
                 Kind::PodDelete => drop_result(fleet.delete(pod).await),
                 _ => drop_result(fleet.kubelet.cut(pod, true)),
             }
-        }
-        Kind::Drop | Kind::DropAll | Kind::Reconnect | Kind::InvalidResumable | Kind::Invalid => {
-            discord.drop_connections(connection_fault(kind, shard))?;
         }
         Kind::Freeze => {
             let freeze = FreezeConnections {
@@ -148,15 +138,18 @@ fn drop_result<T>(result: Result<T>) {
     drop(result);
 }
 
-/// How connections end by this kind of fault: the shard's, or all.
-pub(crate) fn connection_fault(kind: Kind, shard: ShardOf) -> DropConnections {
-    match kind {
+/// How connections end by this kind of fault, the shard's or all; none: it ends none.
+pub(crate) fn connection_fault(kind: Kind, shard: ShardOf) -> Option<DropConnections> {
+    let drop = match kind {
+        Kind::Drop => DropConnections::of(shard, How::Tcp),
         Kind::DropAll => DropConnections::all(How::Tcp),
+        Kind::InvalidAll => DropConnections::all(How::Invalid),
         Kind::Reconnect => DropConnections::of(shard, How::Reconnect),
         Kind::InvalidResumable => DropConnections::of(shard, How::InvalidResumable),
         Kind::Invalid => DropConnections::of(shard, How::Invalid),
-        _ => DropConnections::of(shard, How::Tcp),
-    }
+        _ => return None,
+    };
+    Some(drop)
 }
 
 /// What REST does for a while. A reply is sent again where Discord said that it did not take it, or may not have.
@@ -185,9 +178,20 @@ pub(crate) fn rest_fault(kind: Kind, for_ms: u64) -> NewFault {
         Kind::RestLimitedUser => NewFault { route: Some(MESSAGES.into()), ..limited(Scope::User) },
         Kind::RestLimitedShared => NewFault { route: Some(MESSAGES.into()), ..limited(Scope::Shared) },
         Kind::RestLimitedGlobal => limited(Scope::Global),
-        Kind::RestTimeout => {
-            NewFault { kind: FaultKind::Timeout, delay_ms: Some(for_ms), route: gateway, ..base }
-        }
+        Kind::RestAnswersLost => NewFault {
+            kind: FaultKind::Timeout,
+            delay_ms: Some(for_ms.min(LONGEST_DELAY_MS)),
+            route: Some(MESSAGES.into()),
+            count: Some(5),
+            executes: true,
+            ..base
+        },
+        Kind::RestTimeout => NewFault {
+            kind: FaultKind::Timeout,
+            delay_ms: Some(for_ms.min(LONGEST_DELAY_MS)),
+            route: gateway,
+            ..base
+        },
         Kind::RestGarbage => NewFault { kind: FaultKind::Garbage, route: gateway, ..base },
         Kind::RestCut => NewFault { kind: FaultKind::Cut, route: gateway, ..base },
         _ => NewFault { status: Some(502), route: gateway, ..base },

@@ -11,7 +11,9 @@ use crate::fleet::proxy::Tamper;
 use anyhow::{Context, Result};
 use apiserver_sim::Server;
 use sha2::{Digest as _, Sha256};
-use shard_machine::{ClientOptions, Cluster, JobThreads, Machine, Random, SignalSource, Tasks, WallClock};
+use shard_machine::{
+    BootClock, ClientOptions, Cluster, JobThreads, Machine, Random, SignalSource, Tasks, WallClock,
+};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -29,19 +31,22 @@ pub(super) struct Around {
     pub(super) api: Server,
     pub(super) network: Network,
     pub(super) wall: WallClock,
+    pub(super) boot: BootClock,
     pub(super) seed: u64,
     pub(super) folder: PathBuf,
     /// Whether operators and pods reach the API server.
     pub(super) is_open: watch::Sender<bool>,
-    /// Where Discord is.
+    /// Where operators reach Discord; so it stands in what they write.
     pub(super) discord: SocketAddr,
+    /// Where it is.
+    pub(super) discord_itself: SocketAddr,
     /// So many were made.
     pub(super) machines: Arc<AtomicU32>,
 }
 
 /// Whose program runs on a machine.
 pub(super) struct Host<'a> {
-    /// Its name.
+    /// Its name; a pod's UID.
     pub(super) name: &'a str,
     pub(super) address: IpAddr,
     /// Whether it reads of Discord by its own way.
@@ -63,6 +68,7 @@ impl Around {
         let variables: BTreeMap<_, _> = host.variables.into_iter().collect();
         Ok(Machine {
             wall: self.wall.clone(),
+            boot: self.boot.clone(),
             random: Random::seeded(seed),
             variables: Arc::new(move |name| variables.get(name).cloned()),
             root: self.folder.join(host.name),
@@ -79,15 +85,16 @@ impl Around {
     /// a router that translates addresses. An operator does not: it would read other than it wrote.
     fn cluster(&self, host: &Host<'_>) -> Result<Cluster> {
         let discord = if host.is_pod {
-            self.network.discord(host.address, self.discord).context("make a way to Discord")?
+            self.network.discord(host.address, self.discord_itself).context("make a way to Discord")?
         } else {
             self.discord
         };
         let options = LinkOptions {
             is_open: self.is_open.subscribe(),
-            passage: self.network.reach(host.address),
+            passages: self.network.reach(host.address),
             io_timeout: None,
             tamper: host.tamper.clone(),
+            is_somebody: self.is_somebody(host),
             reads: (discord != self.discord).then(|| (format!("//{}", self.discord), format!("//{discord}"))),
         };
         let service = self.api.service(host.user).from(host.name);
@@ -95,6 +102,20 @@ impl Around {
             let options = LinkOptions { io_timeout: of.io_timeout, ..options.clone() };
             kube::Client::new(Link::new(service.clone(), options), NAMESPACE)
         }))
+    }
+}
+
+impl Around {
+    /// A pod's token is nobody's once the pod or its account was deleted, whatever of it still runs.
+    fn is_somebody(&self, host: &Host<'_>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        if !host.is_pod {
+            return Arc::new(|| true);
+        }
+        let (api, uid) = (self.api.clone(), host.name.to_owned());
+        let name = host.user.rsplit(':').next().unwrap_or_default().to_owned();
+        let account = move |api: &Server| api.uid_of("serviceaccounts", NAMESPACE, &name);
+        let began_with = account(&api);
+        Arc::new(move || api.knows_pod(&uid) && account(&api) == began_with)
     }
 }
 
@@ -116,7 +137,13 @@ impl Process {
         let (signals, told) = watch::channel(0);
         let machine = Machine { signals: SignalSource::Channel(told), ..machine };
         let (root, tasks) = (machine.root.clone(), machine.tasks.clone());
-        Self { root, main: tokio::spawn(program(machine)), tasks, signals }
+        let (program, with_it) = (program(machine), tasks.clone());
+        let main = tokio::spawn(async move {
+            let ended = program.await;
+            with_it.end();
+            ended
+        });
+        Self { root, main, tasks, signals }
     }
 
     /// Tells it to stop; a second time: at once.

@@ -7,16 +7,17 @@
 mod bot;
 mod kill;
 mod nodes;
+mod volumes;
 
 use super::containers::{Around, Host, Process};
 use super::{BOT, NAMESPACE};
-use crate::fleet::pod::{container, environment, fill};
+use crate::fleet::pod::{container, environment};
 use crate::fleet::proxy::Tamper;
 use crate::fleet::sets::wanted;
 use crate::fleet::status::status;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, Pod, Volume};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
@@ -25,6 +26,7 @@ use shard_bot::{Bot, Intents};
 use shard_contract::names::{parse_pod, shards};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -55,6 +57,9 @@ struct Shared {
     /// By UID.
     pods: Mutex<BTreeMap<String, Kept>>,
     trouble: Mutex<String>,
+    begun: bot::Begun,
+    /// Whether a node was found again, so that its kubelet sees what became of its pods.
+    found: AtomicBool,
 }
 
 /// A pod and what is known of it.
@@ -62,6 +67,8 @@ struct Kept {
     pod: Pod,
     address: IpAddr,
     process: Option<Process>,
+    /// What its process handles kills it.
+    dies: Arc<AtomicBool>,
     restarts: u32,
     is_ready: bool,
     probed: Instant,
@@ -69,6 +76,8 @@ struct Kept {
     deadline: Option<Instant>,
     reported: Option<(bool, u32)>,
     since: Timestamp,
+    /// When its tokens were made.
+    tokens: Instant,
     /// Nobody hears of it.
     is_lost: bool,
 }
@@ -87,8 +96,9 @@ impl Kubelet {
                 .context("make a node")?;
         }
         let probe = reqwest::Client::builder().no_proxy().timeout(PROBES_BEFORE).build()?;
-        let (pods, trouble) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { around, client, probe, tamper, pods, trouble });
+        let (pods, trouble, found) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let begun = bot::Begun::default();
+        let shared = Arc::new(Shared { around, client, probe, tamper, pods, trouble, begun, found });
         let task = tokio::spawn(Arc::clone(&shared).run());
         Ok(Self { shared, task })
     }
@@ -139,12 +149,16 @@ impl Shared {
             let restarted = self.keep_containers();
             // What changed meanwhile is seen by the next look.
             let versions = ["pods", "statefulsets.apps"].map(|kind| self.around.api.version_of(kind));
-            if restarted || versions != seen || self.waits() {
+            let found = self.found.swap(false, Ordering::Relaxed);
+            if restarted || found || versions != seen || self.waits() {
                 let looked = self.look().await;
                 if let Err(error) = &looked {
                     *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
                 }
                 seen = if looked.is_ok() { versions } else { [0; 2] };
+            }
+            if let Err(error) = self.renew_tokens().await {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
             }
             self.probe_all().await;
             tokio::time::sleep(PACE).await;
@@ -167,6 +181,11 @@ impl Shared {
     fn keep_containers(&self) -> bool {
         let mut restarted = false;
         for kept in self.pods().values_mut() {
+            if kept.dies.swap(false, Ordering::Relaxed)
+                && let Some(process) = kept.process.take()
+            {
+                process.kill();
+            }
             let stays = kept.deadline.is_some() || kept.is_lost;
             if stays || kept.process.as_ref().is_some_and(|process| !process.has_ended()) {
                 continue;
@@ -178,7 +197,7 @@ impl Shared {
                 if let Some(process) = kept.process.take() {
                     process.kill();
                 }
-                kept.process = self.start(&kept.pod, kept.address).ok();
+                kept.process = self.start(&kept.pod, kept.address, &kept.dies).ok();
                 restarted = true;
             }
         }
@@ -245,11 +264,13 @@ impl Shared {
     async fn take_on(&self, uid: String, pod: Pod) -> Result<()> {
         let address = self.around.network.address();
         self.fill_volumes(&uid, &pod, |_| true).await?;
-        let process = Some(self.start(&pod, address)?);
+        let dies = Arc::new(AtomicBool::new(false));
+        let process = Some(self.start(&pod, address, &dies)?);
         let kept = Kept {
             pod,
             address,
             process,
+            dies,
             restarts: 0,
             is_ready: false,
             probed: Instant::now(),
@@ -257,6 +278,7 @@ impl Shared {
             deadline: None,
             reported: None,
             since: self.around.wall.now(),
+            tokens: Instant::now(),
             is_lost: false,
         };
         self.pods().insert(uid, kept);
@@ -264,32 +286,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what those of a pod's mounted volumes hold that are meant.
-    async fn fill_volumes(&self, uid: &str, pod: &Pod, is_meant: impl Fn(&Volume) -> bool) -> Result<()> {
-        let root = self.around.folder.join(uid);
-        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-        for mount in container(pod)?.volume_mounts.as_deref().unwrap_or_default() {
-            let Some(volume) = volumes.iter().find(|one| one.name == mount.name && is_meant(one)) else {
-                continue;
-            };
-            let folder = root.join(mount.mount_path.trim_start_matches('/'));
-            std::fs::create_dir_all(&folder)?;
-            fill(&self.client, pod, volume, &folder).await.context("fill a volume")?;
-        }
-        Ok(())
-    }
-
-    fn start(&self, pod: &Pod, address: IpAddr) -> Result<Process> {
+    fn start(&self, pod: &Pod, address: IpAddr, dies: &Arc<AtomicBool>) -> Result<Process> {
         let variables = environment(pod, container(pod)?, &address.to_string())?;
         let account = format!("system:serviceaccount:{NAMESPACE}:{}", shards(BOT));
         let name = &pod.uid().unwrap_or_default();
         let host =
             Host { name, address, is_pod: true, user: &account, variables, tamper: self.tamper.clone() };
         let machine = self.around.machine(host)?;
+        let (ping, die) = (bot::Ping(self.begun.clone()), bot::Die(Arc::clone(dies)));
         Ok(Process::begin(machine, |machine| async move {
             let runs = Bot::on(machine)?;
             let intents = Intents::GUILD_MESSAGES | Intents::DIRECT_MESSAGES | Intents::MESSAGE_CONTENT;
-            Ok(runs.intents(intents).command(bot::Ping).run().await?)
+            Ok(runs.intents(intents).command(ping).command(die).run().await?)
         }))
     }
 

@@ -4,7 +4,7 @@
 //! server's process is gone; cut, nothing comes of them until they give up, as when packets are lost. Deliberately absent: sockets, which
 //! a story's API server has none of.
 
-use super::way::{Passage, joined};
+use super::passage::{Passage, Passages};
 use crate::fleet::proxy::{Ask, Asking, Tamper};
 use axum::body::Body as Answer;
 use axum::http::{Request, Response, StatusCode};
@@ -12,6 +12,7 @@ use axum::response::IntoResponse as _;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::client::Body;
+use serde_json::json;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,16 +25,18 @@ use tower::{Service, ServiceExt as _};
 const SILENT: Duration = Duration::from_secs(295);
 
 /// What a way is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct LinkOptions {
     /// Whether it is open.
     pub(super) is_open: watch::Receiver<bool>,
     /// How things pass.
-    pub(super) passage: watch::Receiver<Passage>,
+    pub(super) passages: Passages,
     /// How long either side may be silent.
     pub(super) io_timeout: Option<Duration>,
     /// Who tampers with what passes.
     pub(super) tamper: Option<Arc<Tamper>>,
+    /// Whether the token of whoever asks is still somebody's, at the moment at which a request arrives.
+    pub(super) is_somebody: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What is read instead of what, in whatever is answered.
     pub(super) reads: Option<(String, String)>,
 }
@@ -42,13 +45,20 @@ impl LinkOptions {
     /// Nothing but open or shut.
     #[cfg(test)]
     fn of(is_open: watch::Receiver<bool>) -> Self {
-        let passage = watch::Sender::new(super::way::JOINED).subscribe();
-        Self { is_open, passage, io_timeout: None, tamper: None, reads: None }
+        let passages = Passages::new(super::passage::JOINED);
+        Self {
+            is_open,
+            passages,
+            io_timeout: None,
+            tamper: None,
+            is_somebody: Arc::new(|| true),
+            reads: None,
+        }
     }
 }
 
 /// A service behind a way.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Link<S> {
     inner: S,
     options: LinkOptions,
@@ -70,6 +80,15 @@ fn silent() -> Failure {
     io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
+/// What a token is answered that is nobody's.
+fn unauthorized() -> Response<Answer> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "Unauthorized", "reason": "Unauthorized", "code": 401,
+    });
+    (StatusCode::UNAUTHORIZED, axum::Json(status)).into_response()
+}
+
 /// Comes when the way is shut.
 async fn is_shut(is_open: &mut watch::Receiver<bool>) {
     // Whoever held the other end is gone with the story.
@@ -85,10 +104,10 @@ impl LinkOptions {
     /// What comes over the way, later by its delay, or that nothing came in time.
     async fn over<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Failure> {
         let within = self.io_timeout.unwrap_or(SILENT);
-        let passage = &mut self.passage;
+        let passages = self.passages.clone();
         let late = async {
             let came = what.await;
-            let Passage { delay, .. } = joined(passage).await;
+            let Passage { delay, .. } = passages.joined().await;
             if !delay.is_zero() {
                 sleep(delay).await;
             }
@@ -128,11 +147,12 @@ where
         let (inner, mut options) = (self.inner.clone(), self.options.clone());
         Box::pin(async move {
             options.passes()?;
-            let mut there = options.passage.clone();
-            let tamper = options.tamper.clone();
+            let there = options.passages.clone();
+            let (tamper, is_somebody) = (options.tamper.clone(), Arc::clone(&options.is_somebody));
             let asked = async move {
-                joined(&mut there).await;
+                there.joined().await;
                 match tamper {
+                    _ if !is_somebody() => Ok(unauthorized()),
                     Some(tamper) => tampered(&tamper, inner, request).await,
                     None => inner.oneshot(request).await.map_err(Into::into),
                 }
@@ -178,7 +198,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::super::way::JOINED;
+    use super::super::passage::JOINED;
     use super::*;
 
     async fn asked(
@@ -210,6 +230,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_is_nobodys_is_answered_401() {
+        let (_turn, way) = watch::channel(true);
+        let inner =
+            tower::service_fn(async |_: Request<Body>| Ok::<_, Failure>(Response::new(Answer::from("yes"))));
+        let link = Link::new(inner, LinkOptions { is_somebody: Arc::new(|| false), ..LinkOptions::of(way) });
+        let answer = link.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test]
     async fn a_watch_ends_when_its_way_is_shut() {
         let (turn, way) = watch::channel(true);
         let inner = tower::service_fn(async |_: Request<Body>| {
@@ -225,11 +255,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_a_way_that_is_cut_nothing_comes_until_it_is_joined_or_the_time_is_over() {
         let (_turn, way) = watch::channel(true);
-        let passage = watch::Sender::new(Passage { is_joined: false, ..JOINED });
+        let passages = Passages::new(Passage { is_joined: false, ..JOINED });
         let inner =
             tower::service_fn(async |_: Request<Body>| Ok::<_, Failure>(Response::new(Answer::from("yes"))));
         let options = LinkOptions {
-            passage: passage.subscribe(),
+            passages: passages.clone(),
             io_timeout: Some(Duration::from_secs(5)),
             reads: Some(("yes".to_owned(), "no".to_owned())),
             ..LinkOptions::of(way)
@@ -240,7 +270,7 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
         let mut waits = Box::pin(asked(&link));
         assert!(waits.as_mut().now_or_never().is_none());
-        passage.send_replace(JOINED);
+        passages.set(JOINED);
         assert_eq!(waits.await.unwrap(), "no");
     }
 }

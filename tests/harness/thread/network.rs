@@ -5,16 +5,16 @@
 //! that is cut off reaches only those that are cut off as well. Deliberately absent: the way to the API server, which is no socket
 //! here (`link.rs`); it asks this network whether its host is cut off.
 
-use super::way::{JOINED, Passage, Way};
+use super::passage::{JOINED, Passage, Passages};
+use super::way::Way;
 use shard_contract::env::HEALTH_PORT;
 use shard_machine::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Where gates listen.
 pub(super) const GATE: u16 = 8_080;
@@ -22,6 +22,20 @@ pub(super) const GATE: u16 = 8_080;
 const DISCORD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Stories of one process that run side by side have networks of their own.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
+/// A port that nobody listens at but to keep a process's addresses its own.
+const OWN: u16 = 8_079;
+/// What this process's addresses begin with, and what keeps them its own.
+static PROCESS: LazyLock<(u8, Option<TcpListener>)> = LazyLock::new(|| {
+    let [first, ..] = std::process::id().to_le_bytes();
+    let mut numbers = (0..PROCESSES).map(|more| (first % PROCESSES + more) % PROCESSES);
+    let own = |number| {
+        let address = Ipv4Addr::new(127, 128 + number, 255, 254);
+        Some((number, Some(TcpListener::bind((address, OWN)).ok()?)))
+    };
+    numbers.find_map(own).unwrap_or((first % PROCESSES, None))
+});
+/// So many processes have addresses of their own.
+const PROCESSES: u8 = 127;
 
 /// The network of one story.
 #[derive(Clone, Debug)]
@@ -42,21 +56,21 @@ struct Ways {
     /// From whom to whom.
     made: BTreeMap<(IpAddr, IpAddr), (IpAddr, Way)>,
     /// Of each host: whether it reaches the API server.
-    reaches: BTreeMap<IpAddr, watch::Sender<Passage>>,
+    reaches: BTreeMap<IpAddr, Passages>,
     cut: BTreeSet<IpAddr>,
     /// Those among them that Discord is out of reach of too.
     cut_from_discord: BTreeSet<IpAddr>,
     delay: Duration,
+    /// That of what passes to Discord and back.
+    to_discord: Duration,
 }
 
 impl Ways {
     fn passage(&self, from: IpAddr, to: IpAddr) -> Passage {
-        let is_joined = if to == DISCORD {
-            !self.cut_from_discord.contains(&from)
-        } else {
-            self.cut.contains(&from) == self.cut.contains(&to)
-        };
-        Passage { is_joined, delay: self.delay }
+        if to == DISCORD {
+            return Passage { is_joined: !self.cut_from_discord.contains(&from), delay: self.to_discord };
+        }
+        Passage { is_joined: self.cut.contains(&from) == self.cut.contains(&to), delay: self.delay }
     }
 
     fn tell(&self) {
@@ -64,7 +78,7 @@ impl Ways {
             way.set(self.passage(*from, *to));
         }
         for (host, reaches) in &self.reaches {
-            reaches.send_replace(Passage { is_joined: !self.cut.contains(host), delay: self.delay });
+            reaches.set(Passage { is_joined: !self.cut.contains(host), delay: self.delay });
         }
     }
 }
@@ -85,15 +99,13 @@ impl Network {
     /// An address of its own: by the process, the story and the host. Those of hosts long gone come again.
     pub(super) fn address(&self) -> IpAddr {
         let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
-        let [process, ..] = std::process::id().to_le_bytes();
-        Ipv4Addr::new(127, 128 | process, self.0.number, host).into()
+        Ipv4Addr::new(127, 128 + PROCESS.0, self.0.number, host).into()
     }
 
     /// Where a way begins.
     fn place(&self) -> IpAddr {
         let place = self.0.places.fetch_add(1, Ordering::Relaxed);
-        let [process, ..] = std::process::id().to_le_bytes();
-        Ipv4Addr::new(127, 1 + process % 127, self.0.number, place).into()
+        Ipv4Addr::new(127, 1 + PROCESS.0, self.0.number, place).into()
     }
 
     /// A name leads to these from now on.
@@ -131,39 +143,45 @@ impl Network {
     }
 
     /// How a host reaches the API server.
-    pub(super) fn reach(&self, host: IpAddr) -> watch::Receiver<Passage> {
-        let Some(mut ways) = self.ways() else { return watch::Sender::new(JOINED).subscribe() };
+    pub(super) fn reach(&self, host: IpAddr) -> Passages {
+        let Some(mut ways) = self.ways() else { return Passages::new(JOINED) };
         let now = Passage { is_joined: !ways.cut.contains(&host), delay: ways.delay };
-        ways.reaches.entry(host).or_insert_with(|| watch::Sender::new(now)).subscribe()
+        ways.reaches.entry(host).or_insert_with(|| Passages::new(now)).clone()
     }
 
     /// From now on these hosts are cut off from all but those that are cut off too.
+    ///
+    /// # Panics
+    /// In a network without ways, where nobody would be.
     pub(super) fn cut(&self, hosts: impl IntoIterator<Item = IpAddr>, from_discord: bool) {
+        let mut ways = self.ways().expect("a story that cuts hosts off is made with ways");
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        ways.cut.extend(&hosts);
+        if from_discord {
+            ways.cut_from_discord.extend(hosts);
+        }
+        ways.tell();
+    }
+
+    /// These hosts are cut off no more.
+    pub(super) fn join(&self, hosts: impl IntoIterator<Item = IpAddr>) {
         if let Some(mut ways) = self.ways() {
-            let hosts: Vec<_> = hosts.into_iter().collect();
-            ways.cut.extend(&hosts);
-            if from_discord {
-                ways.cut_from_discord.extend(hosts);
+            for host in hosts {
+                ways.cut.remove(&host);
+                ways.cut_from_discord.remove(&host);
             }
             ways.tell();
         }
     }
 
-    /// Nobody is cut off any more.
-    pub(super) fn join(&self) {
-        if let Some(mut ways) = self.ways() {
-            ways.cut.clear();
-            ways.cut_from_discord.clear();
-            ways.tell();
-        }
-    }
-
-    /// From now on whatever passes from host to host arrives so much later.
-    pub(super) fn delay(&self, delay: Duration) {
-        if let Some(mut ways) = self.ways() {
-            ways.delay = delay;
-            ways.tell();
-        }
+    /// From now on whatever passes from host to host arrives so much later, and what passes to Discord and back so much.
+    ///
+    /// # Panics
+    /// In a network without ways, where nothing would.
+    pub(super) fn delay(&self, delay: Duration, to_discord: Duration) {
+        let mut ways = self.ways().expect("a story that slows hosts down is made with ways");
+        (ways.delay, ways.to_discord) = (delay, to_discord);
+        ways.tell();
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {

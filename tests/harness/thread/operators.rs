@@ -1,7 +1,7 @@
 //! Replicas of the operator as futures.
 //!
 //! From a number to a running operator with its HTTP; killed, it is gone at once, without a word to its lease; stopped, it gives the
-//! lease back. Deliberately absent: the Deployment, which would start another.
+//! lease back. One that ends by itself, as when its lease is lost, is started again; one that a test ended is not until the test says so.
 
 use super::NAMESPACE;
 use super::containers::{Around, Host, Process};
@@ -13,9 +13,11 @@ use clap::Parser as _;
 use shard_operator::config::{Command, CommandLine, Config};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Who it is at the API server.
 const USER: &str = "system:serviceaccount:shard-operator:shard-operator";
@@ -24,14 +26,25 @@ const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// Where a replica's own gate listens, behind its door.
 const BEHIND: u16 = 18_080;
 
-/// All replicas.
+/// How soon one that ended by itself is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// All replicas, and whoever starts those again that end by themselves.
 pub struct Operators {
+    replicas: Arc<Replicas>,
+    supervisor: JoinHandle<()>,
+}
+
+/// All replicas.
+pub struct Replicas {
     around: Around,
     count: u32,
-    tampers: Vec<Option<Arc<Tamper>>>,
+    tampers: Vec<Arc<Tamper>>,
     /// So many times they were installed.
     installed: AtomicU32,
     running: Mutex<BTreeMap<u32, Replica>>,
+    /// Whether pods reach their gates, also of one that is started now.
+    is_reachable: AtomicBool,
 }
 
 struct Replica {
@@ -42,14 +55,46 @@ struct Replica {
 
 impl Operators {
     /// `tampers`: who tampers with what each of them asks, if anybody does.
-    pub(super) async fn begin(around: Around, tampers: Vec<Option<Arc<Tamper>>>) -> Result<Self> {
-        let count = u32::try_from(tampers.len())?;
-        let operators =
-            Self { around, count, tampers, installed: AtomicU32::new(1), running: Mutex::default() };
+    pub(super) async fn begin(around: Around, count: u32, tampers: &[Arc<Tamper>]) -> Result<Self> {
+        let (tampers, installed) = (tampers.to_vec(), AtomicU32::new(1));
+        let replicas = Replicas {
+            around,
+            count,
+            tampers,
+            installed,
+            running: Mutex::default(),
+            is_reachable: AtomicBool::new(true),
+        };
         for number in 0..count {
-            operators.start(number).await?;
+            replicas.start(number).await?;
         }
-        Ok(operators)
+        let replicas = Arc::new(replicas);
+        let supervisor = tokio::spawn(Arc::clone(&replicas).supervise());
+        Ok(Self { replicas, supervisor })
+    }
+}
+
+impl Deref for Operators {
+    type Target = Replicas;
+
+    fn deref(&self) -> &Replicas {
+        &self.replicas
+    }
+}
+
+impl Replicas {
+    async fn supervise(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            let has_ended =
+                |(number, replica): (&u32, &Replica)| replica.process.has_ended().then_some(*number);
+            let ended: Vec<_> = self.running().iter().filter_map(has_ended).collect();
+            for number in ended {
+                if let Err(error) = self.start(number).await {
+                    tracing::error!(number, %error, "a replica of the operator cannot be started again");
+                }
+            }
+        }
     }
 
     /// How many were asked for.
@@ -67,7 +112,7 @@ impl Operators {
         let address = self.around.network.address();
         let pod = format!("shard-operator-{number}");
         let config = self.config(&pod, address)?;
-        let tamper = self.tampers.get(number as usize).cloned().flatten();
+        let tamper = self.tampers.get(number as usize).cloned();
         let variables = vec![("POD_NAME".to_owned(), pod.clone())];
         let machine = self.around.machine(Host {
             name: &pod,
@@ -82,6 +127,7 @@ impl Operators {
         });
         let behind = SocketAddr::new(address, BEHIND);
         let door = Door::open(SocketAddr::new(address, GATE), move || Some(behind)).await?;
+        door.set(self.is_reachable.load(Ordering::Relaxed));
         self.around.network.name(host_name(&pod), vec![address]);
         self.running().insert(number, Replica { door, process });
         self.tell_names();
@@ -149,8 +195,22 @@ impl Operators {
         ended
     }
 
+    /// Tells one to stop and waits for nothing; how it ends is its own affair.
+    pub fn begin_to_stop(&self, number: u32) {
+        let stopped = self.running().remove(&number);
+        if let Some(Replica { process, door }) = stopped {
+            tokio::spawn(async move {
+                // Where it was out of reach of the API server it cannot give its lease back.
+                let _ = process.stop(STOPS_WITHIN).await;
+                drop(door);
+            });
+            self.tell_names();
+        }
+    }
+
     /// Whether pods reach the gates.
     pub fn set_reachable(&self, is_reachable: bool) {
+        self.is_reachable.store(is_reachable, Ordering::Relaxed);
         self.running().values().for_each(|replica| replica.door.set(is_reachable));
     }
 
@@ -195,6 +255,7 @@ impl Operators {
 
 impl Drop for Operators {
     fn drop(&mut self) {
+        self.supervisor.abort();
         self.kill_all();
     }
 }

@@ -19,7 +19,8 @@ pub fn making(shape: &Shape) -> Making {
         seed: shape.seed,
         operators: shape.operators,
         discord: Options {
-            guilds: shape.shards * 4,
+            // Many, so that in no channel more is asked at a time than is handled.
+            guilds: shape.shards * 40,
             shards: Some(shape.shards),
             max_concurrency: shape.buckets,
             heartbeat_interval: Duration::from_millis(shape.heartbeat_ms * u64::from(TIME_FACTOR)),
@@ -66,6 +67,7 @@ fn in_a_world(shape: &Shape, making: Making, test: impl AsyncFnOnce(&World) -> R
             .await?;
         world.online().await.context("come online")?;
         test(&world).await?;
+        world.handled_once()?;
         rules_were_kept(&world.ledger())
     })
 }

@@ -1,7 +1,7 @@
 //! One run by seed: a fleet comes online, users talk, faults come by a schedule, everything is healed, Discord's ledger judges.
 //!
 //! From a [`Schedule`] to a [`Run`]: the same schedules as those of processes (`fleet/storm.rs`), at Discord's own pace, so that each of
-//! their times lasts ten times as long. Deliberately absent: what is right (`verdict.rs`).
+//! their times lasts ten times as long, and longer in a slow run. Deliberately absent: what is right (`verdict.rs`).
 
 use super::row::again;
 use super::{Making, Tampered, World, stage};
@@ -11,20 +11,32 @@ use crate::fleet::proxy::{Fault as Tampering, Hits, How};
 use crate::fleet::schedule::{Fault, Kind, Schedule};
 use crate::fleet::storm::{Act, RATE, acts, connection_fault, rest_fault};
 use crate::fleet::verdict::Run;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use discord_sim::{
     EventFilter, FaultFilter, FreezeConnections, Ledger, LedgerQuery, Options, Outage, ShardOf,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Writes that come late at once, at most.
 const MOST_KEPT: u32 = 3;
-/// Lost events that a failure tells of.
-const MOST_LOST: usize = 3;
+/// Long enough that a connection that is dead is taken for a zombie, in milliseconds.
+const ZOMBIE_MS: u64 = 100_000;
+/// How much later things come at most where hosts are slow to reach, in milliseconds.
+const MOST_LATE_MS: u64 = 2_500;
+/// The same of what passes to Discord: below the 120 ms by which travel times may vary from one IDENTIFY to the next, since
+/// that is how far the spacing of IDENTIFYs is promised.
+const MOST_LATE_AT_DISCORD: Duration = Duration::from_millis(100);
+/// Where nothing begins or ends for longer, users write less for the rest of it: it costs most of a story's time.
+const LULL: Duration = Duration::from_mins(1);
+/// That much of what they write otherwise.
+const LULLED: f64 = 0.1;
+/// Events lost, and events answered twice, that a failure tells of.
+const MOST_TOLD: usize = 3;
 
 /// A run, and what was sent in it.
 #[derive(Clone, Debug)]
@@ -55,13 +67,14 @@ async fn story(schedule: &Schedule) -> Ended {
     let has = |kind| schedule.faults.iter().any(|fault| fault.kind == kind);
     let making = Making {
         seed: schedule.seed,
-        discord: Options {
-            guilds: shape.shards * 10,
-            session_life: Options::default().session_life,
-            ..making.discord
+        discord: Options { session_life: Options::default().session_life, ..making.discord },
+        has_ways: [Kind::Partition, Kind::NodeLost, Kind::NetworkSlow, Kind::OperatorsBlind]
+            .into_iter()
+            .any(has),
+        tampered: Tampered {
+            operators: has(Kind::OperatorDeaf) || has(Kind::ApiAnswersLost),
+            pods: has(Kind::WritesLate) || has(Kind::ApiAnswersLost),
         },
-        has_ways: has(Kind::Partition),
-        tampered: if has(Kind::WritesLate) { Tampered::Pods } else { Tampered::Nobody },
         ..making
     };
     let world = match World::begin(making).await {
@@ -70,35 +83,87 @@ async fn story(schedule: &Schedule) -> Ended {
     };
     let outcome = weather(&world, schedule).await;
     let ledger = world.ledger();
+    let most = schedule.most_identifies();
+    let outcome = outcome.and_then(|()| {
+        ensure!(ledger.identifies <= most, "{} IDENTIFYs, at most {most} were needed", ledger.identifies);
+        world.handled_once()?;
+        Ok(())
+    });
     let mut run = Run::judge(schedule, &ledger, outcome.err().as_ref());
     run.again = again(schedule);
     if let Some(failure) = &mut run.failure {
-        let query =
-            LedgerQuery { lost_after_ms: Some(0), events: Some(EventFilter::Lost), ..LedgerQuery::default() };
-        let lost = world.ledger_of(query).event_details;
-        // Writing to a String cannot fail.
-        let _ = lost.iter().take(MOST_LOST).try_for_each(|event| write!(failure, "; lost: {event:?}"));
+        for (what, events) in [("lost", EventFilter::Lost), ("answered twice", EventFilter::Doubled)] {
+            let query =
+                LedgerQuery { lost_after_ms: Some(0), events: Some(events), ..LedgerQuery::default() };
+            for event in world.ledger_of(query).event_details.iter().take(MOST_TOLD) {
+                // Writing to a String cannot fail.
+                let _ = write!(failure, "; {what}: {event:?}");
+            }
+        }
     }
     Ended { run, sent: sent(&world, &ledger), lasted: world.elapsed() }
+}
+
+impl UnderWay {
+    fn has(&self, kind: Kind) -> bool {
+        self.lasting.iter().any(|fault| fault.kind == kind)
+    }
+
+    /// Whether a fault that goes on keeps this replica of so many from running.
+    fn stops(&self, number: u32, operators: u32) -> bool {
+        self.lasting.iter().any(|fault| stops(fault, number, operators))
+    }
+}
+
+/// Whether a fault keeps this replica of so many from running.
+fn stops(fault: &Fault, number: u32, operators: u32) -> bool {
+    match fault.kind {
+        Kind::OperatorKill | Kind::OperatorStop => fault.which % operators == number,
+        Kind::OperatorsKill => true,
+        _ => false,
+    }
+}
+
+/// What of a schedule goes on.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// Faults that have to be ended.
+    lasting: Vec<Fault>,
+    /// Where the pod is that is cut off from everything.
+    cut: Option<IpAddr>,
 }
 
 async fn weather(world: &World, schedule: &Schedule) -> Result<()> {
     let shape = &schedule.shape;
     world.apply(json!({ "shards": shape.shards, "shardsPerPod": shape.shards.div_ceil(shape.pods) })).await?;
     world.online().await.context("come online")?;
-    world.talk(RATE / f64::from(TIME_FACTOR))?;
-    let begun = Instant::now();
-    for (at_ms, act) in acts(&schedule.faults) {
-        tokio::time::sleep_until(begun + discords(at_ms)).await;
+    let rate = RATE / f64::from(TIME_FACTOR * schedule.slowness);
+    world.talk(rate)?;
+    let (begun, mut under_way) = (Instant::now(), UnderWay::default());
+    for (at_ms, act) in acts(&schedule.slowed()) {
+        let at = begun + Duration::from_millis(discords_ms(at_ms));
+        if at.saturating_duration_since(Instant::now()) > LULL {
+            tokio::time::sleep(LULL).await;
+            world.talk(rate * LULLED)?;
+            tokio::time::sleep_until(at).await;
+            world.talk(rate)?;
+        }
+        tokio::time::sleep_until(at).await;
         match act {
             Act::Begin(fault) => {
                 tracing::info!(kind = %fault.kind, which = fault.which, for_ms = discords_ms(fault.for_ms), "a fault begins");
-                begin(world, schedule, &fault).await?;
+                if fault.kind.lasts() {
+                    under_way.lasting.push(fault.clone());
+                }
+                begin(world, schedule, &fault, &mut under_way).await?;
             }
-            Act::End(fault) => end(world, schedule, &fault).await?,
+            Act::End(fault) => {
+                under_way.lasting.retain(|one| *one != fault);
+                end(world, schedule, &fault, &under_way).await?;
+            }
         }
     }
-    heal(world).await?;
+    heal(world, &under_way).await?;
     // Users go on for a moment, so that what came back is seen to work.
     world.online().await.context("come online again")?;
     world.hush();
@@ -107,74 +172,111 @@ async fn weather(world: &World, schedule: &Schedule) -> Result<()> {
 }
 
 /// A span of a schedule, which is told in the real time of processes.
-fn discords(ms: u64) -> Duration {
-    Duration::from_millis(ms * u64::from(TIME_FACTOR))
-}
-
 fn discords_ms(ms: u64) -> u64 {
     ms * u64::from(TIME_FACTOR)
 }
 
-async fn begin(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
-    let Fault { kind, which, for_ms, .. } = *fault;
+async fn begin(world: &World, schedule: &Schedule, fault: &Fault, under_way: &mut UnderWay) -> Result<()> {
+    let Fault { kind, which, .. } = *fault;
+    let for_ms = discords_ms(fault.for_ms);
     let (total, operators) = (schedule.shape.shards, schedule.shape.operators);
     let discord = world.discord.control();
-    let shard = ShardOf { id: which % total, total };
+    let shard = ShardOf { id: schedule.shape.shard(which), total };
+    if let Some(ends) = connection_fault(kind, shard) {
+        return Ok(discord.drop_connection(ends).map(drop)?);
+    }
     match kind {
-        Kind::ContainerKill | Kind::PodDelete | Kind::Partition => {
-            let pods = world.kubelet.pods();
+        Kind::ContainerKill | Kind::PodDelete | Kind::Partition | Kind::NodeLost | Kind::KubeletLost => {
+            let killed = kind == Kind::ContainerKill;
+            let pods = if killed { world.kubelet.staying() } else { world.kubelet.pods() };
             let Some(pod) = pods.get(which as usize % pods.len().max(1)) else { return Ok(()) };
             match kind {
                 Kind::ContainerKill => world.kubelet.kill(pod),
                 // It may be on its way out already.
                 Kind::PodDelete => drop(world.delete(pod).await),
-                _ => world.cut(pod),
+                // Its node may be lost already.
+                Kind::KubeletLost => drop(world.lose_kubelet(pod).await),
+                Kind::NodeLost => drop(world.lose_together(std::slice::from_ref(pod)).await),
+                _ => under_way.cut = world.cut(pod),
             }
-        }
-        Kind::Drop | Kind::DropAll | Kind::Reconnect | Kind::InvalidResumable | Kind::Invalid => {
-            discord.drop_connection(connection_fault(kind, shard)).map(drop)?;
         }
         Kind::Freeze => {
             let freeze = FreezeConnections {
                 shard: Some(shard.id),
                 total: Some(shard.total),
-                // Long enough to be a zombie.
-                for_ms: discords_ms(10_000 + for_ms),
+                for_ms: ZOMBIE_MS + for_ms,
                 ..FreezeConnections::default()
             };
             discord.freeze_connections(freeze).map(drop)?;
         }
         Kind::OperatorKill => world.operators.kill(which % operators),
-        // It may have ended already.
-        Kind::OperatorStop => drop(world.operators.stop(which % operators).await),
+        Kind::OperatorStop => world.operators.begin_to_stop(which % operators),
         Kind::OperatorsKill => world.operators.kill_all(),
-        Kind::WritesLate => world.tampers.iter().for_each(|tamper| {
-            tamper.add(Tampering {
-                hits: Hits::Writes,
-                how: How::Keep,
-                count: u64::from(1 + which % MOST_KEPT),
-            });
-        }),
+        Kind::OperatorDeaf => {
+            if let Some(tamper) = world.tampers.of_operators.get((which % operators) as usize) {
+                tamper.add(Tampering { hits: Hits::All, how: How::Hang, count: u64::MAX });
+                tamper.cut();
+            }
+        }
+        Kind::WritesLate => {
+            if let Some(tamper) = &world.tampers.of_pods {
+                let count = u64::from(1 + which % MOST_KEPT);
+                tamper.add(Tampering { hits: Hits::Writes, how: How::Keep, count });
+            }
+        }
+        Kind::ApiAnswersLost => {
+            let count = u64::from(1 + which % MOST_KEPT);
+            for tamper in world.tampers.of_operators.iter().chain(&world.tampers.of_pods) {
+                tamper.add(Tampering { hits: Hits::Writes, how: How::Lose, count });
+            }
+        }
+        Kind::NetworkSlow => {
+            let late = Duration::from_millis(1 + u64::from(which) % MOST_LATE_MS);
+            world.delay(late, late.min(MOST_LATE_AT_DISCORD));
+        }
+        Kind::OperatorsBlind => world.set_operators_to_discord(false),
         Kind::GateAway => world.operators.set_reachable(false),
         Kind::ApiAway => world.set_api(false),
-        Kind::Outage => discord
-            .begin_outage(Outage { for_ms: discords_ms(for_ms), rest: true, gateway: true })
-            .map(drop)?,
-        _ => discord.add_fault(rest_fault(kind, discords_ms(for_ms))).map(drop)?,
+        Kind::Outage => discord.begin_outage(Outage { for_ms, rest: true, gateway: true }).map(drop)?,
+        _ => discord.add_fault(rest_fault(kind, for_ms)).map(drop)?,
     }
     Ok(())
 }
 
-async fn end(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
+/// Ends a fault, as far as no other that goes on does the same.
+async fn end(world: &World, schedule: &Schedule, fault: &Fault, under_way: &UnderWay) -> Result<()> {
+    let operators = schedule.shape.operators;
+    let is_last = !under_way.has(fault.kind);
     match fault.kind {
-        Kind::OperatorKill | Kind::OperatorStop => {
-            world.operators.revive(fault.which % schedule.shape.operators).await?;
+        Kind::OperatorKill | Kind::OperatorStop | Kind::OperatorsKill => {
+            for number in 0..operators {
+                if stops(fault, number, operators) && !under_way.stops(number, operators) {
+                    world.operators.revive(number).await?;
+                }
+            }
         }
-        Kind::OperatorsKill => world.operators.revive_all().await?,
-        Kind::GateAway => world.operators.set_reachable(true),
-        Kind::ApiAway => world.set_api(true),
-        Kind::Partition => world.join(),
-        Kind::WritesLate => land(world).await,
+        // It may have ended by itself, and was started again then.
+        Kind::OperatorDeaf => {
+            let number = fault.which % operators;
+            let is_deaf = |one: &Fault| one.kind == Kind::OperatorDeaf && one.which % operators == number;
+            if under_way.lasting.iter().any(is_deaf) {
+                return Ok(());
+            }
+            if let Some(tamper) = world.tampers.of_operators.get(number as usize) {
+                tamper.clear();
+            }
+        }
+        Kind::Partition => under_way.cut.into_iter().for_each(|host| world.join(host)),
+        Kind::GateAway if is_last => world.operators.set_reachable(true),
+        Kind::ApiAway if is_last => world.set_api(true),
+        Kind::NodeLost | Kind::KubeletLost
+            if !under_way.has(Kind::NodeLost) && !under_way.has(Kind::KubeletLost) =>
+        {
+            world.find_again().await?;
+        }
+        Kind::WritesLate if is_last => land(world).await,
+        Kind::NetworkSlow if is_last => world.delay(Duration::ZERO, Duration::ZERO),
+        Kind::OperatorsBlind if is_last => world.set_operators_to_discord(true),
         _ => {}
     }
     Ok(())
@@ -182,20 +284,26 @@ async fn end(world: &World, schedule: &Schedule, fault: &Fault) -> Result<()> {
 
 /// What was kept arrives, whoever still waits.
 async fn land(world: &World) {
-    for tamper in &world.tampers {
+    if let Some(tamper) = &world.tampers.of_pods {
         tamper.clear();
         drop(tamper.release().await);
     }
 }
 
 /// Ends every fault that may still be there.
-async fn heal(world: &World) -> Result<()> {
+async fn heal(world: &World, under_way: &UnderWay) -> Result<()> {
     let discord = world.discord.control();
     discord.remove_faults(FaultFilter::default())?;
     discord.begin_outage(Outage { for_ms: 0, rest: true, gateway: true }).map(drop)?;
     world.operators.set_reachable(true);
     world.set_api(true);
-    world.join();
+    world.set_operators_to_discord(true);
+    if under_way.has(Kind::NetworkSlow) {
+        world.delay(Duration::ZERO, Duration::ZERO);
+    }
+    world.find_again().await?;
+    under_way.cut.into_iter().for_each(|host| world.join(host));
+    world.tampers.of_operators.iter().for_each(|tamper| tamper.clear());
     land(world).await;
     world.operators.revive_all().await
 }

@@ -3,54 +3,41 @@
 //! From an address of its own to another host's, port for port. Cut, it takes new connections and nothing comes of them; what was sent
 //! arrives when it is joined again, in its order. Deliberately absent: a refusal, which a [door](crate::fleet::door) says.
 
+use super::passage::{Passage, Passages};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as Listener};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 /// Bytes that are on their way at a time.
 const PIECE: usize = 16 * 1024;
 
-/// How things pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passage {
-    /// Whether they do.
-    pub(super) is_joined: bool,
-    /// How much later each piece arrives.
-    pub(super) delay: Duration,
-}
-
-/// At once.
-pub(super) const JOINED: Passage = Passage { is_joined: true, delay: Duration::ZERO };
-
 /// A way.
 #[derive(Debug)]
 pub(super) struct Way {
-    passage: watch::Sender<Passage>,
+    passages: Passages,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Way {
     /// Opens one at this address, at each of these ports.
     pub(super) fn open(at: IpAddr, to: IpAddr, ports: &[u16], passage: Passage) -> io::Result<Self> {
-        let (passage, seen) = watch::channel(passage);
+        let passages = Passages::new(passage);
         let mut tasks = Vec::new();
         for port in ports {
             let listener = Listener::bind(SocketAddr::new(at, *port))?;
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            tasks.push(tokio::spawn(serve(listener, SocketAddr::new(to, *port), seen.clone())));
+            tasks.push(tokio::spawn(serve(listener, SocketAddr::new(to, *port), passages.clone())));
         }
-        Ok(Self { passage, tasks })
+        Ok(Self { passages, tasks })
     }
 
     /// From now on, things pass so.
     pub(super) fn set(&self, passage: Passage) {
-        self.passage.send_replace(passage);
+        self.passages.set(passage);
     }
 }
 
@@ -60,50 +47,41 @@ impl Drop for Way {
     }
 }
 
-/// Comes when things pass; never when nobody can join it any more.
-pub(super) async fn joined(passage: &mut watch::Receiver<Passage>) -> Passage {
-    let now = passage.wait_for(|now| now.is_joined).await.map(|now| *now);
-    match now {
-        Ok(passage) => passage,
-        Err(_) => std::future::pending().await,
-    }
-}
-
 /// What it handed on ends with it.
-async fn serve(listener: TcpListener, to: SocketAddr, passage: watch::Receiver<Passage>) {
+async fn serve(listener: TcpListener, to: SocketAddr, passages: Passages) {
     let mut passing = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             Some(_) = passing.join_next() => {}
             taken = listener.accept() => match taken {
-                Ok((from, _)) => drop(passing.spawn(pass(from, to, passage.clone()))),
+                Ok((from, _)) => drop(passing.spawn(pass(from, to, passages.clone()))),
                 Err(_) => return,
             },
         }
     }
 }
 
-async fn pass(from: TcpStream, to: SocketAddr, mut passage: watch::Receiver<Passage>) {
-    joined(&mut passage).await;
+async fn pass(from: TcpStream, to: SocketAddr, passages: Passages) {
+    passages.joined().await;
     let Ok(to) = TcpStream::connect(to).await else { return };
     // Small messages must not wait for each other.
     let _ = (from.set_nodelay(true), to.set_nodelay(true));
     let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
     // A side that breaks ends the other.
-    let there = one_way(from_read, to_write, passage.clone());
-    let _ = tokio::try_join!(biased; there, one_way(to_read, from_write, passage));
+    let there = one_way(from_read, to_write, passages.clone());
+    let _ = tokio::try_join!(biased; there, one_way(to_read, from_write, passages));
 }
 
 async fn one_way(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut passage: watch::Receiver<Passage>,
+    passages: Passages,
 ) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let length = from.read(&mut piece).await?;
-        let Passage { delay, .. } = joined(&mut passage).await;
+        let Passage { delay, .. } = passages.joined().await;
         if !delay.is_zero() {
             sleep(delay).await;
         }
@@ -116,7 +94,9 @@ async fn one_way(
 
 #[cfg(test)]
 mod tests {
+    use super::super::passage::JOINED;
     use super::*;
+    use std::time::Duration;
     use tokio::time::{Instant, timeout};
 
     #[tokio::test(start_paused = true)]

@@ -1,26 +1,31 @@
-//! A small API server on loopback: one Secret of records and the layouts document, with what may go wrong on the way.
+//! The API server in memory with one Secret of records and the layouts document, and what may go wrong on the way to it.
 //!
-//! From GET and JSON patch to what the real one would answer, as far as [`super`] needs it. Deliberately absent: anything else.
+//! From a plan of failures to what each call meets. Deliberately absent: what the API server answers, which is `apiserver_sim`'s.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
-    routing::get,
+use apiserver_sim::{After, Before, Call, Hook, Options, Server, Written};
+use axum::http::StatusCode;
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Namespace, Secret},
 };
-use k8s_openapi::ByteString;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shard_contract::{layouts::Layouts, names, record::Record};
-use tokio::net::TcpListener;
 
-/// What is to happen to the next patch.
+const DEFINITION: &str = include_str!("../../../../crds/shardedbots.yaml");
+/// Whose calls meet what is planned.
+pub(super) const POD: &str = "pod";
+
+/// What is to happen to the next write.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// It is made, and the answer is lost.
@@ -29,99 +34,117 @@ pub(super) enum Fault {
     Lost,
 }
 
-/// The API server's one Secret.
+/// What pods meet.
 #[derive(Debug, Default)]
-pub(super) struct Server {
-    pub(super) secret: Option<Value>,
-    pub(super) version: u64,
-    /// What it answers while it is away.
+pub(super) struct Plan {
+    /// What they are answered while the API server is away.
     pub(super) away: Option<StatusCode>,
     pub(super) faults: VecDeque<Fault>,
-    pub(super) patches: usize,
-    pub(super) document: Layouts,
+    /// Their writes that would have been made.
+    pub(super) writes: usize,
 }
 
-pub(super) type Shared = Arc<Mutex<Server>>;
+struct Planned(Arc<Mutex<Plan>>);
 
-fn status(code: StatusCode) -> Response {
-    let body = json!({ "kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "as planned", "reason": "" });
-    (code, Json(body)).into_response()
+fn status(code: StatusCode) -> Before {
+    let code = code.as_u16();
+    Before::Refuse(json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "as planned", "reason": "", "code": code,
+    }))
 }
 
-async fn read(State(server): State<Shared>) -> Response {
-    let server = server.lock().unwrap();
-    match (server.away, &server.secret) {
-        (Some(code), _) => status(code),
-        (None, Some(secret)) => Json(secret.clone()).into_response(),
-        (None, None) => status(StatusCode::NOT_FOUND),
-    }
-}
-
-async fn read_document(State(server): State<Shared>) -> Response {
-    let document = serde_json::to_string(&server.lock().unwrap().document).unwrap();
-    let metadata = json!({ "name": "b-layouts", "namespace": "n" });
-    Json(json!({ "metadata": metadata, "data": { "layouts.json": document } })).into_response()
-}
-
-async fn patch(State(server): State<Shared>, body: Bytes) -> Response {
-    let mut server = server.lock().unwrap();
-    if let Some(code) = server.away {
-        return status(code);
-    }
-    let Some(mut secret) = server.secret.clone() else { return status(StatusCode::NOT_FOUND) };
-    server.patches += 1;
-    let fault = server.faults.pop_front();
-    if matches!(fault, Some(Fault::Lost)) {
-        return status(StatusCode::GATEWAY_TIMEOUT);
-    }
-    for operation in serde_json::from_slice::<Vec<Value>>(&body).unwrap() {
-        let path = operation["path"].as_str().unwrap();
-        match operation["op"].as_str().unwrap() {
-            "test" if secret.pointer(path) == Some(&operation["value"]) => {}
-            "add" => {
-                let (parent, key) = path.rsplit_once('/').unwrap();
-                secret.pointer_mut(parent).unwrap()[key] = operation["value"].clone();
-            }
-            _ => return status(StatusCode::UNPROCESSABLE_ENTITY),
+impl Hook for Planned {
+    fn before(&mut self, call: &Call) -> Before {
+        if call.user != POD {
+            return Before::GoOn;
         }
+        let mut plan = self.0.lock().unwrap();
+        if let Some(code) = plan.away {
+            return status(code);
+        }
+        plan.writes += 1;
+        if matches!(plan.faults.front(), Some(Fault::Lost)) {
+            plan.faults.pop_front();
+            return status(StatusCode::GATEWAY_TIMEOUT);
+        }
+        Before::GoOn
     }
-    server.put(secret);
-    match fault {
-        Some(Fault::AnswerLost) => status(StatusCode::GATEWAY_TIMEOUT),
-        _ => Json(server.secret.clone()).into_response(),
+
+    fn after(&mut self, written: &Written) -> After {
+        if written.call.user == POD && self.0.lock().unwrap().faults.pop_front().is_some() {
+            return After::Break;
+        }
+        After::Answer
+    }
+
+    fn read(&mut self, call: &Call) -> Before {
+        let away = self.0.lock().unwrap().away.filter(|_| call.user == POD);
+        away.map_or(Before::GoOn, status)
     }
 }
 
-impl Server {
-    pub(super) fn put(&mut self, mut secret: Value) {
-        self.version += 1;
-        secret["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.secret = Some(secret);
+/// The API server.
+pub(super) struct Kept {
+    server: Server,
+    secrets: Api<Secret>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+fn of<K: DeserializeOwned>(object: Value) -> K {
+    serde_json::from_value(object).unwrap()
+}
+
+impl Kept {
+    /// One that has the document, and an empty Secret of records.
+    pub(super) async fn new(document: &Layouts) -> Self {
+        let server = Server::new(Options::new(DEFINITION)).unwrap();
+        let plan = Arc::<Mutex<Plan>>::default();
+        server.hook(Planned(Arc::clone(&plan)));
+        let (client, parameters) = (server.client("somebody", "n"), PostParams::default());
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces.create(&parameters, &of(json!({ "metadata": { "name": "n" } }))).await.unwrap();
+        let text = serde_json::to_string(document).unwrap();
+        let layouts = json!({ "metadata": { "name": "b-layouts" }, "data": { names::LAYOUTS_KEY: text } });
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "n");
+        maps.create(&parameters, &of(layouts)).await.unwrap();
+        let secrets: Api<Secret> = Api::namespaced(client, "n");
+        secrets.create(&parameters, &of(json!({ "metadata": { "name": "b-sessions-0" } }))).await.unwrap();
+        Self { server, secrets, plan }
     }
 
-    pub(super) fn set(&mut self, shard: u32, record: &Record) {
-        let mut secret = self.secret.clone().unwrap();
-        secret["data"][names::record_key(0, shard)] = json!(ByteString(serde_json::to_vec(record).unwrap()));
-        self.put(secret);
+    /// A client that meets what is planned.
+    pub(super) fn client(&self) -> Client {
+        self.server.client(POD, "n")
+    }
+
+    pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap()
+    }
+
+    /// Another hand writes a record.
+    pub(super) async fn set(&self, shard: u32, record: &Record) {
+        let value = json!(ByteString(serde_json::to_vec(record).unwrap()));
+        self.change(json!({ "data": { names::record_key(0, shard): value } })).await;
+    }
+
+    /// Another hand takes all records away.
+    pub(super) async fn clear(&self) {
+        self.change(json!({ "data": null })).await;
+    }
+
+    async fn change(&self, change: Value) {
+        self.secrets.patch("b-sessions-0", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+    }
+
+    /// The record as it is kept; none: there is none.
+    pub(super) fn record_if_any(&self, shard: u32) -> Option<Record> {
+        let secret: Secret = of(self.server.object("secrets", "n", "b-sessions-0").unwrap());
+        let value = secret.data?.remove(&names::record_key(0, shard))?;
+        Some(serde_json::from_slice(&value.0).unwrap())
     }
 
     pub(super) fn record(&self, shard: u32) -> Record {
-        let value = self.secret.as_ref().unwrap()["data"][names::record_key(0, shard)].clone();
-        let bytes: ByteString = serde_json::from_value(value).unwrap();
-        serde_json::from_slice(&bytes.0).unwrap()
+        self.record_if_any(shard).unwrap()
     }
-}
-
-/// Serves it; a client of it.
-pub(super) async fn client_of(server: Shared) -> kube::Client {
-    let pages = Router::new()
-        .route("/api/v1/namespaces/n/secrets/b-sessions-0", get(read).patch(patch))
-        .route("/api/v1/namespaces/n/configmaps/b-layouts", get(read_document))
-        .with_state(server);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    let mut config = kube::Config::new(url);
-    config.default_retry = false;
-    kube::Client::try_from(config).unwrap()
 }

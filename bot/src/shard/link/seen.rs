@@ -25,6 +25,8 @@ pub(in crate::shard) enum Ended {
     Closed(u16),
     /// It was online for so long.
     WasOnline(Duration),
+    /// Discord closed it right after RESUMED, with a code that says nothing of the session.
+    ClosedOnResume,
     /// It tried to RESUME and Discord said that the session is gone.
     SessionGone,
     /// It tried to RESUME and did not come online.
@@ -44,4 +46,9 @@ pub(in crate::shard) enum Seen {
     Identified,
     /// The end; nothing follows.
     Ended(Ended),
+}
+
+/// twilight panics on an address that is none.
+pub(in crate::shard) fn is_url(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
 }

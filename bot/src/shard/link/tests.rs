@@ -13,6 +13,7 @@ use shard_contract::{
     identify::{Identified, Outcome},
     layouts::{DiscordAddress, Layouts},
 };
+use shard_machine::Random;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -89,7 +90,7 @@ async fn scene_that(answers: Answers) -> Scene {
     let source = TokenSource::File(token.path().to_owned());
     let discord = DiscordAddress { api: Some(format!("http://{address}")), ..DiscordAddress::default() };
     let (_, layouts) = watch::channel(Layouts { discord, ..Layouts::default() });
-    let discord = Arc::new(Discord::new(source.clone(), layouts).unwrap());
+    let discord = Arc::new(Discord::new(source.clone(), layouts, Random::seeded(1)).unwrap());
     Scene { connector: Connector::new(Intents::GUILDS, source, discord), saw: seen, token }
 }
 
@@ -121,7 +122,7 @@ async fn an_identify_leaves_with_a_grant_and_is_told_at_once() {
     assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Sent }));
     // Nothing polls the link any more: the frame had left when it was told.
     assert_eq!(scene.saw.recv().await, Some(Saw::Op(2)));
-    assert!(!link.close(), "without a session there is nothing to close");
+    assert!(!link.close(true), "without a session there is nothing to close");
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn what_one_shard_was_refused_with_spends_no_other_identify() {
     let mut scene = scene().await;
     let (grant, mut told) = Grant::until(in_a_minute());
     let mut link = scene.connector.open(ShardId::ONE, None, false, asker([grant])).await.unwrap();
-    link.credentials.refused.note(&Token::new("first"), 4014);
+    link.credentials.refused.note(&Token::new("first"), 0, 4014);
     let ended = loop {
         if let Seen::Ended(ended) = link.next().await {
             break ended;
@@ -169,8 +170,8 @@ async fn what_one_shard_was_refused_with_spends_no_other_identify() {
     assert_eq!(ended, Ended::Closed(4014));
     assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Unused }));
     assert!(scene.saw.try_recv().is_err());
-    link.credentials.refused.note(&Token::new("second"), 4011);
-    assert_eq!(link.credentials.refused.with(&Token::new("second")), None, "4011 is one shard's own");
+    link.credentials.refused.note(&Token::new("second"), 0, 4011);
+    assert_eq!(link.credentials.refused.with(&Token::new("second"), 0), None, "4011 is one shard's own");
 }
 
 #[tokio::test]
@@ -182,7 +183,7 @@ async fn a_resume_asks_for_no_grant_and_the_stop_closes_with_4000_and_keeps_the_
         assert!(matches!(link.next().await, Seen::Text(_)));
     }
     assert_eq!(scene.saw.recv().await, Some(Saw::Op(6)));
-    assert!(link.close());
+    assert!(link.close(true));
     let ended = loop {
         if let Seen::Ended(ended) = link.next().await {
             break ended;

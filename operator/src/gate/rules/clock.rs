@@ -3,25 +3,8 @@
 //! From the `Date` of Discord's answer, which says whole seconds, and when it was asked for, to the bounds of Discord's time
 //! now. For the rules that keep clear of the fallback schedule. Times are whole milliseconds. Deliberately absent: reading any clock.
 
+pub use shard_contract::buckets::Millis;
 use shard_contract::pace::Pace;
-
-/// A moment on the gate's own monotonic clock, in milliseconds since the process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Millis(pub u64);
-
-impl Millis {
-    /// So much later.
-    #[must_use]
-    pub const fn after(self, ms: u64) -> Self {
-        Self(self.0.saturating_add(ms))
-    }
-
-    /// How much later it is than another moment; 0 when it is not.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
 
 /// What the `Date` of one of Discord's answers says, in milliseconds since 1970, and between which moments it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 
 use super::backoff::Backoff;
 use super::breaker::Breaker;
-use super::buckets::{Buckets, TRAVEL_MS};
 use super::budget::{Budget, Limits};
 use super::clock::{DiscordTime, Millis};
 use super::fallback::FallbackPods;
+use shard_contract::buckets::{Buckets, TRAVEL_MS};
 use shard_contract::identify::{Outcome, Priority};
 use shard_contract::pace::Pace;
 use std::collections::BTreeMap;

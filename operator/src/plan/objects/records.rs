@@ -191,6 +191,7 @@ mod tests {
             redelivered: 0,
             idle_ms: None,
             fatal_close: None,
+            waits_for: None,
         };
         let shards = |state| vec![shard(ordinal * 2, state), shard(ordinal * 2 + 1, state)];
         PodSeen {

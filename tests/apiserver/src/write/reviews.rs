@@ -20,9 +20,10 @@ pub(super) fn review(state: &mut State, asked: &Asked, object: Value) -> Result<
     }
     let now = state.clock.stamp();
     let mut object = managers::updated(&asked.at.kind, None, object, &asked.writer(false), &now);
-    let uid_of = |namespace: &str, name: &str| {
-        let key = ("pods".to_owned(), format!("{namespace}/{name}"));
-        state.store.get(&key).map(|pod| meta::uid(pod).to_owned())
+    let uid_of = |kind: &str, namespace: &str, name: &str| {
+        let object = state.store.get(&(kind.to_owned(), format!("{namespace}/{name}")));
+        let good = object.filter(|object| tokens::are_valid_of(object, state.clock.now()));
+        good.map(|object| meta::uid(object).to_owned())
     };
     object["status"] = state.tokens.review(&spec, uid_of, state.clock.now());
     Ok(Done { code: 201, value: object, warnings: Vec::new() })

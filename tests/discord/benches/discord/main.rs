@@ -12,14 +12,13 @@ mod memory;
 mod server;
 mod throughput;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Parser;
 
 use decoder::Transport;
-use shard_bench::Scale;
+use shard_bench::options::Options;
 use shard_bench::table::Table;
 
 /// Files that must be open at once for all measurements but the crowd, which takes what there is.
@@ -29,18 +28,8 @@ const OPEN_FILES: u64 = 1200;
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench -p discord-sim --")]
 struct Arguments {
-    /// Where the figures are written as JSON [default: target/bench/discord.json]
-    #[arg(long)]
-    report: Option<PathBuf>,
-    /// A tenth of everything: shows that it works, not how fast
-    #[arg(long)]
-    quick: bool,
-    /// Cargo gives it to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Cargo gives the names to be run to every benchmark; this one always runs whole.
-    #[arg(hide = true)]
-    names: Vec<String>,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,7 +44,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let scale = Scale { quick: arguments.quick };
+    let scale = arguments.options.scale();
     let open_files = discord_sim::raise_open_files();
     ensure!(
         open_files >= OPEN_FILES,
@@ -76,18 +65,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for row in crowd::measure(scale, open_files).await? {
         table.add(row);
     }
-    let report = arguments.report.clone().unwrap_or_else(|| target().join("bench/discord.json"));
-    table
-        .end(&report)
-        .with_context(|| format!("cannot write {}; choose another with --report", report.display()))
-}
-
-/// Cargo's folder of what it builds; it may have one in it for each target.
-fn target() -> &'static Path {
-    let inside = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let is_cargos = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
-    let outwards = inside.ancestors().skip_while(|folder| !is_cargos(folder));
-    outwards.take_while(is_cargos).last().unwrap_or(inside)
+    arguments.options.end(&table, "discord", env!("CARGO_TARGET_TMPDIR"))
 }
 
 #[expect(clippy::print_stderr, reason = "the benchmark's own word to a person")]

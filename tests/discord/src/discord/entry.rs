@@ -213,6 +213,7 @@ impl Discord {
             intents,
             guilds: u32::try_from(guilds.len()).unwrap_or(u32::MAX),
             ready_at: self.now(),
+            ready_after: state.record.events.newest(),
             variation: self.chance(),
             log,
             sent: 0,

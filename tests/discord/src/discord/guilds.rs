@@ -27,7 +27,7 @@ impl Discord {
     /// Makes guilds that the bots are in; their ids.
     pub(crate) fn guilds_join(&self, count: u32) -> Vec<Snowflake> {
         let mut state = self.change();
-        let new = self.world.join(count);
+        let new = self.world.join_at(count, self.clock.unix_ms());
         for guild in &new {
             self.create(&mut state, *guild);
         }

@@ -105,7 +105,7 @@ impl Discord {
             faults: record.faults.clone(),
             events: record
                 .events
-                .counts(query.lost_before(ms(now)), |guild, at_ms| state.sessions.can_bring(guild, at_ms)),
+                .counts(query.lost_before(ms(now)), |guild, number| state.sessions.can_bring(guild, number)),
             event_details: record.events.details(query.limit(), |event| query.wants(event, ms(now))),
             shards: record.coverage.shards(),
             totals: record.coverage.totals(),

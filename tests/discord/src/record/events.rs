@@ -75,6 +75,11 @@ impl Events {
         NonZeroU64::new(self.last)
     }
 
+    /// The number of the newest one; 0 before the first.
+    pub const fn newest(&self) -> u64 {
+        self.last
+    }
+
     /// So many sessions are to get it.
     pub fn routed(&mut self, number: Option<NonZeroU64>, sessions: usize) {
         let Some(entry) = number.and_then(|number| entry(&mut self.kept, self.last, number.get())) else {
@@ -132,8 +137,8 @@ impl Events {
     }
 
     /// The counts. What asked for an answer before `before_ms` and has none is lost where a session that was to get an event
-    /// of this guild and moment is still there, as `has_session` says, and else dropped with its session. So is what no session
-    /// was to get: one that came in the same millisecond came after it.
+    /// of this guild and number is still there, as `has_session` says, and else dropped with its session. So is what no session
+    /// was to get.
     pub fn counts(
         &self,
         before_ms: u64,
@@ -141,10 +146,12 @@ impl Events {
     ) -> EventCounts {
         let mut counts = self.counts.clone();
         counts.lost = counts.left_unanswered;
-        for Entry { made, routed, .. } in self.kept.iter().filter(|entry| entry.is_open()) {
+        let oldest = self.last + 1 - self.kept.len() as u64;
+        let open = (oldest..).zip(&self.kept).filter(|(_, entry)| entry.is_open());
+        for (number, Entry { made, routed, .. }) in open {
             *if made.at_ms >= before_ms {
                 &mut counts.waiting
-            } else if *routed > 0 && has_session(made.guild, made.at_ms) {
+            } else if *routed > 0 && has_session(made.guild, number) {
                 &mut counts.lost
             } else {
                 &mut counts.dropped_with_session
@@ -227,8 +234,8 @@ mod tests {
         for (id, guild) in [(10, 1), (20, 2), (30, 1), (90, 1)] {
             make(&mut events, made(id, guild, true));
         }
-        // The session of guild 1 was opened at 15; that of guild 2 has been there all the time.
-        let has = |guild: Option<Snowflake>, at| guild == Some(Snowflake(2)) || at >= 15;
+        // The session of guild 1 was opened after the first event; that of guild 2 has been there all the time.
+        let has = |guild: Option<Snowflake>, number| guild == Some(Snowflake(2)) || number > 1;
         let counts = events.counts(50, has);
         assert_eq!((counts.dropped_with_session, counts.lost, counts.waiting), (1, 2, 1));
         events.answered(Snowflake(10), BOT, 60);

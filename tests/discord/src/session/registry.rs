@@ -1,9 +1,9 @@
 //! All sessions, found by id and by the shard that an event goes to.
 //!
-//! From: entry and the end of sessions. For: delivery, which must not look at sessions that an event does not concern.
+//! Ordered, so that whoever goes through them does so in the same order in each run. From: entry and the end of sessions. For: delivery, which must not look at sessions that an event does not concern.
 //! Deliberately absent: rules; several sessions of one `[shard, total]` and several totals at once are Discord's way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::Session;
 use super::id::SessionId;
@@ -12,9 +12,9 @@ use crate::snowflake::Snowflake;
 /// The sessions that exist, connected or not.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_id: HashMap<SessionId, Session>,
+    by_id: BTreeMap<SessionId, Session>,
     /// Total -> shard -> ids.
-    by_shard: BTreeMap<u32, HashMap<u32, Vec<SessionId>>>,
+    by_shard: BTreeMap<u32, BTreeMap<u32, Vec<SessionId>>>,
 }
 
 impl Registry {
@@ -62,15 +62,15 @@ impl Registry {
         reached.flatten().copied().collect()
     }
 
-    /// Whether a session is still there that was to get what was made then in this guild (without one: at shard 0). One without
+    /// Whether a session is still there that was to get the event of this number in this guild (without one: at shard 0). One without
     /// a connection whose place another session has taken since is not: nobody will RESUME it.
-    pub fn can_bring(&self, guild: Option<Snowflake>, made_at_ms: u64) -> bool {
+    pub fn can_bring(&self, guild: Option<Snowflake>, event: u64) -> bool {
         let reached = self.reached_by(guild);
         let sessions = || reached.iter().filter_map(|id| self.by_id.get(id));
         sessions().any(|session| {
             let is_replaced = session.link.is_none()
                 && sessions().any(|other| other.total == session.total && other.ready_at > session.ready_at);
-            session.ready_at.as_millis() <= u128::from(made_at_ms) && !is_replaced
+            session.ready_after < event && !is_replaced
         })
     }
 

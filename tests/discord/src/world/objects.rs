@@ -210,7 +210,9 @@ pub fn guild_create(
     if all_members {
         members.extend(people.iter().map(|person| member(id, person)));
     }
-    guild["joined_at"] = json!(time(id.time_ms()));
+    let joined = json!(time(world.joined_ms(id)));
+    members[0]["joined_at"] = joined.clone();
+    guild["joined_at"] = joined;
     guild["large"] = json!(false);
     guild["unavailable"] = json!(false);
     guild["member_count"] = json!(people.len() + 1);

@@ -6,6 +6,16 @@ use super::Kubelet;
 use kube::ResourceExt;
 
 impl Kubelet {
+    /// Names of the pods that were not told to end. What a container handles when it is killed after that is promised to nobody.
+    #[must_use]
+    pub fn staying(&self) -> Vec<String> {
+        let kept = self.shared.pods();
+        let staying = kept.values().filter(|kept| !kept.is_lost && kept.deadline.is_none());
+        let mut names: Vec<_> = staying.map(|kept| kept.pod.name_any()).collect();
+        names.sort();
+        names
+    }
+
     /// Ends a pod's container at once, as the kernel does when memory is short.
     pub fn kill(&self, pod: &str) {
         let mut pods = self.shared.pods();

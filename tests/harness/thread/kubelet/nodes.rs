@@ -14,6 +14,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use shard_contract::env::GATE_TOKEN_FILE;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 impl World {
     /// Loses the node of a pod: it is cut off from everything, and the API server hears what the node controller would find. With
@@ -42,14 +43,33 @@ impl World {
         Ok(())
     }
 
-    /// Cuts a pod off from everything for a moment: too short for anybody to say that its node is lost.
-    pub fn cut(&self, pod: &str) {
-        self.network.cut(self.kubelet.address(pod), true);
+    /// The kubelet of a pod's node dies, and nothing else: the pod runs on and reaches everybody.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn lose_kubelet(&self, pod: &str) -> Result<()> {
+        self.kubelet.lost(pod)?;
+        self.kubelet.tell_of_the_loss(pod).await
     }
 
-    /// Joins what was cut.
-    pub fn join(&self) {
-        self.network.join();
+    /// Cuts a pod off from everything for a moment: too short for anybody to say that its node is lost. Where it was, to be joined again.
+    pub fn cut(&self, pod: &str) -> Option<IpAddr> {
+        let address = self.kubelet.address(pod);
+        self.network.cut(address, true);
+        address
+    }
+
+    /// The same, but it reaches Discord.
+    pub fn cut_but_from_discord(&self, pod: &str) -> Option<IpAddr> {
+        let address = self.kubelet.address(pod);
+        self.network.cut(address, false);
+        address
+    }
+
+    /// Joins what was cut for a moment, but where its node has been lost since.
+    pub fn join(&self, address: IpAddr) {
+        let is_lost = self.kubelet.shared.pods().values().any(|kept| kept.is_lost && kept.address == address);
+        self.network.join((!is_lost).then_some(address));
     }
 
     /// All nodes are back.
@@ -61,8 +81,14 @@ impl World {
         for number in 0..NODES {
             tell_node(&Api::all(self.client.clone()), &node_name(number), "True", now).await?;
         }
-        self.network.join();
-        self.kubelet.shared.pods().values_mut().for_each(|kept| kept.is_lost = false);
+        let mut pods = self.kubelet.shared.pods();
+        let lost: Vec<_> = pods
+            .values_mut()
+            .filter_map(|kept| std::mem::take(&mut kept.is_lost).then_some(kept.address))
+            .collect();
+        drop(pods);
+        self.network.join(lost);
+        self.kubelet.shared.found.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

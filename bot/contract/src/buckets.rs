@@ -2,12 +2,11 @@
 //!
 //! From grants and what became of them to when each bucket is free. A grant takes its bucket until its own end and a window
 //! after it; the word that the IDENTIFY went out shortens that. An op 9 on an IDENTIFY spaces its bucket by 0.5 s more for an
-//! hour, each at most [`MOST_MARKS`] times: it means that travel times vary by more than is allowed for. Deliberately absent: whether
-//! anything else forbids a grant.
+//! hour, each at most [`MOST_MARKS`] times: it means that travel times vary by more than is allowed for. For the operator's gate and for a
+//! local run, which is its own. Deliberately absent: whether anything else forbids a grant.
 
-use super::clock::Millis;
-use shard_contract::identify::GRANT_VALID_MS;
-use shard_contract::pace::Pace;
+use crate::identify::GRANT_VALID_MS;
+use crate::pace::Pace;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The identify window of Discord (<https://docs.discord.com/developers/events/gateway#rate-limiting>).
@@ -20,6 +19,24 @@ const MARK_MS: u64 = 500;
 const MARKED_MS: u64 = 3_600_000;
 /// Six marks are 3 s: more would hide what only a person can mend.
 const MOST_MARKS: usize = 6;
+
+/// A moment on the monotonic clock of whoever grants, in milliseconds since its process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// So much later.
+    #[must_use]
+    pub const fn after(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// How much later it is than another moment; 0 when it is not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
 
 /// When each bucket is free.
 #[derive(Clone, Debug)]
