@@ -13,7 +13,7 @@ use crate::{
     command::Command,
     config::Config,
     context::Context,
-    dispatch::{self, Handler, HandlerError, Handlers},
+    dispatch::{self, Handler, HandlerError, Handlers, MOST_BEGUN_EVER},
     error::Error,
     jobs,
     registry::Registry,
@@ -97,11 +97,15 @@ impl Bot {
     }
 
     /// How often an event may be begun, each time by a process that dies before its handlers end; 2 when nothing is said, at least 1 (then
-    /// it is never handled again). Beyond, it is not handled, logged with its shard and sequence, and counted: an event that kills
+    /// it is never handled again), at most 8. Beyond, it is not handled, logged with its shard and sequence, and counted: an event that kills
     /// the process does not take all shards of the pod with it for ever.
     #[must_use]
     pub const fn begun_at_most(mut self, times: u8) -> Self {
-        self.0.handlers.most_begun = if times == 0 { 1 } else { times };
+        self.0.handlers.most_begun = match times {
+            0 => 1,
+            1..=MOST_BEGUN_EVER => times,
+            _ => MOST_BEGUN_EVER,
+        };
         self
     }
 

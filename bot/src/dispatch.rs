@@ -11,7 +11,7 @@ mod again;
 use std::{error::Error as StdError, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use shard_contract::layouts::Role;
+use shard_contract::{layouts::Role, record::MOST_SKIPPED};
 use shard_serve::{Share, Shares};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -42,6 +42,9 @@ pub(crate) const AT_A_TIME: usize = 256;
 pub(crate) const OF_A_CHANNEL: usize = 8;
 /// How often an event is begun, if each time the process dies.
 pub(crate) const MOST_BEGUN: u8 = 2;
+/// The most that an author may choose: a record has room for so many begins of all that one process handles.
+pub(crate) const MOST_BEGUN_EVER: u8 = 8;
+const _: () = assert!(MOST_BEGUN_EVER as usize * AT_A_TIME <= MOST_SKIPPED, "a record has room for them");
 /// Events between the shards and dispatch.
 pub(crate) const CHANNEL: usize = 256;
 
@@ -115,18 +118,15 @@ impl Dispatch {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = running.tasks.join_next(), if !running.tasks.is_empty() => note_panic(&self.counters, ended),
-                envelope = again.next(), if running.tasks.len() < self.at_a_time => {
-                    self.begin(envelope, &channels, &mut again, &mut running.tasks);
-                }
-                event = events.recv(), if running.tasks.len() < self.at_a_time => match event {
-                    Some(envelope) if envelope.ticket.begun_before() > 0 => again.wait(envelope),
+                () = again.over(), if again.is_alone() => {}
+                event = events.recv(), if !again.is_alone() && running.tasks.len() < self.at_a_time => match event {
                     Some(envelope) => self.begin(envelope, &channels, &mut again, &mut running.tasks),
                     None => break,
                 },
             }
         }
         events.close();
-        let mut not_begun = again.waiting();
+        let mut not_begun = 0_u64;
         while events.try_recv().is_ok() {
             not_begun += 1;
         }
@@ -148,32 +148,41 @@ impl Dispatch {
     ) {
         // One on its way out has its duty until it stops: nobody else gets what its sessions received.
         if !matches!(*self.role.borrow(), Some(Role::Active | Role::Retiring)) {
-            self.counters.without_duty.inc();
-            return ticket.pass();
+            if ticket.pass() {
+                self.counters.without_duty.inc();
+            }
+            return;
         }
         let command = self.read_command(&event);
         if command.is_none() && self.handlers.on_event.is_none() {
-            return ticket.pass();
+            ticket.pass();
+            return;
         }
         let (begun_before, sequence) = (ticket.begun_before(), ticket.sequence());
         if begun_before >= self.handlers.most_begun {
-            tracing::error!(
-                shard,
-                sequence,
-                begun_before,
-                "gave up an event: every process that began to handle it died"
-            );
-            self.counters.given_up.inc();
-            return ticket.pass();
+            if ticket.pass() {
+                tracing::error!(
+                    shard,
+                    sequence,
+                    begun_before,
+                    "gave up an event: every process that began to handle it died"
+                );
+                self.counters.given_up.inc();
+            }
+            return;
         }
         let channel = channel_of(&event);
         let place = channel.and_then(|channel| channels.take(channel));
+        // What was begun before had a place.
         if place.is_none()
+            && begun_before == 0
             && let Some(channel) = channel
         {
-            tracing::debug!(shard, %channel, "passed over an event: so many of its channel are handled already");
-            self.counters.channel_busy.inc();
-            return ticket.pass();
+            if ticket.pass() {
+                tracing::debug!(shard, %channel, "passed over an event: so many of its channel are handled already");
+                self.counters.channel_busy.inc();
+            }
+            return;
         }
         if !ticket.begin() {
             return;

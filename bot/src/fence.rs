@@ -87,16 +87,18 @@ struct Evidence {
     /// When any replica of the gate answered last; at first: when anybody did.
     gate: Instant,
     peers: PeersSeen,
-    /// When a leader of the gate, or the API server, last knew this pod; at first: when the pod began.
+    /// When a leader of the gate, or the API server, last knew this pod; at first: when its last container heard so.
     known: Instant,
     /// When a leader last said that it is gone.
     denied: Option<Instant>,
+    /// When this container began to look.
+    began: Instant,
 }
 
 impl Evidence {
-    /// `heard`: when this pod last heard of anybody, at the latest when it began.
-    const fn at_first(heard: Instant, now: Instant) -> Self {
-        Self { api: heard, gate: heard, peers: PeersSeen::NotAsked, known: now, denied: None }
+    /// `heard`, `known`: when this pod's last container heard of anybody, and of somebody who knew it; at the latest now.
+    const fn at_first(heard: Instant, known: Instant, now: Instant) -> Self {
+        Self { api: heard, gate: heard, peers: PeersSeen::NotAsked, known, denied: None, began: now }
     }
 
     /// When anybody was heard who tells that this pod is not cut off.
@@ -183,13 +185,13 @@ impl Fence {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
-        let mut evidence = Evidence::at_first(self.heard.at(), now);
+        let mut evidence = Evidence::at_first(self.heard.at(), self.heard.known_at(), now);
         let mut meets_at = now + spread(&self.random, MEET_FIRST);
         loop {
             looks.tick().await;
             let api_answers = self.gather(&mut evidence).await;
             self.decide(&evidence, api_answers, Instant::now());
-            self.heard.note(evidence.heard());
+            self.heard.note(evidence.heard(), evidence.known);
             if evidence.peers == PeersSeen::NotAsked && Instant::now() >= meets_at {
                 meets_at = Instant::now() + spread(&self.random, MEET_EVERY);
                 let census = self.peers.ask().await;
@@ -227,6 +229,8 @@ impl Fence {
             }
             _ => {}
         }
+        // What came while the others were asked counts: at first the gate has just been asked, too.
+        evidence.gate = evidence.gate.max(self.operator.answers().any);
         word == Word::Answer
     }
 
@@ -237,6 +241,10 @@ impl Fence {
         let is_silent = now.saturating_duration_since(evidence.heard()) >= CUT_OFF_AFTER;
         let fencing = match (before, because) {
             (Fencing::Fenced, _) if !api_answers => Fencing::Fenced,
+            // Nobody has had the time to answer this container.
+            (Fencing::Unsure, Some(Because::CutOff)) if now < evidence.began + ASK_API_AFTER => {
+                Fencing::Unsure
+            }
             (Fencing::Free | Fencing::Unsure, Some(_)) => Fencing::Fenced,
             (Fencing::Unsure, None) if is_silent => Fencing::Unsure,
             _ => Fencing::Free,

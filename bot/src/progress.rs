@@ -305,12 +305,14 @@ impl Ticket {
         true
     }
 
-    /// Nobody handles it.
-    pub(crate) fn pass(self) {
+    /// Nobody handles it; `false`: somebody else decides about it by now.
+    pub(crate) fn pass(self) -> bool {
         let mut state = self.progress.state();
-        if state.session == self.session && state.closings == self.closings {
+        let is_ours = state.session == self.session && state.closings == self.closings;
+        if is_ours {
             self.progress.mark(&mut state, |window, write| window.pass(self.sequence, write));
         }
+        is_ours
     }
 }
 

@@ -1,58 +1,54 @@
 //! Events that a crash cut off, which are handled again one at a time.
 //!
-//! From those that were received to the one that may begin. Of the events that a process had begun when it died one may have killed it.
-//! Were all of them begun at once again, it would take the others' next try with it too. Deliberately absent: how often one is begun.
+//! Of the events that a process had begun when it died one may have killed it; were others begun beside it again, it would take their
+//! next try with it too. So nothing is begun for a while after one of them was. What follows waits in its place: order stays, and what is
+//! begun above an event that is not stays within what a record can say. The waits are few and bounded in all, since a pod that handles
+//! nothing throws events away in the end. Deliberately absent: how often one is begun.
 
-use std::{collections::VecDeque, future, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
 
-use crate::shard::inbox::Envelope;
+/// What goes on for longer is not taken to kill the process.
+const ALONE_FOR: Duration = Duration::from_secs(3);
+/// After a crash so long in all; then the rest is begun side by side.
+const ALL_ALONE_FOR: Duration = Duration::from_secs(12);
+/// When this has passed since the first, the next belongs to another crash.
+const OF_ONE_CRASH: Duration = Duration::from_mins(1);
 
-/// One whose handlers go on for longer has not killed the process.
-const ALONE_FOR: Duration = Duration::from_secs(30);
-
-/// Those that wait, and the one that was begun.
+/// The one that was begun alone.
 #[derive(Default)]
 pub(super) struct Again {
-    waiting: VecDeque<Envelope>,
-    begun: Option<(oneshot::Receiver<()>, Instant)>,
+    alone: Option<(oneshot::Receiver<()>, Instant)>,
+    first: Option<Instant>,
 }
 
 impl Again {
-    /// One more.
-    pub(super) fn wait(&mut self, envelope: Envelope) {
-        self.waiting.push_back(envelope);
-    }
-
-    /// How many wait.
-    pub(super) fn waiting(&self) -> u64 {
-        self.waiting.len() as u64
-    }
-
     /// One is begun: what this gives is dropped when it is done.
     pub(super) fn begun(&mut self) -> oneshot::Sender<()> {
-        let (done, begun) = oneshot::channel();
-        self.begun = Some((begun, Instant::now() + ALONE_FOR));
+        let (done, until_done) = oneshot::channel();
+        let now = Instant::now();
+        let first = self.first.filter(|first| now < *first + OF_ONE_CRASH).unwrap_or(now);
+        self.first = Some(first);
+        let until = (now + ALONE_FOR).min(first + ALL_ALONE_FOR);
+        self.alone = (now < until).then_some((until_done, until));
         done
     }
 
-    /// The next that may begin. Nothing is lost where nobody waits for it to the end.
-    pub(super) async fn next(&mut self) -> Envelope {
-        if self.waiting.is_empty() {
-            future::pending::<()>().await;
-        }
-        if let Some((begun, until)) = &mut self.begun {
+    /// Whether one was begun beside which nothing else is.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.alone.is_some()
+    }
+
+    /// Ends when the next may begin. Nothing is lost where nobody waits for it to the end.
+    pub(super) async fn over(&mut self) {
+        if let Some((done, until)) = &mut self.alone {
             // Either way the next one may begin.
-            let _ = timeout_at(*until, begun).await;
-            self.begun = None;
-        }
-        match self.waiting.pop_front() {
-            Some(envelope) => envelope,
-            None => future::pending().await,
+            let _ = timeout_at(*until, done).await;
+            self.alone = None;
         }
     }
 }

@@ -268,14 +268,62 @@ async fn what_a_crash_cut_off_is_handled_one_at_a_time_and_given_up_after_two_de
         tokio::time::sleep(Duration::from_millis(1)).await;
         begun.lock().unwrap().clone()
     };
-    assert_eq!(are().await, [1, 4], "the fresh one at once");
+    assert_eq!(are().await, [1], "nothing beside it, and nothing before its turn");
     go.add_permits(1);
-    assert_eq!(are().await, [1, 4, 3], "the second was given up");
+    assert_eq!(are().await, [1, 3], "the second was given up");
     assert_eq!(counters.given_up.get(), 1);
-    tokio::time::sleep(Duration::from_secs(31)).await;
-    assert_eq!(are().await, [1, 4, 3, 5], "one that goes on for so long kills nobody");
+    tokio::time::sleep(ALONE).await;
+    assert_eq!(
+        are().await,
+        [1, 3, 4, 5],
+        "one that goes on for so long kills nobody, and the fresh one is not alone"
+    );
     stop.cancel();
     go.add_permits(3);
     running.await.unwrap().finish().await;
     assert_eq!(progress.resume().unwrap().1, 5);
+}
+
+/// As long as one is alone that does not end.
+const ALONE: Duration = Duration::from_secs(3);
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_crash_cut_off_nothing_overtakes_it_and_the_wait_for_it_is_bounded() {
+    let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+        let begun = Arc::clone(&begun);
+        move |event| {
+            let begun = Arc::clone(&begun);
+            async move {
+                let Event::MessageCreate(message) = event else { panic!("no message") };
+                begun.lock().unwrap().push(message.id.get());
+                std::future::pending::<()>().await;
+            }
+        }
+    });
+    let progress = Progress::unkept(0);
+    let session = Some(Session { id: "s".into(), ..Session::default() });
+    let redelivered: Vec<_> = (1..=100).collect();
+    progress.take_over(&Checkpoint { session, after: 0, skip: vec![], redelivered });
+    let (to, events) = mpsc::channel(128);
+    let stop = CancellationToken::new();
+    let started = tokio::time::Instant::now();
+    let running = tokio::spawn(dispatch.run(events, stop.clone()));
+    for sequence in 1..=101 {
+        let ticket = progress.receive(sequence).unwrap();
+        to.send(Envelope { ticket, ..message(sequence, 5) }).await.unwrap();
+    }
+    tokio::time::sleep(ALONE / 2).await;
+    assert!(progress.checkpoint().skip.is_empty(), "nothing above one that was not begun");
+    while begun.lock().unwrap().len() < 100 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(started.elapsed().as_secs(), 12);
+    assert!(
+        begun.lock().unwrap().iter().copied().eq(1..=100),
+        "in order, more than a channel's places among them"
+    );
+    stop.cancel();
+    drop(running.await.unwrap());
+    assert_eq!(progress.checkpoint().after, 101, "the fresh one found no place in its channel");
 }

@@ -16,8 +16,11 @@ const NEWS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
-    /// Milliseconds since the machine began.
+    /// When anybody was heard, in milliseconds since the machine began.
     up_ms: u64,
+    /// When somebody was heard who knew this pod.
+    #[serde(default)]
+    known_up_ms: Option<u64>,
 }
 
 /// The file.
@@ -35,22 +38,34 @@ impl LastHeard {
 
     /// When this pod's last container heard of somebody; now, where there was none.
     pub(crate) fn at(&self) -> Instant {
+        self.when(|document| Some(document.up_ms))
+    }
+
+    /// When it heard of somebody who knew this pod; now, where there was none.
+    pub(super) fn known_at(&self) -> Instant {
+        self.when(|document| document.known_up_ms)
+    }
+
+    fn when(&self, noted: impl FnOnce(Document) -> Option<u64>) -> Instant {
         let now = Instant::now();
-        let up_ms = u64::try_from(self.boot.up().as_millis()).unwrap_or(u64::MAX);
         // What lies ahead is another machine's, or none.
-        let since = self.kept.read().and_then(|document| up_ms.checked_sub(document.up_ms));
+        let since = self.kept.read().and_then(noted).and_then(|at| millis(self.boot.up()).checked_sub(at));
         now.checked_sub(Duration::from_millis(since.unwrap_or_default())).unwrap_or(now)
     }
 
-    /// Somebody was heard then.
-    pub(super) fn note(&mut self, at: Instant) {
-        if self.written.is_some_and(|written| at < written + NEWS) {
+    /// Somebody was heard then, and somebody who knew this pod.
+    pub(super) fn note(&mut self, heard: Instant, known: Instant) {
+        if self.written.is_some_and(|written| heard < written + NEWS) {
             return;
         }
-        let up = self.boot.up().saturating_sub(at.elapsed());
-        self.kept.write(&Document { up_ms: u64::try_from(up.as_millis()).unwrap_or(u64::MAX) });
-        self.written = Some(at);
+        let up = |at: Instant| millis(self.boot.up().saturating_sub(at.elapsed()));
+        self.kept.write(&Document { up_ms: up(heard), known_up_ms: Some(up(known)) });
+        self.written = Some(heard);
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -66,10 +81,12 @@ mod tests {
         assert_eq!(first.at(), Instant::now(), "there was none before it");
         tokio::time::sleep(Duration::from_secs(50)).await;
         let heard = Instant::now() - Duration::from_secs(20);
-        first.note(heard);
-        first.note(heard - Duration::from_secs(10));
+        let known = heard - Duration::from_secs(5);
+        first.note(heard, known);
+        first.note(heard - Duration::from_secs(10), known);
         tokio::time::sleep(Duration::from_secs(15)).await;
-        assert_eq!(LastHeard::kept(folder.path(), boot).at(), heard);
+        let next = LastHeard::kept(folder.path(), boot);
+        assert_eq!((next.at(), next.known_at()), (heard, known));
         let rebooted = BootClock::of(|| Duration::from_secs(3));
         assert_eq!(LastHeard::kept(folder.path(), rebooted).at(), Instant::now(), "not this machine's");
     }

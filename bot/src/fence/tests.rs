@@ -35,7 +35,8 @@ fn a_pod_is_fenced_only_when_everything_has_been_silent_for_thirty_seconds() {
         (0, 0, Half(at(70)), true),
     ];
     for (api, gate, peers, expected) in table {
-        let evidence = Evidence { api: at(api), gate: at(gate), peers, ..Evidence::at_first(begin, begin) };
+        let evidence =
+            Evidence { api: at(api), gate: at(gate), peers, ..Evidence::at_first(begin, begin, begin) };
         let expected = expected.then_some(Because::CutOff);
         assert_eq!(is_to_go(&evidence, at(100)), expected, "API {api}, gate {gate}, {peers:?}");
     }
@@ -46,7 +47,7 @@ fn a_pod_that_was_deleted_is_fenced_whoever_answers() {
     let begin = Instant::now();
     let at = |seconds| begin + Duration::from_secs(seconds);
     let now = at(100);
-    let everybody = Evidence { peers: PeersSeen::Half(now), ..Evidence::at_first(now, now) };
+    let everybody = Evidence { peers: PeersSeen::Half(now), ..Evidence::at_first(now, now, now) };
     for (known, denied, expected) in [
         (70, Some(99), Some(Because::Deleted)),
         (71, Some(99), None),
@@ -144,17 +145,17 @@ async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers
     let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(THERE)));
     let long_ago = Instant::now() - CUT_OFF_AFTER;
     let fence = scene(marker.clone(), Arc::clone(&says), long_ago);
-    let mut evidence = Evidence::at_first(long_ago, long_ago);
+    let mut evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     // The API server answers with a refusal, which is an answer.
     assert!(!fence.look(&mut evidence).await && !marker.exists());
     says.store(AWAY, Ordering::Relaxed);
-    evidence = Evidence::at_first(long_ago, long_ago);
+    evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     assert!(fence.look(&mut evidence).await);
     assert!(marker.exists() && fence.status.fenced());
 
     let restarted = scene(marker.clone(), Arc::clone(&says), Instant::now());
     // As it begins: nothing has been heard yet.
-    let mut evidence = Evidence::at_first(Instant::now(), Instant::now());
+    let mut evidence = Evidence::at_first(Instant::now(), Instant::now(), Instant::now());
     assert!(
         restarted.look(&mut evidence).await,
         "neither a gate that answers nor its own beginning frees it"
@@ -170,10 +171,10 @@ async fn an_api_server_that_says_401_knows_nothing_of_a_pod_and_frees_none() {
     let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(DENIES)));
     let long_ago = Instant::now() - CUT_OFF_AFTER;
     let fence = scene(marker, Arc::clone(&says), Instant::now());
-    let mut evidence = Evidence::at_first(long_ago, long_ago);
+    let mut evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     assert!(!fence.look(&mut evidence).await, "the gate answers");
     let fence = scene(fence.marker, Arc::clone(&says), long_ago);
-    evidence = Evidence::at_first(long_ago, long_ago);
+    evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     assert!(fence.look(&mut evidence).await && fence.look(&mut evidence).await, "nobody answers a pod alone");
     says.store(THERE, Ordering::Relaxed);
     assert!(!fence.look(&mut evidence).await);
@@ -187,7 +188,7 @@ async fn a_container_of_a_pod_that_heard_of_nobody_waits_until_somebody_answers(
     let scene = |says: &Arc<AtomicU16>| scene(marker.clone(), Arc::clone(says), long_ago);
     let fence = scene(&says);
     assert_eq!(*fence.fencing.borrow(), Fencing::Unsure);
-    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    let mut evidence = Evidence::at_first(long_ago, Instant::now(), Instant::now());
     // One bad round of asking the others proves nothing yet.
     evidence.peers = PeersSeen::Fewer(1);
     fence.decide(&evidence, false, Instant::now());
@@ -197,11 +198,22 @@ async fn a_container_of_a_pod_that_heard_of_nobody_waits_until_somebody_answers(
     assert_eq!(*fence.fencing.borrow(), Fencing::Free);
 
     let alone = scene(&says);
-    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    let mut evidence = Evidence::at_first(long_ago, Instant::now(), Instant::now());
+    says.store(AWAY, Ordering::Relaxed);
+    assert!(
+        !alone.look(&mut evidence).await && !marker.exists(),
+        "the gate was not given the time to answer"
+    );
+    assert_eq!(*alone.fencing.borrow(), Fencing::Unsure);
+    let answered = Evidence { gate: Instant::now(), ..evidence };
+    tokio::time::sleep(ASK_API_AFTER).await;
     assert!(alone.look(&mut evidence).await && marker.exists(), "nobody answers a pod alone");
+    let alone = self::scene(folder.path().join("other"), Arc::clone(&says), long_ago);
+    alone.decide(&answered, false, answered.gate);
+    assert_eq!(*alone.fencing.borrow(), Fencing::Free, "the gate alone is enough");
     std::fs::remove_file(&marker).unwrap();
     says.store(THERE, Ordering::Relaxed);
     let back = scene(&says);
-    let mut evidence = Evidence::at_first(long_ago, Instant::now());
+    let mut evidence = Evidence::at_first(long_ago, Instant::now(), Instant::now());
     assert!(!back.look(&mut evidence).await && *back.fencing.borrow() == Fencing::Free);
 }

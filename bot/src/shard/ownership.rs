@@ -53,12 +53,12 @@ impl ShardTask {
             let known = fencing.wait_for(|fencing| *fencing != Fencing::Unsure).await.map(|known| *known);
             // A pod that was cut off reads its records before it goes on, also where that was in its last container.
             by_file &= !matches!(known, Ok(Fencing::Fenced));
-            _ = fencing.wait_for(|fencing| *fencing == Fencing::Free).await;
+            let nobody_fences = fencing.wait_for(|fencing| *fencing == Fencing::Free).await.is_err();
             let claimed = match &self.around.records {
                 Some(records) => records.claim(self.id.number(), by_file).await,
                 None => Claimed { live: false },
             };
-            if *fencing.borrow() == Fencing::Free {
+            if nobody_fences || *fencing.borrow() == Fencing::Free {
                 return claimed;
             }
         }
