@@ -32,5 +32,5 @@ const TESTS: [Test; 12] = [
 ];
 
 fn main() -> ExitCode {
-    run("fleet-tests", &TESTS)
+    run("fleet-tests", &TESTS, metrics::build_linter)
 }

@@ -19,8 +19,7 @@ pub fn lint(stage: &Stage) -> Result<()> {
     stage.on_a_fleet("metrics", &SMALL, Way::Straight, async |fleet| {
         fleet.talk(20.0)?;
         fleet.answers(20).await?;
-        let scratch = tempfile::tempdir()?;
-        let linter = linter(scratch.path())?;
+        let linter = linter();
         let bad = "# HELP Bad_ms_total Help.\n# TYPE Bad_ms_total gauge\nBad_ms_total 1\n";
         ensure!(!complaints(&linter, bad)?.is_empty(), "the linter takes anything");
         let pod = fleet.kubelet.pods().remove(0);
@@ -40,13 +39,16 @@ pub fn lint(stage: &Stage) -> Result<()> {
 }
 
 /// Builds the linter from its pinned source.
-fn linter(into: &Path) -> Result<PathBuf> {
-    let program = into.join("lint");
+pub fn build_linter() -> Result<()> {
     let source = root().join("tests/fleet/lint");
-    let built = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
+    let built = Command::new("go").args(["build", "-o"]).arg(linter()).arg(".").current_dir(source).output();
     let built = built.context("run go; it is needed for the tests' Kubernetes too")?;
     ensure!(built.status.success(), "go build: {}", String::from_utf8_lossy(&built.stderr));
-    Ok(program)
+    Ok(())
+}
+
+fn linter() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("promlint")
 }
 
 /// What the linter says, one complaint a line; nothing when all is well.

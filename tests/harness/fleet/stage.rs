@@ -42,16 +42,17 @@ pub enum Way {
     ProxiesAlone,
 }
 
-/// Runs the tests that the command line asks for, on a ground of this name.
+/// Runs the tests that the command line asks for, on a ground of this name. What they need of the world is fetched by `prepare`: from the
+/// API server's network there is no way out.
 #[must_use]
-pub fn run(name: &str, tests: &[Test]) -> ExitCode {
+pub fn run(name: &str, tests: &[Test], prepare: fn() -> Result<()>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_A_TIME));
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(tests, None)).exit_code();
     }
     // Before any thread is started: those that come after are in the API server's network.
-    let stage = match Stage::up(name) {
+    let stage = match prepare().and_then(|()| Stage::up(name)) {
         Ok(stage) => Arc::new(stage),
         Err(error) => return complain(&error),
     };
