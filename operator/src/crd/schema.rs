@@ -13,7 +13,23 @@ use serde_json::{Value, json};
 /// Annotation with [`SCHEMA_VERSION`], by which a later operator can tell an older definition.
 pub const SCHEMA_ANNOTATION: &str = "shard-operator.dev/schema";
 /// Rises whenever the schema gains a field.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// What a chart renders as null where its value is empty, as in `labels:`. A field that has a default needs no word, and neither does one
+/// that is not declared. Without it, what is applied on the server is refused. `shards` cannot have it: the API server reads the scale there,
+/// and null is no number to it.
+const EMPTY_AT_TIMES: [&str; 10] = [
+    "/properties/spec/properties/follow",
+    "/properties/spec/properties/restartedAt",
+    "/properties/spec/properties/template/properties/metadata",
+    "/properties/spec/properties/template/properties/metadata/properties/labels",
+    "/properties/spec/properties/template/properties/metadata/properties/annotations",
+    "/properties/spec/properties/template/properties/spec/properties/initContainers",
+    "/properties/spec/properties/template/properties/spec/properties/volumes",
+    "/properties/spec/properties/template/properties/spec/properties/serviceAccountName",
+    "/properties/spec/properties/template/properties/spec/properties/terminationGracePeriodSeconds",
+    "/properties/spec/properties/template/properties/spec/properties/restartPolicy",
+];
 
 /// The definition as it is to be applied.
 ///
@@ -25,12 +41,17 @@ pub fn definition() -> serde_json::Result<Value> {
     definition["metadata"]["annotations"] = json!({ SCHEMA_ANNOTATION: SCHEMA_VERSION.to_string() });
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tidy(schema);
+    for field in EMPTY_AT_TIMES {
+        if let Some(field) = schema.pointer_mut(field) {
+            field["nullable"] = true.into();
+        }
+    }
     // Without this, kstatus and `helm --wait` take an object that nobody has looked at yet for finished.
     schema["properties"]["status"]["default"] = json!({ "observedGeneration": -1 });
     Ok(definition)
 }
 
-/// Optional means absent, not null: null would come back as a difference in every GitOps tool. And the API server warns
+/// Optional means absent, not null, but for [`EMPTY_AT_TIMES`]: null would come back as a difference in every GitOps tool. And the API server warns
 /// at each apply about formats that it does not know; the ranges say that a number is not negative.
 fn tidy(schema: &mut Value) {
     match schema {
@@ -81,7 +102,8 @@ pub(super) fn template(_: &mut SchemaGenerator) -> Schema {
                     },
                     "serviceAccountName": { "type": "string", "maxLength": 253, "description": "Account of the pods; the bot's rights are bound to it. Left out: one is made." },
                     "terminationGracePeriodSeconds": { "type": "integer", "format": "int64", "minimum": 1, "description": "Time to finish running jobs, in seconds." },
-                    "restartPolicy": { "type": "string", "enum": ["Always"], "description": "Always: a shard is never done." }
+                    // No enum: of Kubernetes 1.37 it refuses null, even where null is one of its values.
+                    "restartPolicy": { "type": "string", "pattern": "^Always$", "description": "Always: a shard is never done." }
                 }
             }
         }
@@ -134,15 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nullable_and_an_unseen_object_says_so() {
+    fn only_what_charts_leave_empty_is_nullable_and_an_unseen_object_says_so() {
         let definition = definition().unwrap();
-        assert!(!definition.to_string().contains("nullable") && !definition.to_string().contains("uint"));
+        assert_eq!(definition.to_string().matches("nullable").count(), EMPTY_AT_TIMES.len());
+        assert!(!definition.to_string().contains("uint"));
         let status = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
         assert_eq!(status["default"], json!({ "observedGeneration": -1 }));
     }
 
     #[test]
-    fn scale_has_no_selector_so_that_an_autoscaler_refuses() {
+    fn scale_has_no_selector() {
         let scale = &definition().unwrap()["spec"]["versions"][0]["subresources"]["scale"];
         assert_eq!(
             scale,

@@ -314,7 +314,8 @@ fn prune(schema: &Schema, value: &mut Value, path: &str, unknown: &mut Vec<Strin
                 if !is_known {
                     unknown.push(joined(path, name));
                 }
-                is_known && !(value.is_null() && schema.properties.contains_key(name))
+                let may_be_null = schema.properties.get(name).is_none_or(|field| field.may_be_null);
+                is_known && (may_be_null || !value.is_null())
             });
             for (name, value) in fields {
                 if let Some(field) = schema.field(name) {

@@ -47,7 +47,7 @@ const TABLE: [(&str, Check); 7] = [
     (
         "!has(self.follow) || (self.follow.maxShards / self.shardMultiple) * self.shardMultiple >= self.follow.minShards",
         |value, _| {
-            let Some(follow) = value.get("follow") else { return true };
+            let Some(follow) = value.get("follow").filter(|follow| !follow.is_null()) else { return true };
             let multiple = integer(&value["shardMultiple"]);
             integer(&follow["maxShards"]).checked_div(multiple).map(|times| times * multiple)
                 >= Some(integer(&follow["minShards"]))

@@ -5,6 +5,7 @@
 //! and everything that neither source uses: `allOf`, `not`, `multipleOf`, formats that are only checked.
 
 use crate::rules::{Rule, UnknownRule};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -75,6 +76,7 @@ pub(crate) struct Schema {
     /// The key by which a strategic merge patch knows items.
     pub(crate) merge_key: Option<String>,
     pub(crate) keeps_unknown: bool,
+    pub(crate) may_be_null: bool,
     pub(crate) default: Option<Value>,
     pub(crate) required: Vec<String>,
     pub(crate) choices: Vec<String>,
@@ -82,6 +84,7 @@ pub(crate) struct Schema {
     pub(crate) maximum: Option<i64>,
     pub(crate) min_length: Option<usize>,
     pub(crate) max_length: Option<usize>,
+    pub(crate) pattern: Option<Regex>,
     pub(crate) min_items: Option<usize>,
     pub(crate) max_items: Option<usize>,
     pub(crate) rules: Vec<Rule>,
@@ -195,6 +198,7 @@ impl Types {
             "$ref" | "description" | "title" | "x-kubernetes-unions" | "x-kubernetes-patch-strategy" => {}
             "type" => schema.kind = kind(&text()),
             "format" => schema.format = text(),
+            "nullable" => schema.may_be_null = value == &json!(true),
             "default" => schema.default = Some(value.clone()),
             "required" => schema.required = texts(),
             "enum" => schema.choices = texts(),
@@ -202,6 +206,9 @@ impl Types {
             "maximum" => schema.maximum = integer(),
             "minLength" => schema.min_length = size(),
             "maxLength" => schema.max_length = size(),
+            "pattern" => {
+                schema.pattern = Some(Regex::new(&text()).map_err(|error| SchemaError::Read(error.into()))?);
+            }
             "minItems" => schema.min_items = size(),
             "maxItems" => schema.max_items = size(),
             "properties" => {

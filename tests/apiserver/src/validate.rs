@@ -46,6 +46,9 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
 }
 
 fn check(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if schema.may_be_null && value.is_null() {
+        return;
+    }
     if !is_of_type(schema.kind, value) {
         let (wanted, found) = (name(schema.kind), sort(value));
         let why = format!("{path} in body must be of type {wanted}: \"{found}\"");
@@ -121,6 +124,7 @@ fn list(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cause>) {
 fn text(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
     let value = Value::from(text);
     let length = text.chars().count();
+    let before = causes.len();
     if let Some(bound) = schema.max_length.filter(|bound| length > *bound) {
         let message = format!("Too long: may not be more than {bound} bytes");
         causes.push(Cause::new("FieldValueTooLong", path, message));
@@ -131,6 +135,11 @@ fn text(schema: &Schema, text: &str, path: &str, causes: &mut Vec<Cause>) {
             &value,
             &format!("{path} in body should be at least {bound} chars long"),
         ));
+    }
+    // Of a text of the wrong length the real server says no more.
+    let pattern = schema.pattern.as_ref().filter(|pattern| causes.len() == before && !pattern.is_match(text));
+    if let Some(pattern) = pattern {
+        causes.push(Cause::invalid(path, &value, &format!("{path} in body should match '{pattern}'")));
     }
     if !schema.choices.is_empty() && !schema.choices.iter().any(|choice| choice == text) {
         let choices: Vec<_> = schema.choices.iter().map(String::as_str).collect();
