@@ -19,14 +19,23 @@ app.kubernetes.io/name: {{ include "shard-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Of two labels with the same key the user's stands, but for those by which the Deployment finds its pods. */}}
 {{- define "shard-operator.labels" -}}
-{{ include "shard-operator.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "shard-operator.labelsWith" (list . dict) -}}
+{{- end -}}
+
+{{- define "shard-operator.podLabels" -}}
+{{- include "shard-operator.labelsWith" (list . (default dict .Values.podLabels)) -}}
+{{- end -}}
+
+{{- define "shard-operator.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{- $fixed := dict "app.kubernetes.io/name" (include "shard-operator.name" $root) "app.kubernetes.io/instance" $root.Release.Name -}}
+{{- $usual := dict
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge $fixed (index . 1 | deepCopy) (default dict $root.Values.commonLabels | deepCopy) $usual) -}}
 {{- end -}}
 
 {{- define "shard-operator.serviceAccount" -}}
@@ -70,10 +79,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, create, patch]
-# Deleted by force on a lost node, and never otherwise.
+# Deleted by force on a lost node, and never otherwise; created in dry runs alone, to see whether a change would be admitted.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, create, delete]
 # By name, never listed or watched: the token is read, the records of sessions are made and granted to the bot's pods.
 - apiGroups: [""]
   resources: [secrets]

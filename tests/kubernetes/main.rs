@@ -33,9 +33,10 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 29] = [
+const TESTS: [(&str, On, Test); 30] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
+    ("an_autoscaler_on_a_bot_is_refused_with_its_remedy", On::Any, release::autoscalers_are_refused),
     ("the_readmes_example_comes_online_and_breaks_no_rule", On::Any, fleet::the_example_comes_online),
     ("users_of_every_shard_are_answered", On::Any, fleet::a_user_is_answered),
     ("kubectl_explains_prints_and_scales", On::Any, fleet::kubectl_knows_the_resource),

@@ -1,7 +1,8 @@
 //! The chart as its users meet it: lint, values, install, upgrade, uninstall.
 
 use crate::ground::{BOTS, Ground, PATIENCE, condition};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use shard_tests::checkout::root;
 use shard_tests::discord::URL;
 
@@ -21,6 +22,7 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
         let error = error.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(error.contains(named), "{value} was not refused by name: {error}");
     }
+    labels_and_contexts(ground)?;
     let narrow = ["template", "x", "charts/", "--kube-version=1.37.2", "--set", "watchNamespaces={a,b}"];
     let text = ground.kube.helm_run(root(), &narrow)?;
     let (reviews, rest) = text.split_once("kind: ClusterRole\n").unwrap_or_default();
@@ -32,6 +34,49 @@ pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
         "one Role for each namespace, and one for the lease"
     );
     Ok(())
+}
+
+/// Values that a parent chart, OpenShift or a company's labels bring.
+fn labels_and_contexts(ground: &Ground) -> Result<()> {
+    let values = "enabled=true,commonLabels.app\\.kubernetes\\.io/managed-by=me,commonLabels.team=a,podLabels.team=b,\
+        podLabels.app\\.kubernetes\\.io/name=other,podSecurityContext.runAsUser=null,dnsPolicy=Default,\
+        service.ipFamilyPolicy=PreferDualStack";
+    let asked = ["template", "x", "charts/", "--kube-version=1.37.2", "--set", values];
+    let text = ground.kube.helm_run(root(), &asked)?;
+    let mut deployment = Value::Null;
+    for document in text.split("\n---\n") {
+        // A key that stands twice is an error here, as it is to whoever applies it on the server.
+        let object: Value = serde_saphyr::from_str(document).with_context(|| document.to_owned())?;
+        if object["kind"] == "Deployment" {
+            deployment = object;
+        }
+    }
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    ensure!(labels["app.kubernetes.io/managed-by"] == "me" && labels["team"] == "b", "{labels}");
+    let selector = &deployment["spec"]["selector"]["matchLabels"];
+    ensure!(labels["app.kubernetes.io/name"] == selector["app.kubernetes.io/name"], "{labels} {selector}");
+    let pod = &deployment["spec"]["template"]["spec"];
+    let context = &pod["securityContext"];
+    ensure!(context.get("runAsUser").is_none() && context["runAsNonRoot"] == true, "{context}");
+    ensure!(pod["dnsPolicy"] == "Default", "{pod}");
+    Ok(())
+}
+
+pub fn autoscalers_are_refused(ground: &Ground) -> Result<()> {
+    ground.installed()?;
+    let autoscaler = |kind: &str, version: &str| {
+        json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": { "name": "by-load", "namespace": BOTS },
+            "spec": { "scaleTargetRef": { "kind": kind, "name": "mybot", "apiVersion": version }, "minReplicas": 4, "maxReplicas": 10 },
+        })
+    };
+    let apply = |object: Value| ground.kube.feed(&["apply", "--filename=-"], &object.to_string());
+    let refused = apply(autoscaler("ShardedBot", "shard-operator.dev/v1alpha1"));
+    let said = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(said.contains("a ShardedBot is not scaled by load") && said.contains("follow Discord"), "{said}");
+    apply(autoscaler("Deployment", "apps/v1"))?;
+    ground.kube.run(&["delete", "hpa/by-load", "--namespace", BOTS]).map(drop)
 }
 
 pub fn the_chart_installs(ground: &Ground) -> Result<()> {
