@@ -61,6 +61,13 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
             send(&ctx.client, request).await.map_err(|error| refused(object, &error, false))?;
             Ok(Some(said(object.kind, &object.name)))
         }
+        Step::Merge(object) => {
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            let url = api(object.kind).resource_url().to_owned();
+            let request = Request::new(url).patch(&object.name, &params, &Patch::Merge(&object.body));
+            send(&ctx.client, request).await.map_err(|error| refused(object, &error, false))?;
+            Ok(Some(said(object.kind, &object.name)))
+        }
         Step::Delete(kind, name) => match delete(&ctx.client, &api(*kind), name).await {
             Ok(()) => Ok(Some(said(*kind, name))),
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),

@@ -3,8 +3,10 @@
 //! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token,
 //! which Secrets with records there were a moment ago. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
 
+mod bare;
 mod held;
 
+pub use bare::Bare;
 pub use held::{Found, Held};
 
 use crate::backoff::Backoff;
@@ -98,7 +100,20 @@ pub struct Memory {
     stores: Mutex<Vec<Store<Listed<ShardedBot>>>>,
     secrets: Mutex<HashMap<Key, Read>>,
     uids: Mutex<HashMap<Key, String>>,
+    unlike: Mutex<HashMap<Key, Unlike>>,
+    /// Bots that wait for their Secret.
+    pub bare: Bare,
 }
+
+/// A set by its UID, and an identity whose pods would be others.
+#[derive(Debug)]
+struct Unlike {
+    asked: (String, String),
+    at: Instant,
+}
+
+/// How long the API server is not asked again whether pods would be the same, in a change that waits.
+const UNLIKE_FOR: Duration = Duration::from_secs(60);
 
 /// How often a bot's rounds have failed in a row, and until when the next one waits.
 #[derive(Debug)]
@@ -148,6 +163,8 @@ impl Memory {
         lock(&self.sent).remove(key);
         lock(&self.failures).remove(key);
         lock(&self.secrets).remove(key);
+        lock(&self.unlike).remove(key);
+        self.bare.forget(key);
         lock(&self.uids).remove(key);
     }
 
@@ -188,6 +205,18 @@ impl Memory {
     /// Forgets what was read of Secrets: they were changed, or were not as they had been read.
     pub fn forget_secrets(&self, key: &Key) {
         lock(&self.secrets).remove(key);
+    }
+
+    /// Whether the API server said a moment ago that this set and this identity stand for different pods.
+    #[must_use]
+    pub fn is_unlike(&self, key: &Key, asked: &(String, String)) -> bool {
+        let unlike = lock(&self.unlike);
+        unlike.get(key).is_some_and(|unlike| unlike.asked == *asked && unlike.at.elapsed() < UNLIKE_FOR)
+    }
+
+    /// Remembers that it did.
+    pub fn keep_unlike(&self, key: Key, asked: (String, String)) {
+        lock(&self.unlike).insert(key, Unlike { asked, at: Instant::now() });
     }
 
     /// How long to wait after one more failure: 1 s, doubling, at most 5 minutes. A change may bring a round before that is over; its

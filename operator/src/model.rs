@@ -5,11 +5,13 @@
 
 pub mod budget;
 mod node;
+mod note;
+mod object;
+mod question;
 mod reason;
 mod secret;
 
 use k8s_openapi::jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use shard_contract::layouts::Layouts;
 use shard_contract::pace::Pace;
@@ -19,6 +21,9 @@ use std::fmt;
 use std::time::Duration;
 
 pub use node::{NodeSeen, NodeState};
+pub use note::Note;
+pub use object::{Kind, Object};
+pub use question::{Admission, Alike, Answers, Question, Same};
 pub use reason::Reason;
 pub use secret::{Belongs, RecordSeen, SecretFound, SecretSeen};
 
@@ -55,6 +60,8 @@ pub struct Observed {
     pub heard: bool,
     /// What the gate counted.
     pub gate: Option<GateFigures>,
+    /// What the API server answered to what a plan had to know.
+    pub answers: Answers,
 }
 
 /// What pods must know and what is the same for all bots.
@@ -172,29 +179,6 @@ pub enum DiscordProblem {
     Unreachable(String),
 }
 
-/// The kinds of objects a bot has.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr, strum::EnumIter,
-)]
-pub enum Kind {
-    /// Account of the pods.
-    ServiceAccount,
-    /// Their rights.
-    Role,
-    /// The rights bound to the account.
-    RoleBinding,
-    /// The headless Service that gives pods their names.
-    Service,
-    /// The document that pods watch.
-    ConfigMap,
-    /// Records of sessions. Never listed: read by name, apart from the others.
-    Secret,
-    /// A layout's pods.
-    StatefulSet,
-    /// Bounds evictions of a layout with duty.
-    PodDisruptionBudget,
-}
-
 /// An object that exists at a name this bot uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
@@ -228,6 +212,17 @@ impl Child {
     }
 }
 
+/// How far a pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its containers were not started yet.
+    Pending,
+    /// Its containers were started and have not ended for good, or nobody knows.
+    Running,
+    /// Its containers have ended for good: it holds nothing up.
+    Ended,
+}
+
 /// A pod of the bot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodSeen {
@@ -245,8 +240,10 @@ pub struct PodSeen {
     pub deleting: bool,
     /// When the time that it has for its way out is over.
     pub grace_ends: Option<Timestamp>,
-    /// Whether its containers were started and have not ended for good, as far as the API server knows.
-    pub runs: bool,
+    /// Who keeps its object although it is on its way out; the first few.
+    pub finalizers: Vec<String>,
+    /// How far it is, as far as the API server knows.
+    pub phase: Phase,
     /// The node that it is bound to.
     pub node: Option<String>,
     /// How long nothing was heard of it.
@@ -320,6 +317,8 @@ pub enum Step {
     Create(Object),
     /// Make it so; it exists and is ours.
     Apply(Object),
+    /// Make these fields of it so; it exists and is ours.
+    Merge(Object),
     /// Remove it; it is ours.
     Delete(Kind, String),
     /// Change places of a Secret of ours by JSON Patch; the patch itself tests that it is still as it was read.
@@ -336,17 +335,6 @@ pub enum Step {
         /// Its UID.
         uid: String,
     },
-}
-
-/// A whole object as it should be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its name.
-    pub name: String,
-    /// All of it.
-    pub body: Value,
 }
 
 /// How the gate is set for a bot.
@@ -404,22 +392,6 @@ pub enum Verdict {
     Stalled(Note),
 }
 
-/// A reason for machines and a message for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// For machines.
-    pub reason: Reason,
-    /// What was found, in which field, and the remedy.
-    pub message: String,
-}
-
-impl Note {
-    /// A note.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
-
 /// What came of the steps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Applied {
@@ -464,6 +436,7 @@ mod tests {
                 nodes: BTreeMap::new(),
                 heard: true,
                 gate: None,
+                answers: Answers::default(),
             }
         }
     }

@@ -9,12 +9,16 @@ use shard_contract::names::{BOT_LABEL, LAYOUT_LABEL};
 
 /// Field manager of everything that the operator applies.
 pub const MANAGER: &str = "shard-operator";
+/// What the operator's own labels and annotations begin with.
+pub const OURS: &str = "shard-operator.dev/";
 /// Annotation with the hash of the object as it was applied.
 pub const HASH_ANNOTATION: &str = "shard-operator.dev/hash";
 /// Annotation of a StatefulSet: the identity of its layout.
 pub const IDENTITY_ANNOTATION: &str = "shard-operator.dev/identity";
 /// Annotation of a StatefulSet: the contract's revision that its pods were made by.
 pub const REVISION_ANNOTATION: &str = "shard-operator.dev/revision";
+/// Annotation of a StatefulSet: `spec.restartedAt` as it was when it was made or last brought up to date; empty: there was none.
+pub const RESTARTED_AT_ANNOTATION: &str = "shard-operator.dev/restarted-at";
 /// Label of a StatefulSet: its layout's total.
 pub const TOTAL_LABEL: &str = "shard-operator.dev/total";
 /// Label of a StatefulSet: its layout's pods.

@@ -5,6 +5,7 @@
 //! bounds, before it is parsed ([`crate::reads`]). Deliberately absent: decisions; a read
 //! that fails ends the round, except Discord's, which is an observation like any other.
 
+pub mod admission;
 mod bot;
 mod children;
 mod nodes;
@@ -12,8 +13,10 @@ mod pods;
 mod secrets;
 
 use crate::context::{Context, Found, Key, Standing};
-use crate::crd::{Listed, ShardedBot};
-use crate::model::{Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, TokenSeen};
+use crate::crd::{Listed, ShardedBot, TokenSecretRef};
+use crate::model::{
+    Answers, Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, TokenSeen,
+};
 use crate::reads;
 use bot::Read;
 use children::children;
@@ -77,6 +80,27 @@ pub async fn current(ctx: &Context, listed: &Listed<ShardedBot>) -> Result<Optio
     }
 }
 
+/// Whether there is a Secret of this name.
+///
+/// # Errors
+/// When the API server refused or failed the read.
+pub async fn is_there(ctx: &Context, namespace: &str, secret: &TokenSecretRef) -> Result<bool, Error> {
+    let (seen, _) = token(&ctx.reads, namespace, secret)
+        .await
+        .map_err(|source| Error::ReadSecret(secret.name.clone(), source))?;
+    Ok(seen != TokenSeen::SecretMissing)
+}
+
+/// Whether there is nothing of this bot but its object, and no Secret with its token.
+#[must_use]
+pub fn is_bare(observed: &Observed) -> bool {
+    observed.token == TokenSeen::SecretMissing
+        && observed.unreadable.is_none()
+        && observed.children.is_empty()
+        && observed.pods.is_empty()
+        && observed.secrets.iter().all(|secret| secret.found.is_none())
+}
+
 /// Reads everything that a plan needs.
 ///
 /// # Errors
@@ -131,9 +155,10 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) 
         secrets,
         nodes: nodes(&ctx.client, &ctx.machine.random, &pods).await,
         heard: ctx.leading_since.elapsed() >= HEARS_FOR
-            || pods.iter().all(|pod| !pod.runs || pod.report.is_some()),
+            || pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
         pods,
         gate,
+        answers: Answers::default(),
     })
 }
 

@@ -6,41 +6,94 @@
 
 pub mod change;
 pub mod hold;
+mod keep;
 pub mod nodes;
 pub mod objects;
 pub mod shards;
 pub mod spec;
+mod stopping;
 
 use crate::crd::ShardedBot;
 use crate::model::{
-    Belongs, Child, DiscordProblem, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Plan,
-    Reason, Step, TokenSeen, Verdict,
+    Belongs, Child, DiscordProblem, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Phase,
+    Plan, Question, Reason, Step, TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
 use nodes::Lost;
 use objects::records::{Needs, records};
-use objects::stateful_set::{Arrangement, stateful_set};
+use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
+use serde_json::json;
 use shard_contract::REVISION;
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::names::stateful_set as set_name;
 use spec::Spec;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use stopping::stopping;
+
+/// What has to be known of the API server before the plan of this round is made; none: nothing more. One thing at a time: the next may
+/// follow from the answer.
+#[must_use]
+pub fn question(bot: &ShardedBot, observed: &Observed) -> Option<Question> {
+    let sets = change::sets(observed);
+    let Outlook { spec, held, wanted } = outlook(bot, observed, &sets).ok()?;
+    let total = *wanted.as_ref().ok().filter(|_| held.is_none() && spec.refused.is_none())?;
+    if let Some((set, identity)) = change::in_doubt(&spec, &sets, observed, total) {
+        let number = change::next_number(&sets, observed);
+        let stands = set_name(&spec.owner.name, set.number);
+        let uid = observed.children.iter().find(|child| child.name == stands)?.uid.clone();
+        let written = under_the_name_of(stateful_set(&spec, set.arrangement()), &spec.owner, number);
+        return Some(Question::Alike { layout: set.number, stands, uid, written, identity });
+    }
+    match change::change(&spec, &sets, observed, wanted, held) {
+        Change::Stop { old, next: Some(next), .. } if observed.answers.admission.is_none() => {
+            let set = stateful_set(&spec, next);
+            // Of one that stands the pods exist, or its controller says why not.
+            let stands = |name: &str| {
+                observed.children.iter().find(|child| child.kind == Kind::StatefulSet && child.name == name)
+            };
+            let living = old.iter().rev().find(|set| !set.deleting)?;
+            let owner = stands(&set_name(&spec.owner.name, living.number))?;
+            if stands(&set.name).is_some() {
+                return None;
+            }
+            // An account of ours that is still to be made refuses nothing.
+            let has_account = observed.children.iter().any(|child| child.kind == Kind::ServiceAccount);
+            Some(Question::Admission { pod: first_pod(&set, owner, spec.account.is_some() || has_account) })
+        }
+        _ => None,
+    }
+}
+
+/// What both a plan and its questions begin with.
+struct Outlook {
+    spec: Spec,
+    held: Option<hold::Hold>,
+    wanted: Result<u32, Note>,
+}
+
+fn outlook(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen]) -> Result<Outlook, Note> {
+    let readable = observed.unreadable.clone().map_or(Ok(()), Err);
+    let spec = readable.and_then(|()| spec::check(bot))?;
+    if let Some(note) = taken(observed) {
+        return Err(note);
+    }
+    let held = hold::hold(&spec, observed);
+    let running = change::running(sets, observed);
+    let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
+    Ok(Outlook { spec, held, wanted })
+}
 
 /// The plan of this round.
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let sets = change::sets(observed);
-    let readable = observed.unreadable.clone().map_or(Ok(()), Err);
-    let spec = match (readable.and_then(|()| spec::check(bot)), taken(observed)) {
-        (Ok(spec), None) => spec,
-        (Err(note), _) | (Ok(_), Some(note)) => return stand_still(bot, observed, &sets, note),
+    let Outlook { spec, held, wanted } = match outlook(bot, observed, &sets) {
+        Ok(outlook) => outlook,
+        Err(note) => return stand_still(bot, observed, &sets, note),
     };
     let Lost { steps: replaced, note: node_loss } = nodes::lost(observed);
-    let running = change::running(&sets, observed);
-    let held = hold::hold(&spec, observed);
-    let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
     let change = change::change(&spec, &sets, observed, wanted, held.clone());
     let layouts = layouts(&change, observed);
     // First: a refusal of something else must not keep a lost pod where it is.
@@ -62,7 +115,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
 fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: Note) -> Plan {
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let change = Change::Keep { current, note: None, strays: Vec::new() };
+    let change = Change::Keep { current, verdict: Verdict::Settled, strays: Vec::new() };
     let Lost { steps, note: node_loss } = nodes::lost(observed);
     Plan {
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says.
@@ -134,10 +187,10 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
             old.into_iter().chain(next).collect()
         }
         // Nothing runs and nothing is to run: the numbers stay, the totals do not.
-        Change::Keep { current: None, note: None, .. } => {
+        Change::Keep { current: None, verdict: Verdict::Settled, .. } => {
             before.map(|layout| Layout { total: 0, pods: 0, ..layout }).collect()
         }
-        Change::Keep { current: None, note: Some(_), .. } => before.collect(),
+        Change::Keep { current: None, .. } => before.collect(),
         Change::Start { next } => vec![told(&SetSeen::of(*next), Role::Active)],
     }
 }
@@ -165,7 +218,9 @@ fn needs(sets: &[SetSeen], change: &Change, observed: &Observed) -> Needs {
     });
     let alive: BTreeMap<u32, _> =
         told.chain(there).chain(next).map(|layout| (layout.number, layout)).collect();
-    let known = observed.pods.iter().all(|pod| alive.contains_key(&pod.layout));
+    // What has ended parks nothing any more.
+    let mut pods = observed.pods.iter().filter(|pod| pod.phase != Phase::Ended);
+    let known = pods.all(|pod| alive.contains_key(&pod.layout));
     let session_groups = known.then(|| alive.values().map(|layout| layout.session_group).collect());
     Needs { wanted, alive: alive.into_values().collect(), session_groups }
 }
@@ -179,7 +234,7 @@ fn carry_out(
     steps: &mut Vec<Step>,
 ) -> Verdict {
     match change {
-        Change::Keep { current, note, strays } => {
+        Change::Keep { current, verdict, strays } => {
             let delete =
                 |set: &SetSeen| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number));
             steps.extend(strays.iter().map(delete));
@@ -193,7 +248,7 @@ fn carry_out(
                 ensure(observed, disruption::disruption(&spec.owner, set.number), steps);
             }
             remove_budgets(observed, current.as_ref().map(|set| set.number), steps);
-            note.clone().map_or(Verdict::Settled, Verdict::Moving)
+            verdict.clone()
         }
         Change::Stop { old, next, waits_for } => {
             // It may stand already, as when the creation of an older one came late.
@@ -208,7 +263,7 @@ fn carry_out(
                 running.map(|set| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number))),
             );
             remove_budgets(observed, None, steps);
-            Verdict::Moving(stopping(spec, old, *next, *waits_for))
+            Verdict::Moving(stopping(spec, old, *next, *waits_for, observed))
         }
         Change::Start { next } => {
             let set = stateful_set(spec, *next);
@@ -250,8 +305,21 @@ fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
     match observed.children.iter().find(same) {
         None => steps.push(Step::Create(wanted)),
         Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
+        Some(_) if wanted.kind == Kind::StatefulSet => steps.push(Step::Merge(marks(wanted))),
         Some(_) => steps.push(Step::Apply(wanted)),
     }
+}
+
+/// What is put back of a set: not its template, which stands for the same pods, and of which a part that an older API server took may
+/// be refused by an apply.
+fn marks(set: Object) -> Object {
+    let Object { kind, name, body } = set;
+    let of = |field: &str| body["metadata"][field].clone();
+    let body = json!({
+        "metadata": { "labels": of("labels"), "annotations": of("annotations") },
+        "spec": { "replicas": body["spec"]["replicas"] },
+    });
+    Object { kind, name, body }
 }
 
 fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>) {
@@ -260,22 +328,6 @@ fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>)
         child.kind == Kind::PodDisruptionBudget && !child.deleting && layout != kept
     });
     steps.extend(budgets.map(|child| Step::Delete(Kind::PodDisruptionBudget, child.name.clone())));
-}
-
-fn stopping(spec: &Spec, old: &[SetSeen], next: Option<Arrangement>, waits_for: usize) -> Note {
-    let from =
-        old.iter().map(|set| format!("layout {} ({} shards)", set.number, set.total)).collect::<Vec<_>>();
-    let from = if from.is_empty() { "the old layout".to_owned() } else { from.join(" and ") };
-    let then = next.map_or_else(
-        || "spec.shards is 0".to_owned(),
-        |next| format!("then layout {} ({} shards) starts", next.number, next.total),
-    );
-    let how = if spec.handover && next.is_some() {
-        "; spec.update.type Handover is not there yet and does what Recreate does: stop, then start"
-    } else {
-        ""
-    };
-    Note::new(Reason::Recreating, format!("stopping {from}, {waits_for} pods still there; {then}{how}"))
 }
 
 fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetting {
@@ -299,7 +351,7 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
         Change::Stop { old, .. } => old.iter().filter(|set| !set.deleting).map(granted).collect(),
     };
     // One on its way out runs until its kubelet says otherwise.
-    let running = observed.pods.iter().filter(|pod| pod.runs).map(|pod| GatePod {
+    let running = observed.pods.iter().filter(|pod| pod.phase == Phase::Running).map(|pod| GatePod {
         uid: pod.uid.clone(),
         layout: pod.layout,
         ordinal: pod.ordinal,
@@ -318,6 +370,8 @@ fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step
             // Spread over objects, the same for one object.
             45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
         }
+        // A person mends it, in the cluster as likely as in the spec.
+        (TokenSeen::Present(_), Verdict::Stalled(_)) if observed.answers.admission.is_some() => 30,
         // Something is waited for; a missing token is looked for as often.
         _ => 5,
     };

@@ -2,14 +2,17 @@
 //!
 //! From a path to what a closure makes of the answer's text. Whoever may write objects decides how long they are, so an answer is
 //! never parsed whole into a tree before somebody has looked at its length, and only a few long ones are in memory at a time, over
-//! all rounds. Lists come in pages, of which only what the closure keeps stays. Deliberately absent: what is asked for, and writes.
+//! all rounds. Lists come in pages, of which only what the closure keeps stays. Deliberately absent: what is asked for, and writes; what
+//! would be made of a write is a question.
 
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -83,11 +86,29 @@ impl Reads {
     /// # Errors
     /// [`Error`] says what failed. An object that is too long is an error like any other.
     pub async fn get<T>(&self, path: &str, parse: impl FnOnce(&str) -> T) -> Result<Option<T>, Error> {
-        match self.in_time(path, parse).await {
+        match self.in_time(get(path)?, parse).await {
             Ok(found) => Ok(Some(found)),
             Err(Error::Api(kube::Error::Api(answer))) if answer.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the closure makes of what the API server would make of this object. The path's query asks for a dry run.
+    ///
+    /// # Errors
+    /// [`Error`] says what failed.
+    pub async fn would_make<T>(
+        &self,
+        path: &str,
+        object: &Value,
+        parse: impl FnOnce(&str) -> T,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let request = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .map_err(kube::Error::HttpError)?;
+        self.in_time(request, parse).await
     }
 
     /// What the closure keeps of the objects at this path, which ends with a query.
@@ -104,7 +125,7 @@ impl Reads {
         loop {
             let after = more.as_deref().map_or(String::new(), |more| format!("&continue={}", escaped(more)));
             let asked = format!("{path}&limit={limit}{after}");
-            let page = self.in_time(&asked, |text| {
+            let page = self.in_time(get(&asked)?, |text| {
                 let page: Page<'_> = serde_json::from_str(text)?;
                 kept.extend(page.items.iter().filter_map(|item| keep(item.get())));
                 Ok(page.metadata.more.filter(|more| !more.is_empty()).map(Cow::into_owned))
@@ -124,12 +145,11 @@ impl Reads {
     }
 
     /// A connection that has gone silent must not keep the room of long answers for ever.
-    async fn in_time<T>(&self, path: &str, parse: impl FnOnce(&str) -> T) -> Result<T, Error> {
-        tokio::time::timeout(LONGEST_WAIT, self.text(path, parse)).await.map_err(|_| Error::Late)?
+    async fn in_time<T>(&self, request: Request<Body>, parse: impl FnOnce(&str) -> T) -> Result<T, Error> {
+        tokio::time::timeout(LONGEST_WAIT, self.text(request, parse)).await.map_err(|_| Error::Late)?
     }
 
-    async fn text<T>(&self, path: &str, parse: impl FnOnce(&str) -> T) -> Result<T, Error> {
-        let request = Request::get(path).body(Body::empty()).map_err(kube::Error::HttpError)?;
+    async fn text<T>(&self, request: Request<Body>, parse: impl FnOnce(&str) -> T) -> Result<T, Error> {
         let response = self.client.send(request).await?;
         let status = response.status();
         let longest = if status.is_success() { LONGEST } else { REFUSAL };
@@ -164,6 +184,10 @@ impl Reads {
         }
         Ok(whole)
     }
+}
+
+fn get(path: &str) -> Result<Request<Body>, Error> {
+    Ok(Request::get(path).body(Body::empty()).map_err(kube::Error::HttpError)?)
 }
 
 /// The API server's refusal, as kube tells it.

@@ -7,11 +7,11 @@ use crate::apply::apply;
 use crate::context::{Context, Key};
 use crate::crd::{Listed, ShardedBot};
 use crate::model::Note;
-use crate::observe::{self, current, observe};
-use crate::plan::plan;
+use crate::observe::{self, admission, current, observe};
+use crate::plan::{plan, question};
 use crate::report::{self, report};
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,6 +66,9 @@ pub async fn reconcile(listed: Arc<Listed<ShardedBot>>, ctx: Arc<Context>) -> Re
 
 /// Returns when the next round is due; none when the bot is gone or going.
 async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<Option<Duration>, Error> {
+    if let Some(wait) = waits_for_its_secret(listed, key, ctx).await? {
+        return Ok(Some(wait));
+    }
     let Some(read) = current(ctx, listed).await.map_err(Error::Observe)? else {
         ctx.forget(key);
         // The watch may not have heard it yet; once it has, the queue says that there is no such bot.
@@ -88,8 +91,32 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
     carry_on(&bot, unreadable, ctx).await.map(Some)
 }
 
+/// Of a bot that has nothing yet and whose spec is as it was, only the Secret is looked for; none: it is not one, or the Secret came.
+async fn waits_for_its_secret(
+    listed: &Listed<ShardedBot>,
+    key: &Key,
+    ctx: &Context,
+) -> Result<Option<Duration>, Error> {
+    let metadata = listed.meta();
+    let (uid, generation) = (metadata.uid.as_deref().unwrap_or_default(), metadata.generation.unwrap_or(0));
+    let waits = ctx.memory.bare.waits_for(key, uid, generation);
+    let Some((secret, wait)) = waits.filter(|_| metadata.deletion_timestamp.is_none()) else {
+        return Ok(None);
+    };
+    let is_there = observe::is_there(ctx, &key.0, &secret).await.map_err(Error::Observe)?;
+    if is_there {
+        ctx.memory.bare.forget(key);
+    }
+    Ok((!is_there).then_some(wait))
+}
+
 async fn carry_on(bot: &ShardedBot, unreadable: Option<Note>, ctx: &Context) -> Result<Duration, Error> {
-    let observed = observe(ctx, bot, unreadable).await.map_err(Error::Observe)?;
+    let mut observed = observe(ctx, bot, unreadable).await.map_err(Error::Observe)?;
+    // Two at most: whether it is another layout, and whether its pods would be admitted.
+    while let Some(question) = question(bot, &observed) {
+        let answers = &mut observed.answers;
+        admission::answer(ctx, bot, &question, answers).await;
+    }
     let plan = plan(bot, &observed);
     let applied = apply(ctx, bot, &plan).await;
     let held_back = report(ctx, bot, &observed, &plan, &applied).await.map_err(Error::Report)?;
@@ -102,6 +129,13 @@ async fn carry_on(bot: &ShardedBot, unreadable: Option<Note>, ctx: &Context) -> 
             message: failure.note.message,
             again_within: plan.node_loss.is_some().then_some(plan.next_check),
         }),
+        None if observe::is_bare(&observed) && plan.steps.is_empty() && held_back.is_none() => {
+            let metadata = &bot.metadata;
+            let (uid, generation) = (metadata.uid.as_deref().unwrap_or_default(), metadata.generation);
+            let key = (metadata.namespace.clone().unwrap_or_default(), bot.name_any());
+            let secret = bot.spec.token_secret_ref.clone();
+            Ok(ctx.memory.bare.keep(key, uid, generation.unwrap_or(0), secret))
+        }
         None => Ok(held_back.map_or(plan.next_check, |due| due.min(plan.next_check))),
     }
 }

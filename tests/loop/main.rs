@@ -6,18 +6,22 @@
 
 mod away;
 mod refusals;
+mod templates;
 mod tenants;
 
 use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// The one that takes longest first.
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 11] = [
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
     ("too_many_requests_429_are_waited_for", refusals::too_many),
     ("errors_5xx_slow_answers_and_lost_answers_change_nothing_in_the_end", refusals::errors),
+    ("a_template_that_is_written_otherwise_is_no_new_layout", templates::written_otherwise),
+    ("pods_that_would_not_be_admitted_stop_no_fleet", templates::not_admitted),
+    ("what_is_null_is_absent", templates::null_is_absent),
     ("bots_that_cannot_be_read_have_a_status_of_their_own_and_hold_up_nobody", tenants::unreadable),
     (
         "an_operator_whose_list_of_bots_fails_ends_in_time_and_gives_the_lease_back",

@@ -84,7 +84,11 @@ impl Secrets {
     pub fn write(&mut self, bot: &str, key: &str, owner: Option<&str>) {
         let (session_group, shard) = parse_record_key(key).unwrap();
         let found = self.0.get_mut(&sessions_secret(bot, shard)).unwrap();
-        let held = owner.map(|owner| RecordSeen { state: State::Held, owner: Some(owner.to_owned()) });
+        let held = owner.map(|owner| RecordSeen {
+            state: State::Held,
+            owner: Some(owner.to_owned()),
+            has_session: true,
+        });
         found.records.insert((session_group, shard), held);
         found.bare = false;
     }

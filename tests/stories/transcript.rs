@@ -11,6 +11,7 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition])
             Step::Try(object) => format!("  try     {}\n", said(object)),
             Step::Create(object) => format!("  create  {}\n", said(object)),
             Step::Apply(object) => format!("  apply   {}\n", said(object)),
+            Step::Merge(object) => format!("  merge   {}\n", said(object)),
             Step::Delete(kind, name) => format!("  delete  {}/{name}\n", <&str>::from(*kind)),
             Step::Patch { secret, operations } => {
                 let of = |op: &str| operations.iter().filter(|one| one["op"] == op).count();

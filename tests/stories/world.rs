@@ -3,6 +3,7 @@
 //! Objects live as the API server would keep them, as far as planning looks; StatefulSets make no pods by themselves, so
 //! that a story says when they come and go.
 
+mod answers;
 mod troubles;
 
 use crate::kept::Secrets;
@@ -13,10 +14,10 @@ use shard_contract::layout::shards_of;
 use shard_contract::report::{Report, ShardReport, ShardState};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
-    Addresses, Applied, Child, DiscordProblem, DiscordSeen, Failure, Fingerprint, GateFigures, GatewaySeen,
-    Kind, NodeLoss, NodeSeen, Note, Object, Observed, PodSeen, Reason, Step, TokenSeen,
+    Addresses, Answers, Applied, Child, DiscordProblem, DiscordSeen, Failure, Fingerprint, GateFigures,
+    GatewaySeen, Kind, NodeLoss, NodeSeen, Note, Object, Observed, Phase, PodSeen, Reason, Step, TokenSeen,
 };
-use shard_operator::plan::plan;
+use shard_operator::plan::{plan, question};
 use shard_operator::report::{conditions, status};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub struct World {
     fresh: bool,
     gate: GateFigures,
     refuses_template: bool,
+    answers: answers::Knows,
     now: Timestamp,
 }
 
@@ -65,6 +67,7 @@ impl World {
             fresh: false,
             gate: GateFigures { judged: true, ..GateFigures::default() },
             refuses_template: false,
+            answers: answers::Knows::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
         world.discord.answer = Some(world.answer(9, 1_000));
@@ -83,6 +86,8 @@ impl World {
                 self.refusals =
                     Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
             }
+            "alike" => self.answers.makes(rest),
+            "admits" => self.answers.admits(rest),
             "refuse-template" => self.refuses_template = rest == "yes",
             "unreadable" => {
                 self.unreadable = (!rest.is_empty()).then(|| Note::new(Reason::SpecUnreadable, rest));
@@ -118,8 +123,11 @@ impl World {
         self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
         let mut text = String::new();
         for _ in 0..5 {
-            let observed = self.observed();
+            let mut observed = self.observed();
             let bot = self.bot();
+            while let Some(question) = question(&bot, &observed) {
+                text += &self.answers.answer(&question, &mut observed.answers);
+            }
             let plan = plan(&bot, &observed);
             let applied = self.apply(&plan.steps);
             let outcome = status::outcome(&observed, &plan, &applied);
@@ -169,8 +177,10 @@ impl World {
             secrets: self.secrets.seen("mybot", 128),
             pods: self.pods.clone(),
             nodes: self.nodes.clone(),
-            heard: !self.fresh || self.pods.iter().all(|pod| !pod.runs || pod.report.is_some()),
+            heard: !self.fresh
+                || self.pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
             gate: self.discord.answer.map(|answer| GateFigures { remaining: answer.remaining, ..self.gate }),
+            answers: Answers::default(),
         }
     }
 
@@ -199,6 +209,13 @@ impl World {
                     assert!(self.exists(object.kind, &object.name), "{} is not there", object.name);
                     self.children.retain(|child| (child.kind, &child.name) != (object.kind, &object.name));
                     self.children.push(kept(object));
+                }
+                Step::Merge(object) => {
+                    let same = |child: &&mut Child| (child.kind, &child.name) == (object.kind, &object.name);
+                    let child = self.children.iter_mut().find(same).unwrap();
+                    child.live["metadata"]["annotations"] = object.body["metadata"]["annotations"].clone();
+                    child.live["metadata"]["labels"] = object.body["metadata"]["labels"].clone();
+                    child.live["spec"]["replicas"] = object.body["spec"]["replicas"].clone();
                 }
                 Step::Delete(kind, name) => {
                     assert!(self.exists(*kind, name), "{name} is not there");
@@ -304,7 +321,8 @@ impl World {
                 ready: words[0] == "online",
                 deleting: false,
                 grace_ends: None,
-                runs: words[0] != "start" && words[0] != "failing",
+                finalizers: Vec::new(),
+                phase: if matches!(words[0], "start" | "failing") { Phase::Pending } else { Phase::Running },
                 node: Some(format!("node-{ordinal}")),
                 silent: Duration::ZERO,
                 trouble: (words[0] == "failing")
@@ -312,19 +330,6 @@ impl World {
                 report: (!matches!(words[0], "start" | "failing")).then_some(report),
             });
         }
-    }
-
-    fn put_strange(&mut self, name: &str) {
-        let live = json!({ "metadata": {} });
-        self.children.push(Child {
-            kind: Kind::Service,
-            name: name.to_owned(),
-            uid: "strange".to_owned(),
-            ours: false,
-            of_a_bot: false,
-            deleting: false,
-            live,
-        });
     }
 
     fn fill(&mut self, guilds: u32) {

@@ -12,6 +12,7 @@ mod operators;
 mod pods;
 mod records;
 mod replies;
+mod requests;
 mod sessions;
 mod tokens;
 

@@ -18,5 +18,6 @@ pub mod report;
 /// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
 /// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.
 ///
-/// 2: a volume for [`env::STATE_DIR`], the pod's UID and its node.
-pub const REVISION: u32 = 2;
+/// 2: a volume for [`env::STATE_DIR`], the pod's UID and its node. 3: what is null in the template is left out, the user's
+/// `app.kubernetes.io/` labels win, the account's token is asked for by name, and the volume for the state is as large as the shards need.
+pub const REVISION: u32 = 3;

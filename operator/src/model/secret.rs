@@ -48,4 +48,6 @@ pub struct RecordSeen {
     pub state: State,
     /// UID of the pod that owns it.
     pub owner: Option<String>,
+    /// Whether it names a session: its owner has been online with it.
+    pub has_session: bool,
 }

@@ -6,7 +6,7 @@
 
 use crate::context::Key;
 use crate::model::{Child, Kind};
-use crate::names::api_version;
+use crate::names::{OURS, api_version};
 use crate::reads::{Error, Reads};
 use crate::world::{names_of, path};
 use serde::Deserialize;
@@ -52,9 +52,6 @@ pub(super) async fn children(
     }
     Ok(children)
 }
-
-/// What our own labels and annotations begin with.
-const OURS: &str = "shard-operator.dev/";
 
 /// What is read of any object.
 #[derive(Deserialize)]

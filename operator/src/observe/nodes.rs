@@ -69,6 +69,7 @@ fn seen(node: &Node) -> NodeSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Phase;
     use serde_json::json;
 
     #[test]
@@ -81,7 +82,8 @@ mod tests {
             ready: false,
             deleting,
             grace_ends: None,
-            runs: true,
+            finalizers: Vec::new(),
+            phase: Phase::Running,
             node: Some(format!("node-{number:02}")),
             silent: DOUBT,
             trouble: None,

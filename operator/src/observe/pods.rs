@@ -5,7 +5,7 @@
 
 use crate::context::{Context, Key};
 use crate::crd::Listed;
-use crate::model::PodSeen;
+use crate::model::{Phase, PodSeen};
 use crate::reads;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::jiff::Timestamp;
@@ -59,8 +59,13 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     Some(PodSeen {
         silent: silent(ctx, key, pod, &name, &uid),
-        runs: matches!(phase, Some("Running" | "Unknown")),
+        phase: match phase {
+            Some("Running" | "Unknown") => Phase::Running,
+            Some("Succeeded" | "Failed") => Phase::Ended,
+            _ => Phase::Pending,
+        },
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        finalizers: finalizers(pod),
         grace_ends: pod.metadata.deletion_timestamp.as_ref().map(|ends| ends.0),
         report: ctx.reports.of(&key.0, &name, &uid),
         deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -81,6 +86,12 @@ fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duratio
     silent.min(
         spoke_at(pod).map_or(Duration::ZERO, |at| ctx.machine.wall.now().duration_since(at).unsigned_abs()),
     )
+}
+
+/// The first few, each cut: anybody may write them.
+fn finalizers(pod: &Pod) -> Vec<String> {
+    let all = pod.metadata.finalizers.iter().flatten();
+    all.take(3).map(|one| one.chars().take(64).collect()).collect()
 }
 
 /// When it can have begun to speak: when its last container was started; while none runs, when its kubelet took it, and
@@ -116,8 +127,17 @@ fn said(pod: &Pod) -> Option<String> {
         // Every pod passes through these two.
         (!matches!(reason, "ContainerCreating" | "PodInitializing")).then(|| {
             let message = waiting.message.as_deref().unwrap_or_default();
-            format!("container {}: {reason} {message}", container.name)
+            format!("container {}: {reason} {message}{}", container.name, ended(container))
         })
+    })
+}
+
+/// How a container that waits to be started again ended last.
+fn ended(container: &ContainerStatus) -> String {
+    let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+    last.map_or_else(String::new, |last| {
+        let reason = last.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        format!("; it ended last with exit code {}{reason}", last.exit_code)
     })
 }
 
@@ -138,5 +158,21 @@ mod tests {
         assert_eq!(spoke(json!({ "startTime": at(2) })), Some(at(2)));
         let all = json!({ "startTime": at(2), "containerStatuses": [running(5), running(4)] });
         assert_eq!(spoke(all), Some(at(5)));
+    }
+
+    #[test]
+    fn a_container_that_crashes_says_how_it_ended() {
+        let pod = |last: Value| -> Pod {
+            let waiting = json!({ "reason": "CrashLoopBackOff", "message": "back-off 10s" });
+            let container = json!({ "name": "bot", "image": "i", "imageID": "i", "ready": false, "restartCount": 3, "state": { "waiting": waiting }, "lastState": last });
+            serde_json::from_value(json!({ "metadata": {}, "status": { "containerStatuses": [container] } }))
+                .unwrap()
+        };
+        let killed = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        assert_eq!(
+            trouble(&pod(killed)).unwrap(),
+            "container bot: CrashLoopBackOff back-off 10s; it ended last with exit code 137 (OOMKilled)"
+        );
+        assert_eq!(trouble(&pod(json!({}))).unwrap(), "container bot: CrashLoopBackOff back-off 10s");
     }
 }

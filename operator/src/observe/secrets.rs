@@ -163,9 +163,9 @@ fn found(text: &str, first: u32, uid: &str) -> Result<SecretFound, serde_json::E
     let Stored { metadata, data } = serde_json::from_str(text)?;
     let data = data.unwrap_or_default();
     let record = |raw: &RawValue| {
-        let Record { owner, state, .. } = serde_json::from_slice(&value(raw)?.0).ok()?;
+        let Record { owner, state, session, .. } = serde_json::from_slice(&value(raw)?.0).ok()?;
         let owner = owner.map(|owner| owner.pod_uid).filter(|uid| uid.len() <= UID_BYTES);
-        Some(RecordSeen { state, owner })
+        Some(RecordSeen { state, owner, has_session: session.is_some() })
     };
     let mut groups = BTreeSet::new();
     let mut place = |key: &str| {
@@ -214,7 +214,7 @@ mod tests {
         );
         let seen = found(&secret, "bot");
         let owner = Some("u".to_owned());
-        let record = RecordSeen { state: shard_contract::record::State::Held, owner };
+        let record = RecordSeen { state: shard_contract::record::State::Held, owner, has_session: true };
         assert_eq!(seen.records, [((0, 5), Some(record)), ((0, 6), None), ((0, 7), None)].into());
         assert!(!seen.bare && seen.version == "7" && !format!("{seen:?}").contains("hush"));
         let belongs = |uid| found(&secret, uid).belongs;

@@ -5,21 +5,21 @@
 //! Deliberately absent: the objects of a layout.
 
 use super::hold::Hold;
+use super::keep::reason_to_keep;
 use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::budget::kept_for_live;
-use crate::model::{Child, Kind, Note, Observed, Reason};
+use crate::model::{Child, Kind, Note, Observed, Phase, PodSeen, Reason, Same, Verdict};
 use crate::names::{
-    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, SESSION_GROUP_LABEL,
-    TOTAL_LABEL,
+    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, RESTARTED_AT_ANNOTATION, REVISION_ANNOTATION,
+    SESSION_GROUP_LABEL, TOTAL_LABEL,
 };
 use shard_contract::REVISION;
 use shard_contract::fallback::LAYOUT_SLOTS;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
 use shard_contract::names::LAYOUT_LABEL;
-use shard_contract::report::ShardState;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct SetSeen {
     pub fallback_slot: u32,
     /// What its layout was made from.
     pub identity: String,
+    /// What is written now and stands for the same pods, by its identity; none: nothing else is known to.
+    pub same_as: Option<String>,
+    /// The restart mark that it was made with, empty where there was none; none: it does not say.
+    pub restarted_at: Option<String>,
     /// Whether it is on its way out.
     pub deleting: bool,
 }
@@ -55,6 +59,8 @@ impl SetSeen {
             session_group,
             fallback_slot,
             identity: String::new(),
+            same_as: None,
+            restarted_at: None,
             deleting: false,
         }
     }
@@ -62,15 +68,15 @@ impl SetSeen {
     /// Its arrangement.
     #[must_use]
     pub fn arrangement(&self) -> Arrangement {
-        let Self { number, total, pods, revision, session_group, fallback_slot, identity: _, deleting: _ } =
-            *self;
+        let Self { number, total, pods, revision, session_group, fallback_slot, .. } = *self;
         Arrangement { number, total, pods, revision, session_group, fallback_slot }
     }
 
     /// Whether the spec still asks for what it was made from.
     #[must_use]
     pub fn matches(&self, spec: &Spec) -> bool {
-        self.identity == identity(spec, self.total, self.pods, self.revision)
+        let wanted = identity(spec, self.total, self.pods, self.revision);
+        self.identity == wanted || self.same_as.as_ref() == Some(&wanted)
     }
 }
 
@@ -81,8 +87,8 @@ pub enum Change {
     Keep {
         /// The layout with duty, if there is one.
         current: Option<SetSeen>,
-        /// Why it is kept although the spec asks for another.
-        note: Option<Note>,
+        /// How things stand; and why it is kept, if the spec asks for another.
+        verdict: Verdict,
         /// Sets beside it that go: the document does not know them, so that their pods handle nothing.
         strays: Vec<SetSeen>,
     },
@@ -111,6 +117,11 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         let mut told = observed.document.iter().flat_map(|document| &document.layouts);
         told.find(|told| told.number == layout)
     };
+    let alike = |layout: u32| {
+        let alike = observed.answers.alike.as_ref();
+        let alike = alike.filter(|alike| alike.layout == layout && alike.same == Same::Yes);
+        alike.map(|alike| alike.identity.clone())
+    };
     let mut sets: Vec<_> = observed
         .children
         .iter()
@@ -130,6 +141,8 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
                 pods: number(child, PODS_LABEL)?,
                 revision,
                 identity: child.annotation(IDENTITY_ANNOTATION)?.to_owned(),
+                same_as: alike(layout),
+                restarted_at: child.annotation(RESTARTED_AT_ANNOTATION).map(str::to_owned),
                 deleting: child.deleting,
             })
         })
@@ -161,17 +174,38 @@ pub fn change(
     held: Option<Hold>,
 ) -> Change {
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let keep = |note| Change::Keep { current: current.clone(), note, strays: Vec::new() };
+    let keep = |verdict| Change::Keep { current: current.clone(), verdict, strays: Vec::new() };
     let total = match (held, wanted) {
-        (Some(_), _) => return keep(None),
-        (None, Err(note)) => return keep(Some(note)),
+        (Some(_), _) => return keep(Verdict::Settled),
+        (None, Err(note)) => return keep(Verdict::Moving(note)),
         (None, Ok(total)) => total,
     };
     let change = wanted_change(spec, sets, observed, total, current.as_ref());
     match reason_to_keep(observed, &change, current.as_ref(), total) {
-        Some(note) => keep(Some(note)),
+        Some(verdict) => keep(verdict),
         None => change,
     }
+}
+
+/// The set that may stand for what the spec asks for, though it was written otherwise, and the identity of what is written now. Whoever
+/// has the fleet restarted wants other pods, though they be the same.
+#[must_use]
+pub fn in_doubt<'a>(
+    spec: &Spec,
+    sets: &'a [SetSeen],
+    observed: &Observed,
+    total: u32,
+) -> Option<(&'a SetSeen, String)> {
+    let set = sets.iter().rev().find(|set| !set.deleting)?;
+    let arranged = set.total == total && set.pods == pods_for(total, spec.shards_per_pod);
+    let marked = set.restarted_at.as_deref() == Some(spec.restarted_at.as_deref().unwrap_or_default());
+    if !arranged || !marked || set.matches(spec) {
+        return None;
+    }
+    let wanted = identity(spec, set.total, set.pods, set.revision);
+    let asked = observed.answers.alike.as_ref();
+    let known = asked.is_some_and(|alike| alike.layout == set.number && alike.identity == wanted);
+    (!known).then_some((set, wanted))
 }
 
 /// What to do about layouts to get to this total, as far as spec and budget go.
@@ -182,30 +216,33 @@ fn wanted_change(
     total: u32,
     current: Option<&SetSeen>,
 ) -> Change {
-    let keep = |note| Change::Keep { current: current.cloned(), note, strays: Vec::new() };
+    let keep = |verdict| Change::Keep { current: current.cloned(), verdict, strays: Vec::new() };
     let pods = pods_for(total, spec.shards_per_pod);
     let fits = |set: &&SetSeen| set.total == total && set.pods == pods && set.matches(spec);
-    let left = |number: u32| observed.pods.iter().filter(move |pod| pod.layout != number).count();
+    let left = |number: u32| left(observed, number).count();
     if let Some(set) = current.filter(fits) {
         let old: Vec<_> = sets.iter().filter(|other| other.number != set.number).cloned().collect();
         let living = || old.iter().filter(|other| !other.deleting);
         return if living().all(|other| is_stray(other, set, observed)) {
             let strays = living().cloned().collect();
-            Change::Keep { current: Some(set.clone()), note: None, strays }
+            Change::Keep { current: Some(set.clone()), verdict: Verdict::Settled, strays }
         } else {
             Change::Stop { old, next: Some(set.arrangement()), waits_for: left(set.number) }
         };
     }
+    if let Some(note) = spec.refused.clone().filter(|_| total > 0) {
+        return keep(Verdict::Stalled(note));
+    }
     let next = next(sets, observed, total, pods);
     let idle = sets.is_empty() && left(next.number) == 0;
     if idle && total == 0 {
-        return keep(None);
+        return keep(Verdict::Settled);
     }
     // A change that has begun goes on: a bot without any fleet is not a safe point to pause at.
     let unfinished = observed.document.iter().flat_map(|known| &known.layouts).any(|layout| layout.total > 0);
     let begun = current.is_none() && (!idle || unfinished);
     if spec.paused && !begun {
-        return keep(Some(Note::new(
+        return keep(Verdict::Moving(Note::new(
             Reason::Paused,
             "spec.paused holds a change of the layout; set it to false to carry the change out",
         )));
@@ -216,9 +253,14 @@ fn wanted_change(
     if current.is_some()
         && let Some(note) = wait(spec, total, observed)
     {
-        return keep(Some(note));
+        return keep(Verdict::Moving(note));
     }
     Change::Stop { old: sets.to_vec(), next: (total > 0).then_some(next), waits_for: left(next.number) }
+}
+
+/// Pods of other layouts than this one that may still hold shards.
+pub fn left(observed: &Observed, number: u32) -> impl Iterator<Item = &PodSeen> {
+    observed.pods.iter().filter(move |pod| pod.layout != number && pod.phase != Phase::Ended)
 }
 
 /// Whether a set came from a leader that is no more, after its successor had made the one that has duty: the document has never told of
@@ -229,49 +271,6 @@ fn is_stray(other: &SetSeen, current: &SetSeen, observed: &Observed) -> bool {
         told.find(|layout| layout.number == number)
     };
     told(current.number).is_some_and(|layout| layout.role == Role::Active) && told(other.number).is_none()
-}
-
-/// What forbids to take pods away now, if the change would.
-fn reason_to_keep(
-    observed: &Observed,
-    change: &Change,
-    current: Option<&SetSeen>,
-    total: u32,
-) -> Option<Note> {
-    let Change::Stop { old, .. } = change else { return None };
-    if old.iter().all(|set| set.deleting) {
-        return None;
-    }
-    if !observed.heard {
-        let running = observed.pods.iter().filter(|pod| pod.runs);
-        let heard = running.clone().filter(|pod| pod.report.is_some()).count();
-        return Some(Note::new(
-            Reason::Initializing,
-            format!(
-                "this operator has just begun to lead and hears the fleet first, for 45 s at most: {heard} of {} pods have reported; then the change goes on",
-                running.count()
-            ),
-        ));
-    }
-    breaker(observed, current?, total)
-}
-
-/// With the breaker open one IDENTIFY at a time is tried: a fleet that serves would be taken down for one that cannot come
-/// up. One that mostly does not serve may be replaced, since that is how a broken image is corrected.
-fn breaker(observed: &Observed, current: &SetSeen, total: u32) -> Option<Note> {
-    let tripped = observed.gate?.breaker.filter(|_| total > 0)?;
-    let reports = observed.pods.iter().filter(|pod| pod.layout == current.number);
-    let shards = reports.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
-    let online = shards.filter(|shard| shard.state == ShardState::Online).count();
-    (online * 2 > current.total as usize).then(|| {
-        Note::new(
-            Reason::BreakerOpen,
-            format!(
-                "the change waits, and layout {} keeps its duty: {} IDENTIFYs in a row did not reach READY, so another fleet would not come up; it goes on when one does; look at the pods' logs, or set spec.shards to 0 to stop the bot first",
-                current.number, tripped.failures
-            ),
-        )
-    })
 }
 
 /// What a running fleet waits for before it is stopped for another. The gate knows of grants that Discord's last answer does
@@ -331,7 +330,8 @@ fn next(sets: &[SetSeen], observed: &Observed, total: u32, pods: u32) -> Arrange
 }
 
 /// One above every number that any trace of an earlier layout names.
-fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
+#[must_use]
+pub fn next_number(sets: &[SetSeen], observed: &Observed) -> u32 {
     let told = observed.document.iter().flat_map(|document| &document.layouts);
     // One that was only announced has made nothing yet.
     let told = told.filter(|layout| layout.role != Role::Standby).map(|layout| layout.number);
@@ -415,6 +415,26 @@ mod tests {
         assert_eq!(of(vec![told(2, Role::Active, 0, 0)]), (vec![1], vec![]));
         let known = vec![told(1, Role::Active, 0, 0), told(2, Role::Standby, 0, 1)];
         assert_eq!(of(known), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn a_fleet_that_runs_with_what_is_refused_today_is_kept_and_can_be_stopped() {
+        let template =
+            json!({ "spec": { "hostNetwork": true, "containers": [{ "name": "bot", "image": "bot:1" }] } });
+        let spec = json!({ "tokenSecretRef": { "name": "token" }, "shardsPerPod": 8, "template": template });
+        let spec = check(&ShardedBot::new("b", serde_json::from_value(spec).unwrap())).unwrap();
+        let mut fits = set(1, &[], 2);
+        fits.live["metadata"]["annotations"][IDENTITY_ANNOTATION] = identity(&spec, 16, 2, 2).into();
+        let observed = observed(vec![fits], vec![told(1, Role::Active, 0, 0)]);
+        let wanted = |total| change(&spec, &sets(&observed), &observed, Ok(total), None);
+        let kept = |change| match change {
+            Change::Keep { current: Some(_), verdict, .. } => Some(verdict),
+            _ => None,
+        };
+        assert_eq!(kept(wanted(16)), Some(Verdict::Settled));
+        let refused = kept(wanted(32)).unwrap();
+        assert!(matches!(refused, Verdict::Stalled(note) if note.message.contains("hostNetwork")));
+        assert!(matches!(wanted(0), Change::Stop { next: None, .. }));
     }
 
     #[test]

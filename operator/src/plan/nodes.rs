@@ -103,6 +103,7 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Phase;
 
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -115,7 +116,8 @@ mod tests {
             ready: false,
             deleting: true,
             grace_ends: Some(Timestamp::UNIX_EPOCH),
-            runs: true,
+            finalizers: Vec::new(),
+            phase: Phase::Running,
             node: Some("n".into()),
             silent: SILENCE,
             trouble: None,

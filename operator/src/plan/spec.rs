@@ -4,11 +4,11 @@
 //! this version does not have, and parts of the pod template that would clash with what the operator adds.
 //! Deliberately absent: what the schema and its rules already refuse.
 
-use crate::crd::{Follow, PodTemplate, ShardedBot, TemplateMetadata};
+use crate::crd::{Follow, PodTemplate, ShardedBot, TemplateMetadata, TokenSecretRef};
 use crate::model::{Note, Reason};
-use crate::names::Owner;
-use serde_json::Value;
-use shard_contract::env::{INJECTED, INJECTED_VOLUMES};
+use crate::names::{OURS, Owner};
+use serde_json::{Value, json};
+use shard_contract::env::{HEALTH_PORT, INJECTED, INJECTED_VOLUMES};
 
 /// A spec that can be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Spec {
     pub template: PodTemplate,
     /// Which container is the bot.
     pub container: usize,
+    /// Why no layout is made of this template any more; one that runs is kept.
+    pub refused: Option<Note>,
     /// The account that the template names, if it names one.
     pub account: Option<String>,
 }
@@ -60,10 +62,14 @@ pub fn check(bot: &ShardedBot) -> Result<Spec, Note> {
             "spec.update.handover: this version has no hand-over to set up; remove the field (spec.update.type may stay)",
         ));
     }
+    check_reference(&spec.token_secret_ref)?;
     check_template(&spec.template)?;
     let containers = items(&spec.template, "containers");
     let container = containers.iter().position(|container| name_of(container) == Some("bot")).unwrap_or(0);
     check_container(containers.get(container).unwrap_or(&Value::Null), container)?;
+    let refused = check_new(&spec.template)
+        .and_then(|()| check_restarts(containers.get(container).unwrap_or(&Value::Null), container));
+    let refused = refused.err();
     let metadata = &bot.metadata;
     Ok(Spec {
         owner: Owner {
@@ -82,6 +88,7 @@ pub fn check(bot: &ShardedBot) -> Result<Spec, Note> {
         account: spec.template.spec.get("serviceAccountName").and_then(Value::as_str).map(str::to_owned),
         template: meant(&spec.template),
         container,
+        refused,
     })
 }
 
@@ -92,9 +99,38 @@ fn meant(template: &PodTemplate) -> PodTemplate {
     PodTemplate { metadata: template.metadata.clone().filter(says_something), spec: template.spec.clone() }
 }
 
+/// Older definitions take any text for a name.
+fn check_reference(TokenSecretRef { name, key }: &TokenSecretRef) -> Result<(), Note> {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let edges = name.bytes().next().into_iter().chain(name.bytes().last());
+    let is_name = !name.is_empty()
+        && edges.into_iter().all(alphanumeric)
+        && name.bytes().all(|byte| alphanumeric(byte) || matches!(byte, b'-' | b'.'));
+    if !is_name {
+        return Err(Note::new(
+            Reason::SpecUnreadable,
+            format!(
+                "spec.tokenSecretRef.name: found {name:?}; a Secret's name has lower-case letters, digits, '-' and '.' alone, the first and the last a letter or digit; make the ShardedBot anew with the Secret's name"
+            ),
+        ));
+    }
+    if key.is_empty()
+        || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    {
+        return Err(Note::new(
+            Reason::SpecUnreadable,
+            format!(
+                "spec.tokenSecretRef.key: found {key:?}; a key has letters, digits, '-', '_' and '.' alone; make the ShardedBot anew with the Secret's key"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 fn check_template(template: &PodTemplate) -> Result<(), Note> {
+    let found = |field: &str| template.spec.get(field).filter(|found| !found.is_null());
     for field in ["hostname", "subdomain"] {
-        if let Some(found) = template.spec.get(field) {
+        if let Some(found) = found(field) {
             return refuse(&format!(
                 "spec.template.spec.{field}: found {found}; pods are named by their StatefulSet; remove the field"
             ));
@@ -113,13 +149,56 @@ fn check_template(template: &PodTemplate) -> Result<(), Note> {
 }
 
 fn check_container(container: &Value, index: usize) -> Result<(), Note> {
-    let variables = container.get("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    for (place, variable) in variables.iter().enumerate() {
+    let list = |field: &str| container.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (place, variable) in list("env").iter().enumerate() {
         if let Some(name) = name_of(variable)
             && INJECTED.contains(&name)
         {
             return refuse(&format!(
                 "spec.template.spec.containers[{index}].env[{place}].name: found {name:?}, which the operator sets itself; remove it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What earlier versions took: a fleet that runs with it is not stopped, and no further layout is made of it.
+fn check_new(template: &PodTemplate) -> Result<(), Note> {
+    let found = |field: &str| template.spec.get(field).filter(|found| !found.is_null());
+    if let Some(found) = found("automountServiceAccountToken").filter(|found| **found != Value::Bool(true)) {
+        return refuse(&format!(
+            "spec.template.spec.automountServiceAccountToken: found {found}; pods write the records of their sessions with that token, so that no IDENTIFY is wasted; remove the field"
+        ));
+    }
+    if let Some(found) = found("hostNetwork").filter(|found| **found != Value::Bool(false)) {
+        return refuse(&format!(
+            "spec.template.spec.hostNetwork: found {found}; pods of one node would share port {HEALTH_PORT}, by which they tell how they are; remove the field"
+        ));
+    }
+    let labels = template.metadata.iter().flat_map(|metadata| metadata.labels.keys());
+    if let Some(key) = labels.into_iter().find(|key| key.starts_with(OURS)) {
+        return refuse(&format!(
+            "spec.template.metadata.labels: found {key:?}; labels that begin with {OURS} say whose a pod is and are the operator's; remove it"
+        ));
+    }
+    Ok(())
+}
+
+fn check_restarts(container: &Value, index: usize) -> Result<(), Note> {
+    let list = |field: &str| container.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let health = list("ports").iter().position(|port| port.get("hostPort") == Some(&HEALTH_PORT.into()));
+    if let Some(place) = health {
+        return refuse(&format!(
+            "spec.template.spec.containers[{index}].ports[{place}].hostPort: found {HEALTH_PORT}, by which each pod tells how it is; one pod of a node would keep it from the others; remove it"
+        ));
+    }
+    // What is null is not there; Always is what a pod of a StatefulSet says anyway.
+    let says =
+        |field: &str| container.get(field).filter(|found| !found.is_null() && **found != json!("Always"));
+    for field in ["restartPolicy", "restartPolicyRules"] {
+        if let Some(found) = says(field) {
+            return refuse(&format!(
+                "spec.template.spec.containers[{index}].{field}: found {found}; a bot that ended would stay stopped, or start again without a back-off; remove the field"
             ));
         }
     }

@@ -1,11 +1,13 @@
 //! The fleet summed up: from pods and their reports to what status counts.
 //!
-//! Pure. A pod that reports is taken at its word; for an image that does not report, the pod's readiness stands in. A pod
+//! Pure. A pod is taken at its word. One that has said nothing, or not to this leader yet, is not online for being ready: that is its
+//! probe's word, which may be anybody's. A shard counts then if the pod is ready and the shard's record names a session of it. A pod
 //! that identifies by the fallback schedule can seldom say so, since it would say it to the gate that it does not reach: its silence does.
 
-use crate::model::{NodeSeen, Observed, Plan, PodSeen};
+use crate::model::{NodeSeen, Observed, Phase, Plan, PodSeen};
 use shard_contract::layout::shards_of;
 use shard_contract::layouts::{Layout, Role};
+use shard_contract::record::PER_SECRET;
 use shard_contract::report::{Report, ShardReport, ShardState, WaitsFor};
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ pub struct Counted {
     pub layout: Layout,
     /// Its pods that exist.
     pub pods: u32,
-    /// Those that speak: they reported, or are ready.
+    /// Those that speak: they reported, or are ready and hold a session.
     pub speaking: u32,
     /// Its shards that are connected, or resuming.
     pub online: u32,
@@ -64,7 +66,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
     let layouts: Vec<_> = plan
         .layouts
         .iter()
-        .map(|layout| count(layout, &observed.pods))
+        .map(|layout| count(layout, observed))
         .filter(|counted| counted.pods > 0 || counted.layout.role == Role::Active)
         .collect();
     let active = layouts.iter().find(|counted| counted.layout.role == Role::Active).cloned();
@@ -116,7 +118,7 @@ fn on_fallback_schedule(pod: &PodSeen, observed: &Observed) -> bool {
 fn is_unheard(pod: &PodSeen, observed: &Observed) -> bool {
     let node = pod.node.as_ref().and_then(|node| observed.nodes.get(node)).copied();
     let explained = pod.trouble.is_some() || node.is_some_and(NodeSeen::is_lost);
-    let could_be_heard = pod.runs && !pod.deleting && pod.report.is_none();
+    let could_be_heard = pod.phase == Phase::Running && !pod.deleting && pod.report.is_none();
     could_be_heard && pod.silent >= UNHEARD && !explained && (!pod.ready || shows_to_report(pod, observed))
 }
 
@@ -128,21 +130,42 @@ fn shows_to_report(pod: &PodSeen, observed: &Observed) -> bool {
     peers.any(|peer| peer.report.is_some()) || records.any(|record| record.owner.is_some())
 }
 
-fn count(layout: &Layout, pods: &[PodSeen]) -> Counted {
-    let of_layout = || pods.iter().filter(|pod| pod.layout == layout.number);
+fn count(layout: &Layout, observed: &Observed) -> Counted {
+    let of_layout = || observed.pods.iter().filter(|pod| pod.layout == layout.number);
     let living = || of_layout().filter(|pod| !pod.deleting && pod.ordinal < layout.pods);
     let online = living().map(|pod| match &pod.report {
         Some(report) => connected(&report.shards, pod.ready),
-        None if pod.ready => shards_of(pod.ordinal, layout.pods, layout.total).len(),
-        None => 0,
+        None => held(pod, layout, observed),
     });
+    let speaks = |pod: &&PodSeen| pod.report.is_some() || held(pod, layout, observed) > 0;
     let counted = |number: usize| number.try_into().unwrap_or(u32::MAX);
     Counted {
         layout: layout.clone(),
         pods: counted(of_layout().count()),
-        speaking: counted(living().filter(|pod| pod.report.is_some() || pod.ready).count()),
+        speaking: counted(living().filter(speaks).count()),
         online: counted(online.sum()),
     }
+}
+
+/// Shards of a ready pod that has not reported whose records name a session that it holds. Layouts from before there were records have none:
+/// their pods' readiness stands in while a fresh leader hears the fleet.
+fn held(pod: &PodSeen, layout: &Layout, observed: &Observed) -> usize {
+    if !pod.ready {
+        return 0;
+    }
+    let shards = shards_of(pod.ordinal, layout.pods, layout.total);
+    let found = observed.secrets.iter().filter_map(|secret| secret.found.as_ref());
+    let mut groups = found.flat_map(|found| found.records.keys());
+    if !observed.heard && !groups.any(|(group, _)| *group == layout.session_group) {
+        return shards.len();
+    }
+    let is_held = |shard: &u32| {
+        let place = usize::try_from(shard / PER_SECRET).unwrap_or(usize::MAX);
+        let found = observed.secrets.get(place).and_then(|secret| secret.found.as_ref());
+        let record = found.and_then(|found| found.records.get(&(layout.session_group, *shard))?.as_ref());
+        record.is_some_and(|record| record.has_session && record.owner.as_ref() == Some(&pod.uid))
+    };
+    shards.filter(is_held).count()
 }
 
 /// Connected, or resuming for less than the time after which its pod is not ready any more.
@@ -166,7 +189,8 @@ mod tests {
             ready,
             deleting: false,
             grace_ends: None,
-            runs: true,
+            finalizers: Vec::new(),
+            phase: Phase::Running,
             node: Some("n".into()),
             silent: UNHEARD,
             trouble: None,
@@ -190,7 +214,7 @@ mod tests {
             silent(false),
             PodSeen { report: Some(says), silent: Duration::ZERO, ..silent(true) },
             PodSeen { silent: Duration::from_secs(59), ..silent(false) },
-            PodSeen { runs: false, ..silent(false) },
+            PodSeen { phase: Phase::Pending, ..silent(false) },
             PodSeen { deleting: true, ..silent(false) },
             PodSeen { trouble: Some("CrashLoopBackOff".into()), ..silent(false) },
             PodSeen { node: Some("lost".into()), ..silent(false) },
@@ -242,6 +266,34 @@ mod tests {
         let all = [Online, Resuming, Waiting, Identifying, Refused];
         let shards: Vec<_> = (0..).zip(all).map(|(id, state)| shard(id, state)).collect();
         assert_eq!((connected(&shards, true), connected(&shards, false)), (2, 1));
+    }
+
+    #[test]
+    fn a_ready_pod_without_a_report_is_online_only_with_shards_of_which_it_holds_a_session() {
+        let layout =
+            Layout { number: 1, total: 4, pods: 2, role: Role::Active, session_group: 3, fallback_slot: 0 };
+        let online = |pod: PodSeen, records: &[(u32, u32, &str, bool)]| {
+            let record = |(group, shard, owner, has_session): &(u32, u32, &str, bool)| {
+                let owner = Some((*owner).to_owned());
+                (
+                    (*group, *shard),
+                    Some(RecordSeen { owner, has_session: *has_session, ..RecordSeen::default() }),
+                )
+            };
+            let found =
+                SecretFound { records: records.iter().map(record).collect(), ..SecretFound::default() };
+            let secrets = vec![SecretSeen { name: "s".into(), found: Some(found) }];
+            let counted = count(&layout, &Observed { secrets, ..observed(vec![pod]) });
+            (counted.online, counted.speaking)
+        };
+        let held = [(3, 0, "u", true), (3, 1, "u", true)];
+        assert_eq!(online(silent(true), &[]), (0, 0));
+        assert_eq!(online(silent(true), &held), (2, 1), "as a fresh leader finds it");
+        assert_eq!(online(silent(false), &held), (0, 0));
+        let others = [(3, 0, "u", false), (3, 1, "v", true), (2, 0, "u", true), (3, 2, "u", true)];
+        assert_eq!(online(silent(true), &others), (0, 0), "begun, another's, another group's, another pod's");
+        let report = Some(Report { shards: vec![shard(0, ShardState::Online)], ..Report::default() });
+        assert_eq!(online(PodSeen { report, ..silent(true) }, &held), (1, 1), "its word counts");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
     }
     Verdict::Moving(if active.speaking < active.layout.pods {
         let message = format!(
-            "{} of {} pods of layout {} run",
+            "{} of {} pods of layout {} run and have reported",
             active.speaking, active.layout.pods, active.layout.number
         );
         Note::new(Reason::StartingPods, message)

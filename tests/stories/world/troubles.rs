@@ -2,12 +2,27 @@
 
 use super::World;
 use jiff::SignedDuration;
+use serde_json::json;
 use shard_contract::report::ShardState;
-use shard_operator::model::{BackingOff, NodeSeen, NodeState, Tripped};
+use shard_operator::model::{BackingOff, Child, Kind, NodeSeen, NodeState, Phase, Tripped};
 use std::time::Duration;
 
 impl World {
-    /// `NAME deleted`, `NAME silent`, `NAME on-fallback-schedule`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
+    /// An object of somebody else at a name that the bot needs.
+    pub(super) fn put_strange(&mut self, name: &str) {
+        let live = json!({ "metadata": {} });
+        self.children.push(Child {
+            kind: Kind::Service,
+            name: name.to_owned(),
+            uid: "strange".to_owned(),
+            ours: false,
+            of_a_bot: false,
+            deleting: false,
+            live,
+        });
+    }
+
+    /// `NAME deleted`, `NAME ended`, `NAME kept FINALIZER`, `NAME silent`, `NAME on-fallback-schedule`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
     pub(super) fn change_pod(&mut self, what: &str) {
         let words: Vec<_> = what.split(' ').collect();
         let grace_ends = self.now.checked_add(SignedDuration::from_secs(30)).unwrap();
@@ -17,6 +32,17 @@ impl World {
             "deleted" => {
                 pod.deleting = true;
                 pod.grace_ends = Some(grace_ends);
+                return;
+            }
+            "kept" => {
+                pod.deleting = true;
+                pod.grace_ends = Some(self.now);
+                pod.finalizers = vec![words[2].to_owned()];
+                return;
+            }
+            "ended" => {
+                (pod.phase, pod.ready) = (Phase::Ended, false);
+                pod.report = None;
                 return;
             }
             "silent" => {

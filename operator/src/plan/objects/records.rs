@@ -17,7 +17,7 @@
 
 use super::stateful_set::Arrangement;
 use super::with_hash;
-use crate::model::{Belongs, Kind, Object, Observed, PodSeen, SecretFound, Step};
+use crate::model::{Belongs, Kind, Object, Observed, Phase, PodSeen, SecretFound, Step};
 use crate::names::Owner;
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -153,7 +153,7 @@ fn may_be_held(needs: &Needs, observed: &Observed, session_group: u32, shard: u3
 }
 
 fn may_hold(pod: &PodSeen, shard: u32) -> bool {
-    let Some(report) = &pod.report else { return pod.runs };
+    let Some(report) = &pod.report else { return pod.phase == Phase::Running };
     let state = report.shards.iter().find(|one| one.id == shard).map(|one| one.state);
     report.isolated || state != Some(ShardState::Waiting)
 }
@@ -202,7 +202,8 @@ mod tests {
             ready: true,
             deleting: false,
             grace_ends: None,
-            runs: true,
+            finalizers: Vec::new(),
+            phase: Phase::Running,
             node: None,
             silent: Duration::ZERO,
             trouble: None,
@@ -236,7 +237,7 @@ mod tests {
         for holds in [Identifying, Online, Resuming, Refused] {
             assert_eq!(free(vec![pod(1, 0, Some(holds))], &needs), ["0.2", "0.3"], "{holds:?}");
         }
-        let not_started = PodSeen { runs: false, ..pod(1, 0, None) };
+        let not_started = PodSeen { phase: Phase::Pending, ..pod(1, 0, None) };
         assert_eq!(free(vec![not_started, pod(1, 1, None)], &needs), ["0.0", "0.1"]);
         let mut fenced = pod(1, 0, Some(Waiting));
         fenced.report.as_mut().unwrap().isolated = true;

@@ -6,18 +6,25 @@
 //! which stays as typed, and addresses, which travel in the ConfigMap.
 
 use super::{hash, with_hash};
-use crate::model::{Kind, Object};
+use crate::crd::PodTemplate;
+use crate::model::{Child, Kind, Object};
 use crate::names::{
-    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, REVISION_ANNOTATION, SESSION_GROUP_LABEL,
-    TOTAL_LABEL,
+    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, Owner, PODS_LABEL, RESTARTED_AT_ANNOTATION,
+    REVISION_ANNOTATION, SESSION_GROUP_LABEL, TOTAL_LABEL,
 };
 use crate::plan::spec::Spec;
 use serde_json::{Map, Value, json};
 use shard_contract::env;
 use shard_contract::names::{GATE_AUDIENCE, LAYOUT_LABEL, stateful_set as set_name};
+use std::borrow::Cow;
 
 /// The first revision whose pods keep records, in a folder of their own.
 pub const KEEPS_RECORDS: u32 = 2;
+/// The first revision that takes a field of the template that is null for one that is not there, lets the user's
+/// `app.kubernetes.io/` labels win, asks for the token of the account by name, and bounds the pod's state by its shards.
+pub const LEAVES_NULL_OUT: u32 = 3;
+/// Labels that everybody sees, and that a user may want to say something else than ours do.
+const RECOMMENDED: &str = "app.kubernetes.io/";
 /// Annotation by which an autoscaler may evict a pod although it has a local volume.
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
@@ -50,12 +57,76 @@ impl Arrangement {
 #[must_use]
 pub fn identity(spec: &Spec, total: u32, pods: u32, revision: u32) -> String {
     hash(&json!({
-        "template": spec.template,
+        "template": template(spec, revision),
         "total": total,
         "pods": pods,
         "restartedAt": spec.restarted_at,
         "revision": revision,
     }))
+}
+
+/// The user's template, as pods of this revision are made of it.
+fn template(spec: &Spec, revision: u32) -> Cow<'_, PodTemplate> {
+    let spec_of_pods = &spec.template.spec;
+    if revision < LEAVES_NULL_OUT || !spec_of_pods.values().any(has_null) {
+        return Cow::Borrowed(&spec.template);
+    }
+    let mut template = spec.template.clone();
+    leave_null_out(&mut template.spec);
+    Cow::Owned(template)
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        _ => false,
+    }
+}
+
+/// What is rendered from an empty value of a chart, as in `affinity:`, is null. The API server takes it for nothing, and so must who
+/// looks whether a field is there.
+fn leave_null_out(fields: &mut Map<String, Value>) {
+    fn within(value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(within),
+            Value::Object(fields) => leave_null_out(fields),
+            _ => {}
+        }
+    }
+    fields.retain(|_, value| !value.is_null());
+    fields.values_mut().for_each(within);
+}
+
+/// A name for what is only tried: the one that the next layout's set will have.
+#[must_use]
+pub fn under_the_name_of(mut set: Object, owner: &Owner, number: u32) -> Object {
+    set.name = set_name(&owner.name, number);
+    set.body["metadata"]["name"] = set.name.clone().into();
+    set
+}
+
+/// The first pod of a set, as its controller would make it, but that it belongs to the set that stands: this one is still to be made. So is
+/// its account, if it has none yet.
+#[must_use]
+pub fn first_pod(set: &Object, stands: &Child, has_account: bool) -> Value {
+    let name = format!("{}-0", set.name);
+    let mut metadata = set.body["spec"]["template"]["metadata"].clone();
+    metadata["name"] = name.clone().into();
+    metadata["namespace"] = set.body["metadata"]["namespace"].clone();
+    metadata["labels"]["statefulset.kubernetes.io/pod-name"] = name.clone().into();
+    metadata["labels"]["apps.kubernetes.io/pod-index"] = "0".into();
+    let mut spec = set.body["spec"]["template"]["spec"].clone();
+    spec["hostname"] = name.into();
+    spec["subdomain"] = set.body["spec"]["serviceName"].clone();
+    if let Some(spec) = spec.as_object_mut().filter(|_| !has_account) {
+        spec.remove("serviceAccountName");
+    }
+    metadata["ownerReferences"] = json!([
+        { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": stands.name, "uid": stands.uid, "controller": true },
+    ]);
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec })
 }
 
 /// `<bot>-<number>`.
@@ -74,6 +145,7 @@ pub fn stateful_set(spec: &Spec, layout: Arrangement) -> Object {
     body["metadata"]["annotations"] = json!({
         IDENTITY_ANNOTATION: identity(spec, layout.total, layout.pods, layout.revision),
         REVISION_ANNOTATION: layout.revision.to_string(),
+        RESTARTED_AT_ANNOTATION: spec.restarted_at.as_deref().unwrap_or_default(),
     });
     body["spec"] = json!({
         "replicas": layout.pods,
@@ -90,7 +162,12 @@ fn metadata(spec: &Spec, layout: Arrangement) -> Value {
     let user = spec.template.metadata.clone().unwrap_or_default();
     let mut labels: Map<String, Value> =
         user.labels.into_iter().map(|(key, value)| (key, value.into())).collect();
-    labels.extend(spec.owner.layout_labels(layout.number));
+    for (key, value) in spec.owner.layout_labels(layout.number) {
+        let is_users = layout.revision >= LEAVES_NULL_OUT && key.starts_with(RECOMMENDED);
+        if !is_users || !labels.contains_key(&key) {
+            labels.insert(key, value);
+        }
+    }
     let mut annotations: Map<String, Value> =
         user.annotations.into_iter().map(|(key, value)| (key, value.into())).collect();
     annotations
@@ -112,7 +189,7 @@ fn container_name(spec: &Spec) -> Option<&str> {
 }
 
 fn pod(spec: &Spec, layout: Arrangement) -> Value {
-    let mut pod = Value::Object(spec.template.spec.clone());
+    let mut pod = Value::Object(template(spec, layout.revision).spec.clone());
     if spec.account.is_none() {
         pod["serviceAccountName"] = spec.owner.shards().into();
     }
@@ -129,8 +206,12 @@ fn pod(spec: &Spec, layout: Arrangement) -> Value {
     );
     if layout.keeps_records() {
         // In memory: it is written with each event, and is to end with the node.
-        let volume = json!({ "medium": "Memory", "sizeLimit": "64Mi" });
+        let volume = json!({ "medium": "Memory", "sizeLimit": state_limit(layout) });
         extend(&mut pod["volumes"], json!([{ "name": env::INJECTED_VOLUMES[2], "emptyDir": volume }]));
+    }
+    if layout.revision >= LEAVES_NULL_OUT && pod.get("automountServiceAccountToken").is_none() {
+        // An account may say no for all its pods.
+        pod["automountServiceAccountToken"] = true.into();
     }
     tolerate_lost_nodes(&mut pod["tolerations"]);
     if pod.get("topologySpreadConstraints").is_none() {
@@ -142,6 +223,16 @@ fn pod(spec: &Spec, layout: Arrangement) -> Value {
         }]);
     }
     pod
+}
+
+/// A progress file has 72 KiB and is made anew beside the old one; the rest is small. A folder in memory that is full counts towards the
+/// pod's limit, and then no container of it starts again.
+fn state_limit(layout: Arrangement) -> String {
+    if layout.revision < LEAVES_NULL_OUT {
+        return "64Mi".to_owned();
+    }
+    let shards = layout.total.div_ceil(layout.pods.max(1));
+    format!("{}Mi", 2 + shards.div_ceil(8))
 }
 
 fn inject(container: &mut Value, layout: Arrangement) {

@@ -1,0 +1,234 @@
+//! What the API server would make of a set, and whether it would admit a pod: both by dry runs.
+//!
+//! From a plan's question to its answer. Defaults, quantities written otherwise and what an admission webhook adds are the API server's to
+//! say, so it is asked rather than imitated. Deliberately absent: what follows from the answer; and of a refusal of the set, the words: the
+//! plan tries the set once more before it changes anything.
+
+mod quantity;
+mod quota;
+
+use crate::context::Context;
+use crate::crd::ShardedBot;
+use crate::model::{Admission, Alike, Answers, Kind, Note, Question, Reason, Same};
+use crate::names::MANAGER;
+use crate::reads;
+use crate::world::path;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::Status;
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The longest template that is compared, in bytes: what the spec may have, and as much again for what is added to it.
+const LONGEST: usize = 512 << 10;
+/// Of the API server's words so many characters are quoted.
+const QUOTED: usize = 600;
+
+/// Answers a plan's question.
+/// That the API server cannot say is an answer, too.
+pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answers: &mut Answers) {
+    let namespace = bot.namespace().unwrap_or_default();
+    match question {
+        Question::Alike { layout, stands, uid, written, identity } => {
+            let key = (namespace.clone(), bot.name_any());
+            let asked = (uid.clone(), identity.clone());
+            let same = if ctx.memory.is_unlike(&key, &asked) {
+                Same::No
+            } else {
+                match alike(ctx, &namespace, stands, &written.body).await {
+                    Ok(true) => Same::Yes,
+                    Ok(false) => {
+                        ctx.memory.keep_unlike(key, asked);
+                        Same::No
+                    }
+                    // The plan tries the set once more and tells why.
+                    Err(reads::Error::Api(kube::Error::Api(answer))) if is_refusal(&answer) => Same::No,
+                    Err(error) => Same::Unknown(error.to_string().chars().take(QUOTED).collect()),
+                }
+            };
+            answers.alike = Some(Alike { layout: *layout, identity: identity.clone(), same });
+        }
+        Question::Admission { pod } => {
+            let path = Pod::url_path(&(), Some(&namespace));
+            let answer = ctx.reads.would_make(&dry(&path), pod, |_| ()).await;
+            answers.admission = Some(answer.map_or_else(|error| admission(&error), |()| Admission::Admitted));
+        }
+    }
+}
+
+/// Whether the pods of what is written would be those of what stands.
+async fn alike(ctx: &Context, namespace: &str, stands: &str, written: &Value) -> Result<bool, reads::Error> {
+    let sets = path(namespace, Kind::StatefulSet);
+    let owned = |text: &str| {
+        let short = Some(template(text)?.get()).filter(|text| text.len() <= LONGEST);
+        short.filter(|_| !is_edited(text)).map(str::to_owned)
+    };
+    let Some(stands) = ctx.reads.get(&format!("{sets}/{stands}"), owned).await?.flatten() else {
+        return Ok(false);
+    };
+    ctx.reads.would_make(&dry(&sets), written, |text| is_alike(template(text), &stands)).await
+}
+
+/// Whether somebody else changed the template of a set: its pods are not of it, since none is replaced for it.
+fn is_edited(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Set<'a> {
+        #[serde(borrow)]
+        metadata: Managed<'a>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Managed<'a> {
+        #[serde(borrow, default)]
+        managed_fields: Vec<Entry<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(default)]
+        manager: String,
+        #[serde(borrow, default, rename = "fieldsV1")]
+        fields: Option<&'a RawValue>,
+    }
+    let Ok(Set { metadata }) = serde_json::from_str(text) else { return true };
+    let of_others = metadata.managed_fields.iter().filter(|entry| entry.manager != MANAGER);
+    of_others.filter_map(|entry| entry.fields).any(|fields| fields.get().contains("\"f:template\""))
+}
+
+/// Most are equal byte by byte: the API server fills in its defaults, and writes what is equal in one way but for quantities.
+fn is_alike(made: Option<&RawValue>, stands: &str) -> bool {
+    let Some(made) = made.map(RawValue::get) else { return false };
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    made == stands
+        || parsed(made).zip(parsed(stands)).is_some_and(|(made, stands)| quantity::alike(&made, &stands))
+}
+
+/// Nothing is kept of what is sent there, and what the API server does not know is an error.
+fn dry(path: &str) -> String {
+    format!("{path}?dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}")
+}
+
+fn is_refusal(answer: &Status) -> bool {
+    matches!(answer.code, 400 | 403 | 409 | 422)
+}
+
+/// A set's template.
+fn template(text: &str) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Set<'a> {
+        #[serde(borrow)]
+        spec: Spec<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Spec<'a> {
+        #[serde(borrow)]
+        template: &'a RawValue,
+    }
+    let Set { spec } = serde_json::from_str(text).ok()?;
+    Some(spec.template)
+}
+
+/// What an answer that is not a pod means.
+fn admission(error: &reads::Error) -> Admission {
+    let reads::Error::Api(kube::Error::Api(answer)) = error else { return failed(&error.to_string()) };
+    let (_, plain) = answer.message.split_once("strict decoding error: ").unwrap_or(("", &answer.message));
+    let plain = plain.replace("unknown field \"spec.", "unknown field \"spec.template.spec.");
+    let said: String = plain.chars().take(QUOTED).collect();
+    if answer.message.contains("is forbidden: User ") {
+        return Admission::Unknown("the operator has no right to create pods".to_owned());
+    }
+    if answer.message.contains("does not support dry run") {
+        return Admission::Unknown(said);
+    }
+    if !is_refusal(answer) || answer.code == 409 {
+        return failed(&said);
+    }
+    let (reason, remedy) = match quota::exceeded(&answer.message) {
+        // The old layout's pods go first.
+        Some(quota::Exceeded::ByAll) => return Admission::Admitted,
+        Some(quota::Exceeded::ByOne) => {
+            (Reason::QuotaExceeded, "raise the quota, or ask for less in spec.template")
+        }
+        None => (Reason::TemplateRefused, "correct spec.template, or what it names in the cluster"),
+    };
+    let message = format!("the API server would admit no pod of the next layout: {said}; {remedy}");
+    Admission::Refused { note: Note::new(reason, message), stalled: true }
+}
+
+fn failed(said: &str) -> Admission {
+    let message = format!(
+        "whether a pod of the next layout would be admitted cannot be asked: {said}; it is tried again"
+    );
+    Admission::Refused { note: Note::new(Reason::ApiServerError, message), stalled: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, message: &str) -> Admission {
+        admission(&kube::Error::Api(Status::failure(message, "").with_code(code).boxed()).into())
+    }
+
+    #[test]
+    fn a_set_whose_template_somebody_edited_stands_for_no_pods_that_run() {
+        let set = |manager: &str, fields: &str| {
+            let entry = format!(r#"{{"manager":"{manager}","fieldsV1":{{{fields}}}}}"#);
+            is_edited(&format!(r#"{{"metadata":{{"managedFields":[{entry}]}},"spec":{{"template":{{}}}}}}"#))
+        };
+        let of_template = r#""f:spec":{"f:template":{"f:spec":{}}}"#;
+        assert!(set("kubectl-set", of_template));
+        assert!(!set(MANAGER, of_template));
+        assert!(!set("kube-controller-manager", r#""f:status":{"f:replicas":{}}"#));
+        assert!(!is_edited(r#"{"metadata":{}}"#));
+    }
+
+    #[test]
+    fn what_cannot_be_admitted_is_told_apart_from_what_waits_for_room_and_from_what_cannot_be_asked() {
+        let reason = |admission| match admission {
+            Admission::Refused { note, stalled } => Some((note.reason, stalled)),
+            _ => None,
+        };
+        for (code, message, expected) in [
+            (
+                403,
+                "pods \"b-2-0\" is forbidden: no PriorityClass with name x was found",
+                Some((Reason::TemplateRefused, true)),
+            ),
+            (
+                403,
+                "pods \"b-2-0\" is forbidden: violates PodSecurity \"restricted:latest\": …",
+                Some((Reason::TemplateRefused, true)),
+            ),
+            (
+                403,
+                "pods \"b-2-0\" is forbidden: failed quota: q: must specify limits.cpu for: bot",
+                Some((Reason::TemplateRefused, true)),
+            ),
+            (
+                403,
+                "pods \"b-2-0\" is forbidden: exceeded quota: q, requested: limits.memory=2Gi, used: limits.memory=0, limited: limits.memory=1Gi",
+                Some((Reason::QuotaExceeded, true)),
+            ),
+            (
+                403,
+                "pods \"b-2-0\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2",
+                None,
+            ),
+            (
+                500,
+                "Internal error occurred: failed calling webhook \"x\"",
+                Some((Reason::ApiServerError, false)),
+            ),
+            (429, "too many requests", Some((Reason::ApiServerError, false))),
+        ] {
+            assert_eq!(reason(refused(code, message)), expected, "{message}");
+        }
+        for message in [
+            "pods is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"pods\" in API group \"\" in the namespace \"bots\"",
+            "admission webhook \"x\" does not support dry run",
+        ] {
+            assert!(matches!(refused(403, message), Admission::Unknown(_)), "{message}");
+        }
+    }
+}

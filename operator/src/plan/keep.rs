@@ -1,0 +1,70 @@
+//! What forbids to take the pods of a running fleet away now.
+//!
+//! From a change that would to the reason to keep the fleet: it has not been heard yet, it cannot be told whether it is another at all,
+//! another would not come up, or its pods would not be admitted. Deliberately absent: the budget, and what the spec says itself.
+
+use super::change::{Change, SetSeen};
+use crate::model::{Admission, Note, Observed, Phase, Reason, Same, Verdict};
+use shard_contract::report::ShardState;
+
+/// What forbids to take pods away now, if the change would.
+#[must_use]
+pub fn reason_to_keep(
+    observed: &Observed,
+    change: &Change,
+    current: Option<&SetSeen>,
+    total: u32,
+) -> Option<Verdict> {
+    let Change::Stop { old, next, .. } = change else { return None };
+    if old.iter().all(|set| set.deleting) {
+        return None;
+    }
+    if !observed.heard {
+        let running = observed.pods.iter().filter(|pod| pod.phase == Phase::Running);
+        let heard = running.clone().filter(|pod| pod.report.is_some()).count();
+        return Some(Verdict::Moving(Note::new(
+            Reason::Initializing,
+            format!(
+                "this operator has just begun to lead and hears the fleet first, for 45 s at most: {heard} of {} pods have reported; then the change goes on",
+                running.count()
+            ),
+        )));
+    }
+    let current = current?;
+    if let Some(Same::Unknown(why)) = observed.answers.alike.as_ref().map(|alike| &alike.same) {
+        let message = format!(
+            "layout {} runs on: whether the pods of spec.template are others cannot be asked: {why}; it is tried again",
+            current.number
+        );
+        return Some(Verdict::Moving(Note::new(Reason::ApiServerError, message)));
+    }
+    breaker(observed, current, total)
+        .map(Verdict::Moving)
+        .or_else(|| next.and_then(|_| refused(observed, current)))
+}
+
+/// A fleet is not stopped for one whose pods would not be admitted.
+fn refused(observed: &Observed, current: &SetSeen) -> Option<Verdict> {
+    let Some(Admission::Refused { note, stalled }) = &observed.answers.admission else { return None };
+    let message = format!("layout {} runs on: {}", current.number, note.message);
+    let note = Note::new(note.reason, message);
+    Some(if *stalled { Verdict::Stalled(note) } else { Verdict::Moving(note) })
+}
+
+/// With the breaker open one IDENTIFY at a time is tried: a fleet that serves would be taken down for one that cannot come
+/// up. One that mostly does not serve may be replaced, since that is how a broken image is corrected.
+fn breaker(observed: &Observed, current: &SetSeen, total: u32) -> Option<Note> {
+    let tripped = observed.gate?.breaker.filter(|_| total > 0)?;
+    let reports = observed.pods.iter().filter(|pod| pod.layout == current.number);
+    let shards = reports.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
+    let online = shards.filter(|shard| shard.state == ShardState::Online).count();
+    (online * 2 > current.total as usize).then(|| {
+        Note::new(
+            Reason::BreakerOpen,
+            format!(
+                "the change waits, and layout {} keeps its duty: {} IDENTIFYs in a row did not reach READY, so another fleet would not come up; it goes on when one does; look at the pods' logs, or set spec.shards to 0 to stop the bot first",
+                current.number, tripped.failures
+            ),
+        )
+    })
+}

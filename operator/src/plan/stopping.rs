@@ -1,0 +1,54 @@
+//! What is said of a change that waits for old pods.
+//!
+//! From the layouts that stop to one note: which, how many pods are still there, what keeps those whose time is over, and what comes
+//! then. Deliberately absent: what is done about it; a pod that is kept is left to whoever keeps it.
+
+use super::change::{SetSeen, left};
+use super::objects::stateful_set::Arrangement;
+use super::spec::Spec;
+use crate::model::{Note, Observed, Reason};
+
+/// What is said while old layouts stop.
+pub fn stopping(
+    spec: &Spec,
+    old: &[SetSeen],
+    next: Option<Arrangement>,
+    waits_for: usize,
+    observed: &Observed,
+) -> Note {
+    let from =
+        old.iter().map(|set| format!("layout {} ({} shards)", set.number, set.total)).collect::<Vec<_>>();
+    let from = if from.is_empty() { "the old layout".to_owned() } else { from.join(" and ") };
+    let then = next.map_or_else(
+        || "spec.shards is 0".to_owned(),
+        |next| format!("then layout {} ({} shards) starts", next.number, next.total),
+    );
+    let how = if spec.handover && next.is_some() {
+        "; spec.update.type Handover is not there yet and does what Recreate does: stop, then start"
+    } else {
+        ""
+    };
+    let stuck = stuck(observed, next.map_or(0, |next| next.number));
+    Note::new(
+        Reason::Recreating,
+        format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{how}"),
+    )
+}
+
+/// The pods whose time for their way out is over, and who or what keeps them.
+fn stuck(observed: &Observed, next: u32) -> String {
+    let late = left(observed, next).filter(|pod| pod.grace_ends.is_some_and(|ends| ends < observed.now));
+    let told: Vec<_> = late
+        .take(3)
+        .map(|pod| {
+            let node = pod.node.as_deref().unwrap_or("no node");
+            let kept = if pod.finalizers.is_empty() {
+                "its kubelet has not said that it ended".to_owned()
+            } else {
+                format!("finalizers {}", pod.finalizers.join(", "))
+            };
+            format!("{} on {node} ({kept})", pod.name)
+        })
+        .collect();
+    if told.is_empty() { String::new() } else { format!(", past their time: {}", told.join("; ")) }
+}

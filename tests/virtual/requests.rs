@@ -1,0 +1,78 @@
+//! What bots cost the API server.
+//!
+//! From calls that it was asked to how many a second there were. Deliberately absent: how long they take, which a benchmark measures.
+
+use anyhow::{Result, ensure};
+use apiserver_sim::{Before, Call, Hook};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::ONE;
+use shard_tests::thread::stage::on_a_fleet;
+use shard_tests::thread::{NAMESPACE, PATIENCE, World};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counts calls; those of watches are one each.
+struct Counts(Arc<AtomicU64>);
+
+impl Hook for Counts {
+    fn before(&mut self, _: &Call) -> Before {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Before::GoOn
+    }
+
+    fn read(&mut self, _: &Call) -> Before {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Before::GoOn
+    }
+}
+
+/// Calls in so long.
+async fn calls(fleet: &World, span: Duration) -> u64 {
+    let count = Arc::new(AtomicU64::new(0));
+    fleet.api.hook(Counts(Arc::clone(&count)));
+    tokio::time::sleep(span).await;
+    fleet.api.unhook();
+    count.load(Ordering::Relaxed)
+}
+
+async fn reason(fleet: &World, bot: &str) -> Result<String> {
+    let status = fleet.bots().get(bot).await?.status.unwrap_or_default();
+    let ready = status.conditions.into_iter().find(|one| one.type_ == "Ready");
+    Ok(ready.map(|one| one.reason).unwrap_or_default())
+}
+
+#[test]
+fn sixty_bots_without_their_secret_cost_two_requests_a_second_and_see_it_when_it_comes() -> Result<()> {
+    const BOTS: u32 = 60;
+    /// Longer than what is there is not looked at.
+    const SPAN: Duration = Duration::from_mins(40);
+    on_a_fleet(&ONE, async |fleet| {
+        let alone = calls(fleet, SPAN).await;
+        let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "i" }] } });
+        for number in 0..BOTS {
+            let secret = json!({ "name": format!("token-{number}") });
+            let bot = json!({
+                "apiVersion": "shard-operator.dev/v1alpha1", "kind": "ShardedBot", "metadata": { "name": format!("bot-{number}") },
+                "spec": { "tokenSecretRef": secret, "shards": 1, "template": template },
+            });
+            fleet.bots().create(&PostParams::default(), &serde_json::from_value(bot)?).await?;
+        }
+        tokio::time::sleep(SPAN / 4).await;
+        let more = calls(fleet, SPAN).await.saturating_sub(alone);
+        ensure!(more <= 2 * SPAN.as_secs(), "{more} calls in {SPAN:?} beside {alone}");
+        ensure!(reason(fleet, "bot-7").await? == "SecretMissing", "{}", reason(fleet, "bot-7").await?);
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let secret = json!({ "metadata": { "name": "token-7" }, "stringData": { "token": "no token" } });
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+        fleet
+            .wait("the Secret to be seen", PATIENCE, async || {
+                let reason = reason(fleet, "bot-7").await?;
+                Ok(if reason == "TokenUnusable" { Ok(()) } else { Err(reason) })
+            })
+            .await
+    })
+}
