@@ -46,7 +46,7 @@ pub fn question(bot: &ShardedBot, observed: &Observed) -> Option<Question> {
         let written = under_the_name_of(stateful_set(&spec, set.arrangement()), &spec.owner, number);
         return Some(Question::Alike { layout: set.number, stands, uid, written, identity });
     }
-    match change::change(&spec, &sets, observed, wanted, held) {
+    match keep::change(&spec, &sets, observed, wanted, held) {
         Change::Stop { old, next: Some(next), .. } if observed.answers.admission.is_none() => {
             let set = stateful_set(&spec, next);
             // Of one that stands the pods exist, or its controller says why not.
@@ -94,7 +94,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
         Err(note) => return stand_still(bot, observed, &sets, note),
     };
     let Lost { steps: replaced, note: node_loss } = nodes::lost(observed);
-    let change = change::change(&spec, &sets, observed, wanted, held.clone());
+    let change = keep::change(&spec, &sets, observed, wanted, held.clone());
     let layouts = layouts(&change, observed);
     // First: a refusal of something else must not keep a lost pod where it is.
     let mut steps = replaced;

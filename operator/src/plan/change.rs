@@ -4,8 +4,6 @@
 //! the next. That is the update type `Recreate`. What state a change is in is read off the sets and the pods alone.
 //! Deliberately absent: the objects of a layout.
 
-use super::hold::Hold;
-use super::keep::reason_to_keep;
 use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
 use super::shards::Running;
 use super::spec::Spec;
@@ -164,29 +162,6 @@ pub fn running(sets: &[SetSeen], observed: &Observed) -> Option<Running> {
     Some(Running { total, fullest: shards.map(|shard| shard.guilds).max().unwrap_or(0) })
 }
 
-/// What to do about layouts.
-#[must_use]
-pub fn change(
-    spec: &Spec,
-    sets: &[SetSeen],
-    observed: &Observed,
-    wanted: Result<u32, Note>,
-    held: Option<Hold>,
-) -> Change {
-    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let keep = |verdict| Change::Keep { current: current.clone(), verdict, strays: Vec::new() };
-    let total = match (held, wanted) {
-        (Some(_), _) => return keep(Verdict::Settled),
-        (None, Err(note)) => return keep(Verdict::Moving(note)),
-        (None, Ok(total)) => total,
-    };
-    let change = wanted_change(spec, sets, observed, total, current.as_ref());
-    match reason_to_keep(observed, &change, current.as_ref(), total) {
-        Some(verdict) => keep(verdict),
-        None => change,
-    }
-}
-
 /// The set that may stand for what the spec asks for, though it was written otherwise, and the identity of what is written now. Whoever
 /// has the fleet restarted wants other pods, though they be the same.
 #[must_use]
@@ -209,7 +184,8 @@ pub fn in_doubt<'a>(
 }
 
 /// What to do about layouts to get to this total, as far as spec and budget go.
-fn wanted_change(
+#[must_use]
+pub fn wanted_change(
     spec: &Spec,
     sets: &[SetSeen],
     observed: &Observed,
@@ -426,7 +402,8 @@ mod tests {
         let mut fits = set(1, &[], 2);
         fits.live["metadata"]["annotations"][IDENTITY_ANNOTATION] = identity(&spec, 16, 2, 2).into();
         let observed = observed(vec![fits], vec![told(1, Role::Active, 0, 0)]);
-        let wanted = |total| change(&spec, &sets(&observed), &observed, Ok(total), None);
+        let sets = sets(&observed);
+        let wanted = |total| wanted_change(&spec, &sets, &observed, total, sets.last());
         let kept = |change| match change {
             Change::Keep { current: Some(_), verdict, .. } => Some(verdict),
             _ => None,

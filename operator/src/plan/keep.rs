@@ -1,15 +1,39 @@
-//! What forbids to take the pods of a running fleet away now.
+//! Whether the change that the spec asks for may be made now.
 //!
-//! From a change that would to the reason to keep the fleet: it has not been heard yet, it cannot be told whether it is another at all,
+//! From a change to itself, or to keeping the fleet that runs: it has not been heard yet, it cannot be told whether it is another at all,
 //! another would not come up, or its pods would not be admitted. Deliberately absent: the budget, and what the spec says itself.
 
-use super::change::{Change, SetSeen};
+use super::change::{Change, SetSeen, wanted_change};
+use super::hold::Hold;
+use super::spec::Spec;
 use crate::model::{Admission, Note, Observed, Phase, Reason, Same, Verdict};
 use shard_contract::report::ShardState;
 
-/// What forbids to take pods away now, if the change would.
+/// What to do about layouts.
 #[must_use]
-pub fn reason_to_keep(
+pub fn change(
+    spec: &Spec,
+    sets: &[SetSeen],
+    observed: &Observed,
+    wanted: Result<u32, Note>,
+    held: Option<Hold>,
+) -> Change {
+    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
+    let keep = |verdict| Change::Keep { current: current.clone(), verdict, strays: Vec::new() };
+    let total = match (held, wanted) {
+        (Some(_), _) => return keep(Verdict::Settled),
+        (None, Err(note)) => return keep(Verdict::Moving(note)),
+        (None, Ok(total)) => total,
+    };
+    let change = wanted_change(spec, sets, observed, total, current.as_ref());
+    match reason_to_keep(observed, &change, current.as_ref(), total) {
+        Some(verdict) => keep(verdict),
+        None => change,
+    }
+}
+
+/// What forbids to take pods away now, if the change would.
+fn reason_to_keep(
     observed: &Observed,
     change: &Change,
     current: Option<&SetSeen>,
