@@ -24,6 +24,8 @@ use tokio::time::Instant;
 /// How often counters are written while nothing moves, and while something does.
 const COUNTERS_SETTLED: Duration = Duration::from_secs(60);
 const COUNTERS_MOVING: Duration = Duration::from_secs(2);
+/// The longest note of an event, in bytes: the API server counts bytes, though it says characters.
+const NOTE_BYTES: usize = 1_024;
 /// Field manager of the status.
 const STATUS_MANAGER: &str = "shard-operator-status";
 
@@ -136,12 +138,28 @@ async fn publish(ctx: &Context, bot: &ShardedBot, reason: &str, message: &str, t
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        // The API server refuses notes above 1 kB.
-        note: Some(message.chars().take(900).collect()),
+        note: Some(note(message).to_owned()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };
     if let Err(error) = ctx.recorder.publish(&event, &bot.object_ref(&())).await {
         tracing::warn!(bot = bot.name_any(), reason = event.reason, %error, "an event could not be published");
+    }
+}
+
+fn note(message: &str) -> &str {
+    &message[..message.floor_char_boundary(NOTE_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_by_bytes_and_never_within_a_character() {
+        let long = "ü".repeat(600);
+        assert_eq!((note(&long).len(), note(&long).chars().count()), (1_024, 512));
+        assert_eq!(note(&format!("a{long}")).len(), 1_023);
+        assert_eq!(note("short"), "short");
     }
 }
