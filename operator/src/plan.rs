@@ -21,9 +21,8 @@ use crate::model::{
 use change::{Change, SetSeen};
 use nodes::Lost;
 use objects::records::{Needs, records};
-use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
+use objects::stateful_set::{Arrangement, first_pod, marks, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
-use serde_json::json;
 use shard_contract::REVISION;
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::names::stateful_set as set_name;
@@ -42,7 +41,12 @@ pub fn question(bot: &ShardedBot, observed: &Observed) -> Option<Question> {
     if let Some((set, identity)) = change::in_doubt(&spec, &sets, observed, total) {
         let number = change::next_number(&sets, observed);
         let stands = set_name(&spec.owner.name, set.number);
-        let uid = observed.children.iter().find(|child| child.name == stands)?.uid.clone();
+        let uid = observed
+            .children
+            .iter()
+            .find(|child| child.kind == Kind::StatefulSet && child.name == stands)?
+            .uid
+            .clone();
         let written = under_the_name_of(stateful_set(&spec, set.arrangement()), &spec.owner, number);
         return Some(Question::Alike { layout: set.number, stands, uid, written, identity });
     }
@@ -310,18 +314,6 @@ fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
     }
 }
 
-/// What is put back of a set: not its template, which stands for the same pods, and of which a part that an older API server took may
-/// be refused by an apply.
-fn marks(set: Object) -> Object {
-    let Object { kind, name, body } = set;
-    let of = |field: &str| body["metadata"][field].clone();
-    let body = json!({
-        "metadata": { "labels": of("labels"), "annotations": of("annotations") },
-        "spec": { "replicas": body["spec"]["replicas"] },
-    });
-    Object { kind, name, body }
-}
-
 fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>) {
     let budgets = observed.children.iter().filter(|child| {
         let layout = child.label(shard_contract::names::LAYOUT_LABEL).and_then(|number| number.parse().ok());
@@ -371,7 +363,11 @@ fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step
             45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
         }
         // A person mends it, in the cluster as likely as in the spec.
-        (TokenSeen::Present(_), Verdict::Stalled(_)) if observed.answers.admission.is_some() => 30,
+        (TokenSeen::Present(_), Verdict::Stalled(_))
+            if spec.refused.is_some() || observed.answers.admission.is_some() =>
+        {
+            30
+        }
         // Something is waited for; a missing token is looked for as often.
         _ => 5,
     };

@@ -37,13 +37,13 @@ pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answer
                 Same::No
             } else {
                 match alike(ctx, &namespace, stands, &written.body).await {
-                    Ok(true) => Same::Yes,
-                    Ok(false) => {
+                    Ok(Some(true)) => Same::Yes,
+                    Ok(Some(false)) => {
                         ctx.memory.keep_unlike(key, asked);
                         Same::No
                     }
                     // The plan tries the set once more and tells why.
-                    Err(reads::Error::Api(kube::Error::Api(answer))) if is_refusal(&answer) => Same::No,
+                    Ok(None) => Same::No,
                     Err(error) => Same::Unknown(error.to_string().chars().take(QUOTED).collect()),
                 }
             };
@@ -57,17 +57,25 @@ pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answer
     }
 }
 
-/// Whether the pods of what is written would be those of what stands.
-async fn alike(ctx: &Context, namespace: &str, stands: &str, written: &Value) -> Result<bool, reads::Error> {
+/// Whether the pods of what is written would be those of what stands; none: the API server would not make them.
+async fn alike(
+    ctx: &Context,
+    namespace: &str,
+    stands: &str,
+    written: &Value,
+) -> Result<Option<bool>, reads::Error> {
     let sets = path(namespace, Kind::StatefulSet);
     let owned = |text: &str| {
         let short = Some(template(text)?.get()).filter(|text| text.len() <= LONGEST);
         short.filter(|_| !is_edited(text)).map(str::to_owned)
     };
     let Some(stands) = ctx.reads.get(&format!("{sets}/{stands}"), owned).await?.flatten() else {
-        return Ok(false);
+        return Ok(Some(false));
     };
-    ctx.reads.would_make(&dry(&sets), written, |text| is_alike(template(text), &stands)).await
+    match ctx.reads.would_make(&dry(&sets), written, |text| is_alike(template(text), &stands)).await {
+        Err(reads::Error::Api(kube::Error::Api(answer))) if is_refusal(&answer) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// Whether somebody else changed the template of a set: its pods are not of it, since none is replaced for it.
@@ -88,11 +96,22 @@ fn is_edited(text: &str) -> bool {
         #[serde(default)]
         manager: String,
         #[serde(borrow, default, rename = "fieldsV1")]
-        fields: Option<&'a RawValue>,
+        fields: Option<Fields<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow, default, rename = "f:spec")]
+        spec: Option<Spec<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Spec<'a> {
+        #[serde(borrow, default, rename = "f:template")]
+        template: Option<&'a RawValue>,
     }
     let Ok(Set { metadata }) = serde_json::from_str(text) else { return true };
-    let of_others = metadata.managed_fields.iter().filter(|entry| entry.manager != MANAGER);
-    of_others.filter_map(|entry| entry.fields).any(|fields| fields.get().contains("\"f:template\""))
+    let mut of_others = metadata.managed_fields.iter().filter(|entry| entry.manager != MANAGER);
+    let of_template = |entry: &Entry<'_>| Some(entry.fields.as_ref()?.spec.as_ref()?.template.is_some());
+    of_others.any(|entry| of_template(entry) == Some(true))
 }
 
 /// Most are equal byte by byte: the API server fills in its defaults, and writes what is equal in one way but for quantities.
@@ -108,8 +127,13 @@ fn dry(path: &str) -> String {
     format!("{path}?dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}")
 }
 
+/// Whether the answer speaks of what was sent, and will be the same next time.
 fn is_refusal(answer: &Status) -> bool {
-    matches!(answer.code, 400 | 403 | 409 | 422)
+    matches!(answer.code, 400 | 403 | 422) && !is_without_right(answer)
+}
+
+fn is_without_right(answer: &Status) -> bool {
+    answer.message.contains("is forbidden: User ")
 }
 
 /// A set's template.
@@ -134,13 +158,13 @@ fn admission(error: &reads::Error) -> Admission {
     let (_, plain) = answer.message.split_once("strict decoding error: ").unwrap_or(("", &answer.message));
     let plain = plain.replace("unknown field \"spec.", "unknown field \"spec.template.spec.");
     let said: String = plain.chars().take(QUOTED).collect();
-    if answer.message.contains("is forbidden: User ") {
+    if is_without_right(answer) {
         return Admission::Unknown("the operator has no right to create pods".to_owned());
     }
     if answer.message.contains("does not support dry run") {
         return Admission::Unknown(said);
     }
-    if !is_refusal(answer) || answer.code == 409 {
+    if !is_refusal(answer) {
         return failed(&said);
     }
     let (reason, remedy) = match quota::exceeded(&answer.message) {

@@ -107,6 +107,19 @@ pub fn under_the_name_of(mut set: Object, owner: &Owner, number: u32) -> Object 
     set
 }
 
+/// What is put back of a set: not its template, which stands for the same pods, and of which a part that an older API server took may
+/// be refused by an apply.
+#[must_use]
+pub fn marks(set: Object) -> Object {
+    let Object { kind, name, body } = set;
+    let of = |field: &str| body["metadata"][field].clone();
+    let body = json!({
+        "metadata": { "labels": of("labels"), "annotations": of("annotations") },
+        "spec": { "replicas": body["spec"]["replicas"] },
+    });
+    Object { kind, name, body }
+}
+
 /// The first pod of a set, as its controller would make it, but that it belongs to the set that stands: this one is still to be made. So is
 /// its account, if it has none yet.
 #[must_use]
