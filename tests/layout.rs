@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What each module of the operator may import from the crate, beside modules of its own folder.
-const OPERATOR: [(&str, &[&str]); 24] = [
+const OPERATOR: [(&str, &[&str]); 25] = [
     ("crd", &[]),
     ("model", &[]),
     ("names", &["model"]),
     ("plan", &["crd", "model", "names"]),
     ("world", &["model", "names"]),
+    ("dry_run", &["names"]),
     ("backoff", &[]),
     ("discord", &["backoff", "model"]),
     ("lease", &[]),
@@ -27,8 +28,8 @@ const OPERATOR: [(&str, &[&str]); 24] = [
     ("reports", &["crd", "gate"]),
     ("metrics", &["gate"]),
     ("context", &["backoff", "crd", "discord", "gate", "metrics", "model", "rates", "reads", "reports"]),
-    ("observe", &["context", "crd", "discord", "model", "names", "reads", "world"]),
-    ("apply", &["context", "crd", "model", "names", "world"]),
+    ("observe", &["context", "crd", "discord", "dry_run", "model", "names", "reads", "world"]),
+    ("apply", &["context", "crd", "dry_run", "model", "names", "world"]),
     ("report", &["context", "crd", "model"]),
     ("reconcile", &["apply", "context", "crd", "model", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),

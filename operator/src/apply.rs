@@ -5,13 +5,13 @@
 
 use crate::context::Context;
 use crate::crd::ShardedBot;
+use crate::dry_run;
 use crate::model::{Applied, Failure, Kind, Note, Object, Plan, Reason, Step};
 use crate::names::MANAGER;
 use crate::world::Apis;
 use axum::http;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, Request};
-use kube::core::Status;
 use kube::{Client, ResourceExt};
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -128,10 +128,9 @@ async fn force_delete(api: &Api<Pod>, name: &str, uid: &str) -> Result<bool, kub
     }
 }
 
-/// A creation that is only checked. By hand, since kube's parameters of a creation have no strict validation; a dry run of
-/// server-side apply has, but answers a misspelt field with 500.
+/// A creation that is only checked.
 async fn attempt(client: &Client, api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
-    let url = format!("{}?dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}", api.resource_url());
+    let url = dry_run::path(api.resource_url());
     let body = serde_json::to_vec(&object.body).map_err(kube::Error::SerdeError)?;
     let request = http::Request::post(url).header(http::header::CONTENT_TYPE, "application/json").body(body);
     client.request::<IgnoredAny>(request.map_err(kube::Error::HttpError)?).await.map(|_| ())
@@ -178,26 +177,19 @@ fn refused(object: &Object, error: &kube::Error, trying: bool) -> Failure {
         );
         return Failure { note, stalled: true };
     }
-    let users = object.kind == Kind::StatefulSet && (trying || answer.code == 422) && is_refusal(answer);
+    let users =
+        object.kind == Kind::StatefulSet && (trying || answer.code == 422) && dry_run::is_refusal(answer);
     if users {
         let note = Note::new(
             Reason::TemplateRefused,
-            format!("spec.template: the API server refuses it: {}; correct the template", plain(message)),
+            format!(
+                "spec.template: the API server refuses it: {}; correct the template",
+                dry_run::plain(message).chars().take(600).collect::<String>()
+            ),
         );
         return Failure { note, stalled: true };
     }
     failed(&what, error)
-}
-
-/// Whether the answer speaks of the content and will be the same next time.
-fn is_refusal(answer: &Status) -> bool {
-    matches!(answer.code, 400 | 403 | 422) && !answer.message.contains("is forbidden: User ")
-}
-
-/// Without the API server's preamble about Go types.
-fn plain(message: &str) -> String {
-    let told = message.split_once("strict decoding error: ").map_or(message, |(_, told)| told);
-    told.chars().take(600).collect()
 }
 
 fn failed(what: &str, error: &kube::Error) -> Failure {

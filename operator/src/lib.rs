@@ -20,6 +20,7 @@ pub mod context;
 pub mod controller;
 pub mod crd;
 pub mod discord;
+pub mod dry_run;
 pub mod gate;
 pub mod http;
 pub mod leader;

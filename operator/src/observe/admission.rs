@@ -9,12 +9,12 @@ mod quota;
 
 use crate::context::Context;
 use crate::crd::ShardedBot;
+use crate::dry_run;
 use crate::model::{Admission, Alike, Answers, Kind, Note, Question, Reason, Same};
 use crate::names::MANAGER;
 use crate::reads;
 use crate::world::path;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::Status;
 use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,7 +51,7 @@ pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answer
         }
         Question::Admission { pod } => {
             let path = Pod::url_path(&(), Some(&namespace));
-            let answer = ctx.reads.would_make(&dry(&path), pod, |_| ()).await;
+            let answer = ctx.reads.would_make(&dry_run::path(&path), pod, |_| ()).await;
             answers.admission = Some(answer.map_or_else(|error| admission(&error), |()| Admission::Admitted));
         }
     }
@@ -72,8 +72,9 @@ async fn alike(
     let Some(stands) = ctx.reads.get(&format!("{sets}/{stands}"), owned).await?.flatten() else {
         return Ok(Some(false));
     };
-    match ctx.reads.would_make(&dry(&sets), written, |text| is_alike(template(text), &stands)).await {
-        Err(reads::Error::Api(kube::Error::Api(answer))) if is_refusal(&answer) => Ok(None),
+    match ctx.reads.would_make(&dry_run::path(&sets), written, |text| is_alike(template(text), &stands)).await
+    {
+        Err(reads::Error::Api(kube::Error::Api(answer))) if dry_run::is_refusal(&answer) => Ok(None),
         answer => answer.map(Some),
     }
 }
@@ -122,20 +123,6 @@ fn is_alike(made: Option<&RawValue>, stands: &str) -> bool {
         || parsed(made).zip(parsed(stands)).is_some_and(|(made, stands)| quantity::alike(&made, &stands))
 }
 
-/// Nothing is kept of what is sent there, and what the API server does not know is an error.
-fn dry(path: &str) -> String {
-    format!("{path}?dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}")
-}
-
-/// Whether the answer speaks of what was sent, and will be the same next time.
-fn is_refusal(answer: &Status) -> bool {
-    matches!(answer.code, 400 | 403 | 422) && !is_without_right(answer)
-}
-
-fn is_without_right(answer: &Status) -> bool {
-    answer.message.contains("is forbidden: User ")
-}
-
 /// A set's template.
 fn template(text: &str) -> Option<&RawValue> {
     #[derive(Deserialize)]
@@ -155,16 +142,16 @@ fn template(text: &str) -> Option<&RawValue> {
 /// What an answer that is not a pod means.
 fn admission(error: &reads::Error) -> Admission {
     let reads::Error::Api(kube::Error::Api(answer)) = error else { return failed(&error.to_string()) };
-    let (_, plain) = answer.message.split_once("strict decoding error: ").unwrap_or(("", &answer.message));
-    let plain = plain.replace("unknown field \"spec.", "unknown field \"spec.template.spec.");
+    let plain = dry_run::plain(&answer.message)
+        .replace("unknown field \"spec.", "unknown field \"spec.template.spec.");
     let said: String = plain.chars().take(QUOTED).collect();
-    if is_without_right(answer) {
+    if dry_run::is_without_right(answer) {
         return Admission::Unknown("the operator has no right to create pods".to_owned());
     }
     if answer.message.contains("does not support dry run") {
         return Admission::Unknown(said);
     }
-    if !is_refusal(answer) {
+    if !dry_run::is_refusal(answer) {
         return failed(&said);
     }
     let (reason, remedy) = match quota::exceeded(&answer.message) {
@@ -189,6 +176,7 @@ fn failed(said: &str) -> Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::core::Status;
 
     fn refused(code: u16, message: &str) -> Admission {
         admission(&kube::Error::Api(Status::failure(message, "").with_code(code).boxed()).into())

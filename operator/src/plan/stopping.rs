@@ -6,7 +6,7 @@
 use super::change::{SetSeen, left};
 use super::objects::stateful_set::Arrangement;
 use super::spec::Spec;
-use crate::model::{Note, Observed, Reason};
+use crate::model::{Admission, Note, Observed, Reason};
 
 /// What is said while old layouts stop.
 pub fn stopping(
@@ -28,10 +28,16 @@ pub fn stopping(
     } else {
         ""
     };
+    let unasked = match &observed.answers.admission {
+        Some(Admission::Unknown(why)) => {
+            format!("; whether its pods would be admitted could not be asked first: {why}")
+        }
+        _ => String::new(),
+    };
     let stuck = stuck(observed, next.map_or(0, |next| next.number));
     Note::new(
         Reason::Recreating,
-        format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{how}"),
+        format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{unasked}{how}"),
     )
 }
 
