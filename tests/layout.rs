@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What each module of the operator may import from the crate, beside modules of its own folder.
-const OPERATOR: [(&str, &[&str]); 25] = [
+const OPERATOR: [(&str, &[&str]); 26] = [
     ("crd", &[]),
     ("model", &[]),
     ("names", &["model"]),
@@ -22,16 +22,20 @@ const OPERATOR: [(&str, &[&str]); 25] = [
     ("discord", &["backoff", "model"]),
     ("lease", &[]),
     ("leader", &["lease"]),
+    ("claims", &["leader", "lease", "model"]),
     ("gate", &["backoff", "lease", "model"]),
     ("rates", &[]),
     ("reads", &[]),
     ("reports", &["crd", "gate"]),
     ("metrics", &["gate"]),
-    ("context", &["backoff", "crd", "discord", "gate", "metrics", "model", "rates", "reads", "reports"]),
+    (
+        "context",
+        &["backoff", "claims", "crd", "discord", "gate", "metrics", "model", "rates", "reads", "reports"],
+    ),
     ("observe", &["context", "crd", "discord", "dry_run", "model", "names", "reads", "world"]),
     ("apply", &["context", "crd", "dry_run", "model", "names", "world"]),
     ("report", &["context", "crd", "model"]),
-    ("reconcile", &["apply", "context", "crd", "model", "observe", "plan", "report"]),
+    ("reconcile", &["apply", "claims", "context", "crd", "model", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),
     ("callers", &["crd", "gate"]),
     ("http", &["callers", "gate", "lease", "metrics", "rates", "reports"]),

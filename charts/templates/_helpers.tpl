@@ -87,6 +87,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
+# Which installation keeps the namespace: one Lease, by name; a creation cannot be limited by name.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [shard-operator.dev]
+  verbs: [get, update, patch]
 # Why pods of a bot could not be made.
 - apiGroups: [""]
   resources: [events]

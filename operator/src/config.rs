@@ -126,13 +126,14 @@ impl AsTyped {
             None => own.unwrap_or_else(|| gate.clone()),
         };
         Ok(Config {
-            post: Post { namespace: lease_namespace, name: lease_name, gate: advertised },
             addresses: Addresses {
+                installation: format!("{lease_namespace}/{lease_name}"),
                 gate,
                 discord: discord.map(|url| base_url("--discord-api", &url)).transpose()?,
                 time_factor,
                 on_node_loss: if on_node_loss == "Wait" { NodeLoss::Wait } else { NodeLoss::Replace },
             },
+            post: Post { namespace: lease_namespace, name: lease_name, gate: advertised },
             watch_namespaces,
             listen_gate,
             listen_health,
@@ -183,7 +184,14 @@ mod tests {
         let typed =
             parse(&["--gate-url", "http://gate:8080/", "--discord-api", "", "--watch-namespaces", "b,a,,b"]);
         let meant = typed.into_meant().unwrap();
-        assert_eq!(meant.addresses, Addresses { gate: "http://gate:8080".into(), ..Addresses::default() });
+        assert_eq!(
+            meant.addresses,
+            Addresses {
+                gate: "http://gate:8080".into(),
+                installation: "default/shard-operator".into(),
+                ..Addresses::default()
+            }
+        );
         assert_eq!(meant.watch_namespaces, ["a", "b"]);
     }
 

@@ -10,6 +10,7 @@ pub use bare::Bare;
 pub use held::{Found, Held};
 
 use crate::backoff::Backoff;
+use crate::claims::Claims;
 use crate::crd::{Listed, ShardedBot, ShardedBotStatus};
 use crate::discord::Discord;
 use crate::gate::Gate;
@@ -49,6 +50,8 @@ pub struct Context {
     pub discord: Discord,
     /// The gate, as part of the world.
     pub gate: Gate,
+    /// Which namespaces this installation keeps.
+    pub claims: Claims,
     /// What pods last said.
     pub reports: Reports,
     /// Publishes events.

@@ -213,7 +213,7 @@ pub struct ShardedBotStatus {
     /// The generation of the spec that this status speaks of; -1: not seen yet.
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Available, Ready, Reconciling, Stalled, BudgetAvailable, RecommendationFresh, BreakerClosed, TokenExclusive, GateReached.
+    /// Available, Ready, Reconciling, Stalled, BudgetAvailable, RecommendationFresh, BreakerClosed, TokenExclusive, GateReached, InstallationExclusive.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]

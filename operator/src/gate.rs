@@ -6,11 +6,13 @@
 //! nobody grants without the lease. Each answer is named by a word that tells when it was given, so that a pod that repeats the
 //! word has surely heard it. Deliberately absent: HTTP, and who may call.
 
+mod caller;
 mod keeper;
 pub mod rules;
 
 use crate::lease::Leadership;
 use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
+pub use caller::{Caller, Refused};
 use k8s_openapi::jiff::Timestamp;
 use keeper::{Command, Keeper, Setting, moment};
 pub use keeper::{Counted, Grants};
@@ -32,43 +34,6 @@ const MOST_OF_A_POD: usize = 8;
 /// Calls that may wait in all.
 const MOST: usize = 50_000;
 
-/// A pod that proved who it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its bot.
-    pub bot: String,
-    /// Number of its layout.
-    pub layout: u32,
-    /// Its ordinal.
-    pub ordinal: u32,
-    /// Its name.
-    pub pod: String,
-    /// Its UID.
-    pub uid: String,
-}
-
-/// Why the gate does not take a call.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refused {
-    /// The request asks for what is not the caller's.
-    #[error("{0}")]
-    NotYours(String),
-    /// The request makes no sense.
-    #[error("{0}")]
-    Malformed(String),
-    /// Too many calls of this pod, or of all, wait already.
-    #[error("{0}")]
-    TooMany(String),
-    /// The gate is closed for this bot.
-    #[error("the gate is closed: {0}")]
-    Closed(String),
-    /// The gate cannot know what it may grant to this bot; its pods may go on without it.
-    #[error("the gate cannot grant: {0}")]
-    Blind(String),
-}
-
 /// Counts over all tokens, for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GateTotals {
@@ -83,8 +48,10 @@ pub struct GateTotals {
 }
 
 /// The gate's handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gate {
+    /// Whether this installation keeps the bots of a namespace at this moment.
+    is_kept: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     started: Instant,
     /// What no other leader begins its words with.
     leader: u64,
@@ -117,10 +84,16 @@ struct TokenGate {
 }
 
 impl Gate {
-    /// A gate that grants while this process leads, for a Discord whose time passes so fast.
+    /// A gate that grants while this process leads and its installation keeps the bot's namespace, for a Discord whose time passes so fast.
     #[must_use]
-    pub fn new(pace: Pace, leadership: watch::Receiver<Leadership>, machine: &Machine) -> Self {
+    pub fn new(
+        pace: Pace,
+        leadership: watch::Receiver<Leadership>,
+        is_kept: impl Fn(&str) -> bool + Send + Sync + 'static,
+        machine: &Machine,
+    ) -> Self {
         Self {
+            is_kept: Arc::new(is_kept),
             started: Instant::now(),
             leader: machine.random.rng().random(),
             wall: machine.wall.clone(),
@@ -228,7 +201,10 @@ impl Gate {
     /// both sides count the time since the last one that was.
     #[must_use]
     pub fn is_blind(&self, caller: &Caller) -> bool {
-        matches!(self.lock().of(caller), Err(Refused::Blind(_)))
+        match self.lock().of(caller) {
+            Ok(_) => !(self.is_kept)(&caller.namespace),
+            Err(refused) => matches!(refused, Refused::Blind(_)),
+        }
     }
 
     /// The word for an answer that is given now.
@@ -325,6 +301,12 @@ impl Gate {
         }
         let inner = self.lock();
         let (layouts, gate) = inner.of(caller)?;
+        if !(self.is_kept)(&caller.namespace) {
+            return Err(Refused::Blind(format!(
+                "this installation does not keep the bots of namespace {} now; ask again",
+                caller.namespace
+            )));
+        }
         if request.layout != caller.layout {
             return Err(Refused::NotYours(format!(
                 "layout: found {}; pod {} belongs to layout {}",
@@ -452,7 +434,7 @@ mod tests {
         let since = Instant::now();
         let leading = Leadership::Leading { since, until: since + Duration::from_secs(86_400) };
         let (sender, leadership) = watch::channel(leading);
-        let gate = Gate::new(Pace::REAL, leadership, &Machine::this());
+        let gate = Gate::new(Pace::REAL, leadership, |_| true, &Machine::this());
         let now = Timestamp::now();
         let setting = GateSetting::Open {
             token: Fingerprint([1; 16]),

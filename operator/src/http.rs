@@ -381,7 +381,7 @@ mod tests {
         let state = AppState {
             callers: Arc::new(Callers::new(api, vec![pods])),
             bodies: Arc::default(),
-            gate: Gate::new(Pace::REAL, leadership.clone(), &Machine::this()),
+            gate: Gate::new(Pace::REAL, leadership.clone(), |_| true, &Machine::this()),
             reports: Reports::new().0,
             calls,
             report_rates,

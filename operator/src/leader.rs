@@ -1,11 +1,11 @@
-//! Gets the lease and keeps it, by a client of its own.
+//! Gets a lease and keeps it, by a client of its own.
 //!
 //! From the Lease on the API server to [`Leadership`], which the gate looks at before each grant and the HTTP server before each
-//! call. Writes replace the whole Lease with the resourceVersion that was read, so a write on an old one fails instead of
+//! call. One of a process that leads its installation, or of an installation that keeps a namespace ([`crate::claims`]). Writes replace the whole Lease with the resourceVersion that was read, so a write on an old one fails instead of
 //! winning. The client never tries again by itself and gives up early: a renewal that hangs must not hide that the lease runs
 //! out. Until the API server answers it is waited for. Deliberately absent: what is done with it, and ending the process.
 
-use crate::lease::{Act, Candidate, EVERY, GIVEN_BACK, Leadership, Seen, TERM, VALID};
+use crate::lease::{Act, Candidate, GIVEN_BACK, LEADING, Leadership, Seen, Terms};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
@@ -18,11 +18,13 @@ use tokio::time::Instant;
 
 /// Annotation of the Lease: base URL of its holder's gate.
 pub const GATE_ANNOTATION: &str = "shard-operator.dev/gate";
+/// Annotation of the Lease: who would hold it if its holder did not, and when it last said so.
+pub const YIELDS_ANNOTATION: &str = "shard-operator.dev/yields";
 /// Variable that names this replica's pod.
 pub const POD_NAME: &str = "POD_NAME";
 /// One exchange with the API server takes no longer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// After a conflict or an error while leading; the lease has 10 s.
+/// After a conflict or an error while it is held.
 const SOON: Duration = Duration::from_millis(500);
 /// How often a long wait is told of.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -38,15 +40,33 @@ pub struct Post {
     pub gate: String,
 }
 
-/// Why this process leads no more.
+/// Why the lease is not ours any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// Somebody else holds the lease.
+    /// Somebody else holds it.
     #[error("the lease is held by {0}")]
     Taken(String),
     /// It could not be renewed in time.
-    #[error("the lease could not be renewed for 10 s")]
-    NotRenewed,
+    #[error("the lease could not be renewed for {} s", .0.as_secs())]
+    NotRenewed(Duration),
+}
+
+/// A lease that has become ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Acquired {
+    /// Since when.
+    pub since: Instant,
+    /// Whether another may have held it a moment ago.
+    pub from_another: bool,
+}
+
+/// What the Lease says of others, as it was last seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// Who holds it; none while it is ours or nobody's.
+    pub holder: Option<String>,
+    /// Who yields to its holder, as it stands in [`YIELDS_ANNOTATION`].
+    pub yields: Option<String>,
 }
 
 /// One candidate.
@@ -54,18 +74,30 @@ pub struct Leader {
     api: Api<Lease>,
     post: Post,
     me: String,
+    terms: Terms,
     candidate: Candidate,
     /// The Lease as it was last written by us.
     held: Option<Lease>,
     leadership: watch::Sender<Leadership>,
+    others: watch::Sender<Others>,
     random: Random,
     wall: WallClock,
+}
+
+/// The client for leases: it never tries again by itself and gives up early.
+///
+/// # Errors
+/// When there is no cluster to talk to.
+pub async fn client(machine: &Machine) -> Result<kube::Client, kube::Error> {
+    let options =
+        ClientOptions { connect_timeout: Some(PATIENCE), io_timeout: Some(PATIENCE), retries: false };
+    machine.cluster.client(options).await
 }
 
 /// What one exchange showed.
 enum Exchange {
     /// It is ours; the renewal began then.
-    Ours(Instant),
+    Ours { begun: Instant, from_another: bool },
     /// It is somebody else's.
     Theirs { holder: Option<String>, gate: Option<String> },
     /// Somebody wrote it at the same time.
@@ -73,36 +105,52 @@ enum Exchange {
 }
 
 impl Leader {
-    /// A candidate, and whether it leads.
-    ///
-    /// # Errors
-    /// When there is no cluster to talk to.
-    pub async fn new(
-        post: Post,
-        machine: &Machine,
-    ) -> Result<(Self, watch::Receiver<Leadership>), kube::Error> {
-        let options =
-            ClientOptions { connect_timeout: Some(PATIENCE), io_timeout: Some(PATIENCE), retries: false };
-        let client = machine.cluster.client(options).await?;
+    /// This process as a candidate for the lead of its installation, and whether it leads.
+    #[must_use]
+    pub fn new(client: kube::Client, post: Post, machine: &Machine) -> (Self, watch::Receiver<Leadership>) {
         let host = machine.variable(POD_NAME).unwrap_or_else(|| "shard-operator".to_owned());
         let me = format!("{host}_{:016x}", machine.random.rng().next_u64());
-        let (leadership, seen) = watch::channel(Leadership::Standby { leader: None });
-        let api = Api::namespaced(client, &post.namespace);
-        let candidate = Candidate::new(me.clone());
-        let (random, wall) = (machine.random.clone(), machine.wall.clone());
-        Ok((Self { api, post, me, candidate, held: None, leadership, random, wall }, seen))
+        Self::named(me, client, post, LEADING, machine)
     }
 
-    /// Waits until this process leads; returns since when. Waits for the API server as well.
-    pub async fn acquire(&mut self) -> Instant {
+    /// A candidate of this name for a lease with these times, and whether it holds it.
+    #[must_use]
+    pub fn named(
+        me: String,
+        client: kube::Client,
+        post: Post,
+        terms: Terms,
+        machine: &Machine,
+    ) -> (Self, watch::Receiver<Leadership>) {
+        let (leadership, seen) = watch::channel(Leadership::Standby { leader: None });
+        let api = Api::namespaced(client, &post.namespace);
+        let candidate = Candidate::new(me.clone(), terms);
+        let (random, wall) = (machine.random.clone(), machine.wall.clone());
+        let others = watch::Sender::default();
+        (Self { api, post, me, terms, candidate, held: None, leadership, others, random, wall }, seen)
+    }
+
+    /// What the Lease says of others.
+    #[must_use]
+    pub fn others(&self) -> watch::Receiver<Others> {
+        self.others.subscribe()
+    }
+
+    /// Waits until the lease is ours. Waits for the API server as well.
+    pub async fn acquire(&mut self) -> Acquired {
         let mut said = None;
         loop {
             let waits = match tokio::time::timeout(PATIENCE, self.exchange()).await {
-                Ok(Ok(Exchange::Ours(begun))) => {
-                    let since = Instant::now();
-                    self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
-                    tracing::info!(lease = self.post.name, me = self.me, "leads");
-                    return since;
+                Ok(Ok(Exchange::Ours { begun, from_another })) => {
+                    let (since, until) = (Instant::now(), begun + self.terms.valid);
+                    self.leadership.send_replace(Leadership::Leading { since, until });
+                    tracing::info!(
+                        namespace = self.post.namespace,
+                        lease = self.post.name,
+                        me = self.me,
+                        "leads"
+                    );
+                    return Acquired { since, from_another };
                 }
                 Ok(Ok(Exchange::Theirs { holder, gate })) => {
                     self.standby(gate);
@@ -121,19 +169,19 @@ impl Leader {
             if let Some(because) = waits
                 && due(&mut said)
             {
-                tracing::info!(lease = self.post.name, because, "stands by");
+                tracing::info!(namespace = self.post.namespace, lease = self.post.name, because, "stands by");
             }
-            tokio::time::sleep(self.jittered(EVERY)).await;
+            tokio::time::sleep(self.jittered(self.terms.every)).await;
         }
     }
 
     /// Keeps the lease for as long as it can be kept; returns why it cannot any more. Whoever stops waiting for this must close
     /// the gate before [`Leader::release`].
     pub async fn keep(&mut self) -> Lost {
-        let mut wait = self.jittered(EVERY);
+        let mut wait = self.jittered(self.terms.every);
         loop {
             let Leadership::Leading { since, until } = *self.leadership.borrow() else {
-                return Lost::NotRenewed;
+                return Lost::NotRenewed(self.terms.valid);
             };
             let lost = tokio::time::timeout_at(until, async {
                 tokio::time::sleep(wait).await;
@@ -141,10 +189,10 @@ impl Leader {
             })
             .await;
             match lost {
-                Ok(Ok(())) => wait = self.jittered(EVERY),
+                Ok(Ok(())) => wait = self.jittered(self.terms.every),
                 Ok(Err(None)) => wait = SOON,
                 Ok(Err(Some(lost))) => return self.over(lost),
-                Err(_) => return self.over(Lost::NotRenewed),
+                Err(_) => return self.over(Lost::NotRenewed(self.terms.valid)),
             }
         }
     }
@@ -161,7 +209,7 @@ impl Leader {
                 }
                 Ok(Err(kube::Error::Api(answer))) if answer.code == 409 => self.held = None,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the lease could not be given back; it runs out in 15 s");
+                    tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
                     return;
                 }
                 Err(_) => return,
@@ -171,8 +219,9 @@ impl Leader {
 
     async fn renew(&mut self, since: Instant) -> Result<(), Option<Lost>> {
         match tokio::time::timeout(PATIENCE, self.exchange()).await {
-            Ok(Ok(Exchange::Ours(begun))) => {
-                self.leadership.send_replace(Leadership::Leading { since, until: begun + VALID });
+            Ok(Ok(Exchange::Ours { begun, .. })) => {
+                let until = begun + self.terms.valid;
+                self.leadership.send_replace(Leadership::Leading { since, until });
                 Ok(())
             }
             Ok(Ok(Exchange::Theirs { holder, .. })) => {
@@ -215,6 +264,8 @@ impl Leader {
         };
         let params = PostParams::default();
         let act = self.candidate.step(Instant::now(), found.as_ref().map(seen).as_ref());
+        self.tell(found.as_ref());
+        let from_another = act == Act::Take;
         let written = match (act, found) {
             (Act::Wait, found) => {
                 let gate = found.as_ref().and_then(|found| found.annotations().get(GATE_ANNOTATION).cloned());
@@ -231,7 +282,7 @@ impl Leader {
         match written {
             Ok(lease) => {
                 self.held = Some(lease);
-                Ok(Exchange::Ours(begun))
+                Ok(Exchange::Ours { begun, from_another })
             }
             Err(kube::Error::Api(answer)) if answer.code == 409 => {
                 self.candidate.beaten();
@@ -239,6 +290,19 @@ impl Leader {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn tell(&self, found: Option<&Lease>) {
+        let holder = found.and_then(|found| seen(found).holder);
+        let others = Others {
+            holder: holder.filter(|holder| !holder.is_empty() && *holder != self.me),
+            yields: found.and_then(|found| found.annotations().get(YIELDS_ANNOTATION).cloned()),
+        };
+        self.others.send_if_modified(|before| {
+            let changed = *before != others;
+            *before = others;
+            changed
+        });
     }
 
     /// Up to a fifth more, so that candidates do not ask in step.
@@ -254,7 +318,7 @@ impl Leader {
         let transitions = spec.lease_transitions.unwrap_or(0);
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.me.clone()),
-            lease_duration_seconds: TERM.as_secs().try_into().ok(),
+            lease_duration_seconds: self.terms.term.as_secs().try_into().ok(),
             acquire_time: if renewed { spec.acquire_time.clone() } else { now.clone() },
             renew_time: now,
             lease_transitions: Some(transitions.saturating_add(i32::from(!renewed))),
@@ -295,7 +359,8 @@ fn seen(lease: &Lease) -> Seen {
     let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
     Seen {
         holder: spec.and_then(|spec| spec.holder_identity.clone()),
-        version: lease.resource_version().unwrap_or_default(),
+        // It was read from JSON, so it can be written as JSON.
+        word: spec.and_then(|spec| serde_json::to_string(spec).ok()).unwrap_or_default(),
         term: seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs),
     }
 }
@@ -316,7 +381,6 @@ mod tests {
     use k8s_openapi::api::core::v1::Namespace;
     use kube::api::{Patch, PatchParams};
     use serde_json::json;
-    use shard_machine::Cluster;
     use std::sync::{Arc, Mutex};
 
     /// Breaks the calls of these users.
@@ -343,19 +407,17 @@ mod tests {
         (server, cut)
     }
 
-    async fn candidate(gate: &str, server: &Server) -> (Leader, watch::Receiver<Leadership>) {
-        let cluster = Cluster::of(server.client(gate, "ns"));
-        let machine = Machine { cluster, ..Machine::this() };
+    fn candidate(gate: &str, server: &Server) -> (Leader, watch::Receiver<Leadership>) {
         let post = Post { namespace: "ns".into(), name: "lease".into(), gate: gate.into() };
-        Leader::new(post, &machine).await.unwrap()
+        Leader::new(server.client(gate, "ns"), post, &Machine::this())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_leads_the_other_knows_where_and_takes_over_only_when_the_first_is_surely_done() {
         let (server, cut) = server().await;
-        let (mut first, leads) = candidate("http://first", &server).await;
+        let (mut first, leads) = candidate("http://first", &server);
         first.acquire().await;
-        let (mut second, stands_by) = candidate("http://second", &server).await;
+        let (mut second, stands_by) = candidate("http://second", &server);
         let taken = tokio::spawn(async move { second.acquire().await });
         let kept = tokio::spawn(async move { (first.keep().await, Instant::now()) });
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -364,10 +426,10 @@ mod tests {
         cut.0.lock().unwrap().push("http://first".into());
         let cut_at = Instant::now();
         let (lost, lost_at) = kept.await.unwrap();
-        assert!(matches!(lost, Lost::NotRenewed), "{lost}");
+        assert!(matches!(lost, Lost::NotRenewed(_)), "{lost}");
         assert_eq!(*leads.borrow(), Leadership::Over);
-        assert!(lost_at - cut_at <= VALID);
-        let taken_at = taken.await.unwrap();
+        assert!(lost_at - cut_at <= LEADING.valid);
+        let taken_at = taken.await.unwrap().since;
         assert!(taken_at - lost_at >= Duration::from_secs(2), "{:?}", taken_at - lost_at);
         assert!(taken_at - cut_at <= Duration::from_secs(20), "{:?}", taken_at - cut_at);
     }
@@ -375,9 +437,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_given_back_is_taken_at_once_and_who_comes_back_stands_by() {
         let (server, _) = server().await;
-        let (mut first, leads) = candidate("http://first", &server).await;
+        let (mut first, leads) = candidate("http://first", &server);
         first.acquire().await;
-        let (mut second, ..) = candidate("http://second", &server).await;
+        let (mut second, ..) = candidate("http://second", &server);
         let taken = tokio::spawn(async move {
             second.acquire().await;
             second.keep().await
@@ -386,7 +448,7 @@ mod tests {
         first.release().await;
         assert_eq!(*leads.borrow(), Leadership::Over);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (mut third, stands_by) = candidate("http://third", &server).await;
+        let (mut third, stands_by) = candidate("http://third", &server);
         let waits = tokio::time::timeout(Duration::from_secs(40), third.acquire()).await;
         assert!(waits.is_err() && !taken.is_finished());
         assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://second".into()) });
@@ -397,7 +459,7 @@ mod tests {
         let (server, _) = server().await;
         let (won, mut winners) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..8 {
-            let (mut one, ..) = candidate("http://gate", &server).await;
+            let (mut one, ..) = candidate("http://gate", &server);
             let won = won.clone();
             tokio::spawn(async move {
                 one.acquire().await;
@@ -412,7 +474,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leader_whose_lease_was_taken_by_hand_stops_at_once() {
         let (server, _) = server().await;
-        let (mut first, leads) = candidate("http://first", &server).await;
+        let (mut first, leads) = candidate("http://first", &server);
         first.acquire().await;
         let leases: Api<Lease> = Api::namespaced(server.client("somebody", "ns"), "ns");
         let taken = Patch::Merge(json!({ "spec": { "holderIdentity": "somebody" } }));

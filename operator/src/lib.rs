@@ -9,12 +9,13 @@
 //! Nouns: [`crd`], [`model`], [`names`]. Verbs: [`observe`], [`plan`], [`apply`], [`report`]; only [`reconcile`] knows all
 //! four. The gate is part of the world: `observe` reads its figures, `apply` sets its limits, pods ask it over HTTP.
 //! Of several
-//! replicas one leads, by a [`lease`]; the others answer who. [`run`] wires everything and holds no logic. Deliberately absent:
+//! replicas one leads, by a [`lease`]; the others answer who. Of several installations one keeps the bots of a namespace, by its [`claims`]. [`run`] wires everything and holds no logic. Deliberately absent:
 //! the dashboard, which comes later.
 
 pub mod apply;
 pub mod backoff;
 pub mod callers;
+pub mod claims;
 pub mod config;
 pub mod context;
 pub mod controller;
@@ -39,6 +40,7 @@ pub mod telemetry;
 pub mod world;
 
 use callers::Callers;
+use claims::Claims;
 use config::Config;
 use context::{Context, Memory};
 use controller::Scope;
@@ -62,6 +64,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Rounds of one bot at once, for the steps of a change ...
@@ -97,13 +100,18 @@ pub enum Error {
 pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let options = ClientOptions { retries: true, ..ClientOptions::default() };
     let client = machine.cluster.client(options).await.map_err(Error::Cluster)?;
-    let (leader, leadership) = Leader::new(config.post.clone(), &machine).await.map_err(Error::Cluster)?;
+    let leases = leader::client(&machine).await.map_err(Error::Cluster)?;
+    let (name, url) = (config.addresses.installation.clone(), config.addresses.gate.clone());
+    let claims = Claims::new(name, url, leases.clone(), &machine);
+    let (leader, leadership) = Leader::new(leases, config.post.clone(), &machine);
     let gate_listener = listen(config.listen_gate, "--listen-gate").await?;
     let health_listener = listen(config.listen_health, "--listen-health").await?;
     let stop = stop_on_signal(machine.signals.listen().map_err(Error::Signals)?);
     let (reports, changes) = Reports::new();
     let scopes = scopes(&client, &config, changes);
-    let gate = Gate::new(config.addresses.time_factor, leadership.clone(), &machine);
+    let kept = claims.clone();
+    let is_kept = move |namespace: &str| kept.holds(namespace, Instant::now());
+    let gate = Gate::new(config.addresses.time_factor, leadership.clone(), is_kept, &machine);
     let metrics = Arc::new(Metrics::default());
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
     let [calls, report_rates] = http::rates();
@@ -125,7 +133,7 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let health_router = http::health_router(state);
     let serve_health = serve(health_listener, health_router, http::HEALTH_CONNECTIONS, ended.clone());
     let lead = async {
-        let handles = Handles { client, gate, reports, metrics, machine };
+        let handles = Handles { client, gate, claims, reports, metrics, machine };
         let outcome = lead(leader, scopes, handles, &config, &stop).await;
         ended.cancel();
         outcome
@@ -140,6 +148,7 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
 struct Handles {
     client: kube::Client,
     gate: Gate,
+    claims: Claims,
     reports: Reports,
     metrics: Arc<Metrics>,
     machine: Machine,
@@ -156,7 +165,7 @@ async fn lead(
     let leading_since = tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        since = leader.acquire() => Some(since),
+        acquired = leader.acquire() => Some(acquired.since),
     };
     let Some(leading_since) = leading_since else {
         // It may just have been written.
@@ -199,13 +208,8 @@ async fn overdue(stop: &CancellationToken) {
     tokio::time::sleep(ROUNDS_END_WITHIN).await;
 }
 
-fn context(
-    handles: Handles,
-    config: &Config,
-    scopes: &[Scope],
-    leading_since: tokio::time::Instant,
-) -> Context {
-    let Handles { client, gate, reports, metrics, machine } = handles;
+fn context(handles: Handles, config: &Config, scopes: &[Scope], leading_since: Instant) -> Context {
+    let Handles { client, gate, claims, reports, metrics, machine } = handles;
     let memory = Memory::default();
     for scope in scopes {
         memory.watch(scope.bots.clone());
@@ -220,6 +224,7 @@ fn context(
     Context {
         discord: Discord::new(addresses.discord.clone(), addresses.time_factor, machine.wall.clone(), dated),
         gate,
+        claims,
         reports,
         recorder: Recorder::new(client.clone(), reporter),
         metrics,

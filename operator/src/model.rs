@@ -58,15 +58,30 @@ pub struct Observed {
     pub nodes: BTreeMap<String, NodeSeen>,
     /// Whether this process has heard every pod that runs since it leads, or has waited long enough for it.
     pub heard: bool,
+    /// Whether another installation watches the bot's namespace as well.
+    pub contest: Contest,
     /// What the gate counted.
     pub gate: Option<GateFigures>,
     /// What the API server answered to what a plan had to know.
     pub answers: Answers,
 }
 
-/// What pods must know and what is the same for all bots.
+/// Whether another installation watches the namespace that this one keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contest {
+    /// None does.
+    Alone,
+    /// One did before this process looked.
+    Unsure,
+    /// This one does, by the namespace and name of its own Lease; it does nothing there.
+    With(String),
+}
+
+/// What is the same for all bots; most of it pods must know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
+    /// The installation's name: the namespace and name of its own Lease.
+    pub installation: String,
     /// Base URL of the gate, without a trailing slash.
     pub gate: String,
     /// Base URL of Discord's REST API; none: Discord itself.
@@ -435,6 +450,7 @@ mod tests {
                 pods: Vec::new(),
                 nodes: BTreeMap::new(),
                 heard: true,
+                contest: Contest::Alone,
                 gate: None,
                 answers: Answers::default(),
             }

@@ -15,7 +15,7 @@ mod secrets;
 use crate::context::{Context, Found, Key, Standing};
 use crate::crd::{Listed, ShardedBot, TokenSecretRef};
 use crate::model::{
-    Answers, Child, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, TokenSeen,
+    Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, TokenSeen,
 };
 use crate::reads;
 use bot::Read;
@@ -105,7 +105,12 @@ pub fn is_bare(observed: &Observed) -> bool {
 ///
 /// # Errors
 /// The first read that the API server refused or failed.
-pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) -> Result<Observed, Error> {
+pub async fn observe(
+    ctx: &Context,
+    bot: &ShardedBot,
+    unreadable: Option<Note>,
+    contest: Contest,
+) -> Result<Observed, Error> {
     let (Some(namespace), Some(name), Some(uid)) = (bot.namespace(), bot.meta().name.clone(), bot.uid())
     else {
         return Err(Error::Nameless);
@@ -157,6 +162,7 @@ pub async fn observe(ctx: &Context, bot: &ShardedBot, unreadable: Option<Note>) 
         heard: ctx.leading_since.elapsed() >= HEARS_FOR
             || pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
         pods,
+        contest,
         gate,
         answers: Answers::default(),
     })

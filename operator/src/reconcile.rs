@@ -4,9 +4,10 @@
 //! still reaches the status before it goes to the back-off. Deliberately absent: everything that a verb does.
 
 use crate::apply::apply;
+use crate::claims::Standing;
 use crate::context::{Context, Key};
 use crate::crd::{Listed, ShardedBot};
-use crate::model::Note;
+use crate::model::{Contest, Note};
 use crate::observe::{self, admission, current, observe};
 use crate::plan::{plan, question};
 use crate::report::{self, report};
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 const LONGEST_ROUND: Duration = Duration::from_secs(300);
 /// How soon a bot comes again that found no room for its template.
 const WITHOUT_ROOM: Duration = Duration::from_secs(2);
+/// How soon a bot comes again whose namespace another installation keeps.
+const UNKEPT: Duration = Duration::from_secs(15);
 
 /// A round that could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +91,16 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
         return Ok(None);
     }
     ctx.meet(key, bot.metadata.uid.as_deref().unwrap_or_default());
-    carry_on(&bot, unreadable, ctx).await.map(Some)
+    let contest = match ctx.claims.look(&key.0).await {
+        Standing::Ours { contest, .. } => contest,
+        // The gate is closed there; nothing is done and nothing said but by the one who keeps it.
+        Standing::Theirs { .. } | Standing::Unknown => return Ok(Some(UNKEPT)),
+    };
+    tokio::select! {
+        biased;
+        () = ctx.claims.lost(&key.0) => Ok(Some(UNKEPT)),
+        done = carry_on(&bot, unreadable, contest, ctx) => done.map(Some),
+    }
 }
 
 /// Of a bot that has nothing yet and whose spec is as it was, only the Secret is looked for; none: it is not one, or the Secret came.
@@ -110,8 +122,13 @@ async fn waits_for_its_secret(
     Ok((!is_there).then_some(wait))
 }
 
-async fn carry_on(bot: &ShardedBot, unreadable: Option<Note>, ctx: &Context) -> Result<Duration, Error> {
-    let mut observed = observe(ctx, bot, unreadable).await.map_err(Error::Observe)?;
+async fn carry_on(
+    bot: &ShardedBot,
+    unreadable: Option<Note>,
+    contest: Contest,
+    ctx: &Context,
+) -> Result<Duration, Error> {
+    let mut observed = observe(ctx, bot, unreadable, contest).await.map_err(Error::Observe)?;
     // Two at most: whether it is another layout, and whether its pods would be admitted.
     while let Some(question) = question(bot, &observed) {
         let answers = &mut observed.answers;

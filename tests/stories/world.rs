@@ -14,8 +14,9 @@ use shard_contract::layout::shards_of;
 use shard_contract::report::{Report, ShardReport, ShardState};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
-    Addresses, Answers, Applied, Child, DiscordProblem, DiscordSeen, Failure, Fingerprint, GateFigures,
-    GatewaySeen, Kind, NodeLoss, NodeSeen, Note, Object, Observed, Phase, PodSeen, Reason, Step, TokenSeen,
+    Addresses, Answers, Applied, Child, Contest, DiscordProblem, DiscordSeen, Failure, Fingerprint,
+    GateFigures, GatewaySeen, Kind, NodeLoss, NodeSeen, Note, Object, Observed, Phase, PodSeen, Reason, Step,
+    TokenSeen,
 };
 use shard_operator::plan::{plan, question};
 use shard_operator::report::{conditions, status};
@@ -33,6 +34,7 @@ pub struct World {
     rival: Option<String>,
     waits_for_others: bool,
     refusals: Vec<String>,
+    contest: Contest,
     discord: DiscordSeen,
     children: Vec<Child>,
     pods: Vec<PodSeen>,
@@ -58,6 +60,7 @@ impl World {
             rival: None,
             waits_for_others: false,
             refusals: Vec::new(),
+            contest: Contest::Alone,
             discord: DiscordSeen::default(),
             children: Vec::new(),
             pods: Vec::new(),
@@ -80,12 +83,10 @@ impl World {
         match verb {
             "spec" => self.edit(rest),
             "token" => self.set_token(rest),
+            "contender" => self.set_contender(rest),
             "rival" => self.rival = (!rest.is_empty()).then(|| rest.to_owned()),
             "others" => self.waits_for_others = rest == "unknown",
-            "refusal" => {
-                self.refusals =
-                    Some(rest).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
-            }
+            "refusal" => self.set_refusal(rest),
             "alike" => self.answers.makes(rest),
             "admits" => self.answers.admits(rest),
             "refuse-template" => self.refuses_template = rest == "yes",
@@ -160,6 +161,7 @@ impl World {
         Observed {
             now: self.now,
             addresses: Addresses {
+                installation: "team-a/shard-operator".into(),
                 gate: "http://gate".into(),
                 on_node_loss: self.on_node_loss,
                 ..Addresses::default()
@@ -169,6 +171,7 @@ impl World {
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
             refusals: self.refusals.clone(),
+            contest: self.contest.clone(),
             discord: self.discord.clone(),
             document: map.and_then(|map| {
                 serde_json::from_str(map.live["data"]["layouts.json"].as_str().unwrap()).ok()

@@ -6,6 +6,7 @@
 mod discord;
 mod each;
 mod handlers;
+mod installations;
 mod leaders;
 mod objects;
 mod operators;

@@ -19,7 +19,7 @@ pub async fn open(total: u32, pods: u32, max_concurrency: u32) -> (Gate, watch::
     let since = Instant::now();
     let until = since + Duration::from_hours(1_000);
     let (sender, leadership) = watch::channel(Leadership::Leading { since, until });
-    let gate = Gate::new(Pace::REAL, leadership, &Machine::this());
+    let gate = Gate::new(Pace::REAL, leadership, |_| true, &Machine::this());
     let now = Timestamp::now();
     let setting = GateSetting::Open {
         token: Fingerprint([7; 16]),

@@ -78,6 +78,10 @@ pub enum Reason {
     TokenShared,
     /// Nobody else uses the token.
     TokenExclusive,
+    /// Another installation watches the namespace as well.
+    InstallationContested,
+    /// No other installation watches the namespace.
+    InstallationExclusive,
     /// Pods identify by the fallback schedule, without the gate.
     FallbackSchedule,
     /// Pods found themselves cut off and let their shards go.

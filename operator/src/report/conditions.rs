@@ -2,13 +2,13 @@
 //!
 //! Each with `observedGeneration`: `Available` (every shard connected: what alerts use), `Ready` (available, spec reached,
 //! nothing moving), `Reconciling` and `Stalled` (kstatus), `BudgetAvailable`, `RecommendationFresh`, `BreakerClosed`,
-//! `TokenExclusive`, `GateReached`. True is good for all but `Reconciling` and `Stalled`. Messages name cause and remedy.
+//! `TokenExclusive`, `GateReached`, `InstallationExclusive`. True is good for all but `Reconciling` and `Stalled`. Messages name cause and remedy.
 //! Deliberately absent: counts that move with each IDENTIFY where nothing is wrong; they would rewrite the status.
 
 use super::budget::{Budget, budget, seconds, whole_seconds};
 use super::fleet::{Fleet, first_of};
 use crate::crd::ShardedBotStatus;
-use crate::model::{DiscordProblem, GateFigures, Note, Observed, Plan, Reason, Verdict};
+use crate::model::{Contest, DiscordProblem, GateFigures, Note, Observed, Plan, Reason, Verdict};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -64,6 +64,7 @@ pub fn conditions(
         Reason::GateReached,
         "the pods that report reach the gate",
     );
+    let installation = installation(observed);
     let rows = [
         ("Available", known(available), of_available),
         ("Ready", known(fine), said.ready.clone()),
@@ -74,6 +75,7 @@ pub fn conditions(
         ("BreakerClosed", breaker.0, breaker.1),
         ("TokenExclusive", token.0, token.1),
         ("GateReached", gate.0, gate.1),
+        ("InstallationExclusive", installation.0, installation.1),
     ];
     rows.into_iter()
         .map(|(type_, status, note)| condition(type_, status, &note, before, observed.now, generation))
@@ -131,6 +133,36 @@ fn condition(
         observed_generation: Some(generation),
         last_transition_time: same
             .map_or_else(|| Time(whole_seconds(now)), |one| one.last_transition_time.clone()),
+    }
+}
+
+/// Whether another installation watches the namespace as well.
+fn installation(observed: &Observed) -> (&'static str, Note) {
+    let keeper = &observed.addresses.installation;
+    match &observed.contest {
+        Contest::Alone => (
+            "True",
+            Note::new(
+                Reason::InstallationExclusive,
+                "no other installation of the operator watches this namespace",
+            ),
+        ),
+        Contest::Unsure => (
+            "Unknown",
+            Note::new(
+                Reason::Unknown,
+                "another installation of the operator watched this namespace; whether it still does is known within two minutes",
+            ),
+        ),
+        Contest::With(contender) => (
+            "False",
+            Note::new(
+                Reason::InstallationContested,
+                format!(
+                    "installation {contender} watches this namespace as well; it changes nothing here and grants nothing while installation {keeper} keeps the bots of this namespace; uninstall one of the two, or give them different watchNamespaces"
+                ),
+            ),
+        ),
     }
 }
 

@@ -27,6 +27,8 @@ const LONG_MS: u64 = 50_000;
 const UNANSWERED_MS: u64 = 1_900;
 /// How soon after a fault the next one of a pair comes, at most.
 const SOON_MS: u64 = 1_000;
+/// One of so many with several replicas has each of them in an installation of its own.
+const APART_ONE_OF: u64 = 3;
 /// One run of so many is slow.
 const SLOW_ONE_OF: u64 = 8;
 /// How many times as long everything takes in a slow run.
@@ -46,13 +48,22 @@ pub struct Shape {
     pub buckets: u32,
     /// The operator's replicas.
     pub operators: u32,
+    /// Installations that they belong to, one after the other, all of which watch the fleet. Processes are of one.
+    pub installations: u32,
     /// Between two heartbeats of a connection, in milliseconds of real time.
     pub heartbeat_ms: u64,
 }
 
 /// Two pods, four shards, two buckets, one operator.
-pub const SMALL: Shape =
-    Shape { seed: 1, pods: 2, shards: 4, buckets: 2, operators: 1, heartbeat_ms: HEARTBEAT_MS };
+pub const SMALL: Shape = Shape {
+    seed: 1,
+    pods: 2,
+    shards: 4,
+    buckets: 2,
+    operators: 1,
+    installations: 1,
+    heartbeat_ms: HEARTBEAT_MS,
+};
 /// The same with two operators.
 pub const TWO_OPERATORS: Shape = Shape { operators: 2, ..SMALL };
 /// One pod, one shard, one operator.
@@ -115,6 +126,7 @@ impl Schedule {
             shards: pods * if crowded { dice.from(2, 4) } else { dice.from(1, 3) },
             buckets: dice.from(1, if crowded { 2 } else { 4 }),
             operators: if crowded { 2 } else { dice.from(1, 2) },
+            installations: 1,
             heartbeat_ms: HEARTBEAT_MS,
         };
         let slowness = if dice.below(SLOW_ONE_OF) == 0 { SLOW } else { 1 };
@@ -134,6 +146,9 @@ impl Schedule {
         }
         // Stable: faults of one millisecond stay in the order in which they were thrown.
         faults.sort_by_key(|fault| fault.at_ms);
+        // Thrown last: what is thrown before stays what it was.
+        let apart = shape.operators > 1 && dice.below(APART_ONE_OF) == 0;
+        let shape = Shape { installations: if apart { 2 } else { 1 }, ..shape };
         Self { seed, shape, about, slowness, faults }
     }
 }
@@ -143,6 +158,7 @@ impl Schedule {
     #[must_use]
     pub fn of_processes(mut self) -> Self {
         self.faults.retain(|fault| fault.kind.hits_processes());
+        self.shape.installations = 1;
         self
     }
 
@@ -229,8 +245,12 @@ impl Dice {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { pods, shards, buckets, operators, .. } = self.shape;
-        write!(f, "{pods} pods, {shards} shards, {buckets} buckets, {operators} operators; ")?;
+        let Shape { pods, shards, buckets, operators, installations, .. } = self.shape;
+        write!(f, "{pods} pods, {shards} shards, {buckets} buckets, {operators} operators")?;
+        if installations > 1 {
+            write!(f, " of {installations} installations")?;
+        }
+        f.write_str("; ")?;
         write!(f, "{:?}, {} times as slow;", self.about, self.slowness)?;
         for Fault { at_ms, kind, which, for_ms } in &self.faults {
             write!(f, " {at_ms}:{kind}({which},{for_ms})")?;
@@ -258,12 +278,14 @@ mod tests {
         let runs: Vec<_> = (0..300).map(|run| Schedule::of(seed_of(1, run))).collect();
         let kinds: BTreeSet<_> = runs.iter().flat_map(|run| &run.faults).map(|fault| fault.kind).collect();
         assert_eq!(kinds.len(), KINDS.len());
+        assert!(runs.iter().any(|run| run.shape.installations == 2));
         let about: BTreeSet<_> = runs.iter().map(|run| (run.about, run.slowness)).collect();
         assert_eq!(about.len(), ABOUT.len() * 2);
         for Schedule { shape, faults, .. } in &runs {
             assert!((1..=4).contains(&shape.pods) && (1..=16).contains(&shape.shards), "{shape:?}");
             assert!((1..=4).contains(&shape.buckets) && (1..=2).contains(&shape.operators), "{shape:?}");
             assert!(faults.iter().filter(|fault| fault.kind.leaves_replies_open()).count() <= 1);
+            assert!((1..=shape.operators).contains(&shape.installations), "{shape:?}");
             assert!((2..=9).contains(&faults.len()) && faults.is_sorted_by_key(|fault| fault.at_ms));
         }
         let most: BTreeSet<_> =

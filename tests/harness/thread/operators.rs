@@ -39,6 +39,8 @@ pub struct Operators {
 pub struct Replicas {
     around: Around,
     count: u32,
+    /// They belong to so many installations, one after the other.
+    installations: u32,
     tampers: Vec<Arc<Tamper>>,
     /// So many times they were installed.
     installed: AtomicU32,
@@ -55,11 +57,17 @@ struct Replica {
 
 impl Operators {
     /// `tampers`: who tampers with what each of them asks, if anybody does.
-    pub(super) async fn begin(around: Around, count: u32, tampers: &[Arc<Tamper>]) -> Result<Self> {
+    pub(super) async fn begin(
+        around: Around,
+        count: u32,
+        installations: u32,
+        tampers: &[Arc<Tamper>],
+    ) -> Result<Self> {
         let (tampers, installed) = (tampers.to_vec(), AtomicU32::new(1));
         let replicas = Replicas {
             around,
             count,
+            installations,
             tampers,
             installed,
             running: Mutex::default(),
@@ -111,7 +119,7 @@ impl Replicas {
         self.kill(number);
         let address = self.around.network.address();
         let pod = format!("shard-operator-{number}");
-        let config = self.config(&pod, address)?;
+        let config = self.config(number, &pod, address)?;
         let tamper = self.tampers.get(number as usize).cloned();
         let variables = vec![("POD_NAME".to_owned(), pod.clone())];
         let machine = self.around.machine(Host {
@@ -177,9 +185,9 @@ impl Replicas {
         self.revive_all().await
     }
 
-    /// The name by which pods reach the gate.
-    fn service(&self) -> String {
-        format!("shard-operator.operators-{}.svc", self.installed.load(Ordering::Relaxed))
+    /// The name by which pods reach the gate of an installation.
+    fn service(&self, installation: u32) -> String {
+        format!("{}.operators-{}.svc", release(installation), self.installed.load(Ordering::Relaxed))
     }
 
     /// Tells one to stop and waits until it has.
@@ -226,16 +234,18 @@ impl Replicas {
         self.running().get(&number).map(|replica| replica.door.address())
     }
 
-    fn config(&self, pod: &str, address: IpAddr) -> Result<Config> {
+    fn config(&self, number: u32, pod: &str, address: IpAddr) -> Result<Config> {
+        let installation = number % self.installations;
         let line = CommandLine::try_parse_from([
             "shard-operator",
             "run",
-            &format!("--gate-url=http://{}:{GATE}", self.service()),
+            &format!("--gate-url=http://{}:{GATE}", self.service(installation)),
             &format!("--discord-api=http://{}", self.around.discord),
             &format!("--gate-advertise-url=http://{}:{GATE}", host_name(pod)),
             &format!("--listen-gate={address}:{BEHIND}"),
             &format!("--listen-health={address}:8081"),
             &format!("--lease-namespace={NAMESPACE}"),
+            &format!("--lease-name={}", release(installation)),
         ])?;
         match line.command {
             Command::Run(typed) => Ok(typed.into_meant()?),
@@ -244,8 +254,12 @@ impl Replicas {
     }
 
     fn tell_names(&self) {
-        let all = self.running().values().map(|replica| replica.door.address().ip()).collect();
-        self.around.network.name(self.service(), all);
+        for installation in 0..self.installations {
+            let running = self.running();
+            let of_it = running.iter().filter(|(number, _)| *number % self.installations == installation);
+            let all = of_it.map(|(_, replica)| replica.door.address().ip()).collect();
+            self.around.network.name(self.service(installation), all);
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<u32, Replica>> {
@@ -258,6 +272,11 @@ impl Drop for Operators {
         self.supervisor.abort();
         self.kill_all();
     }
+}
+
+/// The name of an installation's Service and Lease.
+fn release(installation: u32) -> String {
+    if installation == 0 { "shard-operator".to_owned() } else { format!("shard-operator-{installation}") }
 }
 
 /// The name of a replica's host: a name, so that a way of its own leads there.

@@ -18,6 +18,7 @@ pub fn making(shape: &Shape) -> Making {
     Making {
         seed: shape.seed,
         operators: shape.operators,
+        installations: shape.installations,
         discord: Options {
             // Many, so that in no channel more is asked at a time than is handled.
             guilds: shape.shards * 40,

@@ -4,10 +4,24 @@ use super::World;
 use jiff::SignedDuration;
 use serde_json::json;
 use shard_contract::report::ShardState;
-use shard_operator::model::{BackingOff, Child, Kind, NodeSeen, NodeState, Phase, Tripped};
+use shard_operator::model::{BackingOff, Child, Contest, Kind, NodeSeen, NodeState, Phase, Tripped};
 use std::time::Duration;
 
 impl World {
+    /// Why pods cannot be made, or nothing.
+    pub(super) fn set_refusal(&mut self, why: &str) {
+        self.refusals = Some(why).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
+    }
+
+    /// Another installation, `unsure`, or none.
+    pub(super) fn set_contender(&mut self, who: &str) {
+        self.contest = match who {
+            "" => Contest::Alone,
+            "unsure" => Contest::Unsure,
+            name => Contest::With(name.to_owned()),
+        };
+    }
+
     /// An object of somebody else at a name that the bot needs.
     pub(super) fn put_strange(&mut self, name: &str) {
         let live = json!({ "metadata": {} });

@@ -1,0 +1,74 @@
+//! Whether another installation still says that it yields.
+//!
+//! From what stands at the Lease, and when it was seen to change, to its name. By the time that passes here, never by one that another
+//! machine wrote: of what stood there before it was looked at nothing is known until it changes, or long enough does not.
+
+use crate::model::Contest;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a word counts: three of its times, and a renewal of the Lease with which it is seen.
+const COUNTS_FOR: Duration = Duration::from_secs(120);
+/// Of a name: a namespace's 63, a Lease's 253, and what parts them. Anybody with rights may write there.
+const MOST_CHARACTERS: usize = 317;
+
+/// What was seen of it.
+#[derive(Clone, Debug, Default)]
+pub struct Contender {
+    seen: Option<Seen>,
+}
+
+/// What stands there, and since when.
+#[derive(Clone, Debug)]
+struct Seen {
+    said: Option<String>,
+    since: Instant,
+    /// Whether it came while it was looked at.
+    is_new: bool,
+}
+
+impl Contender {
+    /// Takes note of what stands there; returns who yields.
+    pub fn see(&mut self, said: Option<String>, now: Instant) -> Contest {
+        let is_new = self.seen.is_some();
+        let seen = match self.seen.take() {
+            Some(seen) if seen.said == said => seen,
+            _ => Seen { said, since: now, is_new },
+        };
+        let is_fresh = now.duration_since(seen.since) < COUNTS_FOR;
+        let name = seen.said.as_deref().and_then(|said| said.split_whitespace().next());
+        let contest = match name.filter(|_| is_fresh) {
+            None => Contest::Alone,
+            Some(_) if !seen.is_new => Contest::Unsure,
+            Some(name) => Contest::With(name.chars().take(MOST_CHARACTERS).collect()),
+        };
+        self.seen = Some(seen);
+        contest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_counts_once_it_was_seen_to_change_and_for_two_minutes() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let said = |time: &str| Some(format!("b/shard-operator {time}"));
+        let with = Contest::With("b/shard-operator".into());
+        let mut contender = Contender::default();
+        assert_eq!(contender.see(said("1"), at(0)), Contest::Unsure, "it may be years old");
+        assert_eq!(contender.see(said("1"), at(60)), Contest::Unsure);
+        assert_eq!(contender.see(said("2"), at(75)), with);
+        assert_eq!(contender.see(said("2"), at(194)), with);
+        assert_eq!(contender.see(said("2"), at(195)), Contest::Alone);
+        let mut fresh = Contender::default();
+        assert_eq!(fresh.see(None, at(0)), Contest::Alone);
+        assert_eq!(fresh.see(said("3"), at(15)), with);
+        assert_eq!(fresh.see(None, at(30)), Contest::Alone, "it was taken away");
+        let mut old = Contender::default();
+        assert_eq!(old.see(said("4"), at(0)), Contest::Unsure);
+        assert_eq!(old.see(said("4"), at(120)), Contest::Alone, "it did not change for long enough");
+    }
+}
