@@ -19,7 +19,6 @@ use shard_contract::{
 };
 use shard_machine::Tasks;
 use shard_serve::ConnectionLimits;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,8 +42,8 @@ pub(crate) struct Health {
 }
 
 /// Begins to answer. The address is taken when this returns.
-pub(crate) async fn serve(health: Health, address: IpAddr, tasks: &Tasks) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((address, HEALTH_PORT)).await?;
+pub(crate) fn serve(health: Health, address: IpAddr, tasks: &Tasks) -> io::Result<SocketAddr> {
+    let listener = shard_serve::listen(SocketAddr::new(address, HEALTH_PORT))?;
     let address = listener.local_addr()?;
     // As long as the process: while it stops, too, the pages say so.
     tasks.spawn(shard_serve::serve(listener, pages(health), CONNECTIONS, CancellationToken::new()));

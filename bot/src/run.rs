@@ -8,7 +8,13 @@ mod local;
 mod pod;
 mod source;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use shard_contract::{env, layouts::Role};
 use shard_machine::{Machine, Signals};
@@ -73,7 +79,7 @@ pub(crate) async fn run(bot: Setup) -> Result<(), Error> {
         .listen()
         .map_err(|source| Error::System { attempt: "wait for signals", source })?;
     let parts = Parts::new(&bot)?;
-    parts.begin_health(&bot.config, &bot.machine).await?;
+    parts.begin_health(&bot.config, &bot.machine)?;
     let connected = tokio::select! {
         biased;
         signal = signals.next() => {
@@ -120,7 +126,7 @@ impl Parts {
         Ok(Self { status, jobs, counters: Counters::default(), stop: CancellationToken::new() })
     }
 
-    async fn begin_health(&self, config: &Config, machine: &Machine) -> Result<(), Error> {
+    fn begin_health(&self, config: &Config, machine: &Machine) -> Result<(), Error> {
         let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
         let me = match &config.place {
             Place::Pod(pod) => Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone() }),
@@ -128,9 +134,9 @@ impl Parts {
         };
         let in_pod = me.is_some();
         let health = Health { status: Arc::clone(&self.status), metrics, stop: self.stop.clone(), me };
-        let usual = if in_pod { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-        let address = machine.address.unwrap_or_else(|| usual.into());
-        match health::serve(health, address, &machine.tasks).await {
+        let usual: IpAddr = if in_pod { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() };
+        let address = machine.address.unwrap_or(usual);
+        match health::serve(health, address, &machine.tasks) {
             Ok(address) => tracing::info!(%address, "health and metrics"),
             Err(source) if in_pod => {
                 return Err(Error::System { attempt: "listen for health checks", source });

@@ -58,10 +58,10 @@ pub struct AsTyped {
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
     /// Address of the gate: /v1/identify, /v1/identified, /v1/report, for pods with a token for its audience
-    #[arg(long, env = "LISTEN_GATE", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "LISTEN_GATE", default_value = "[::]:8080")]
     pub listen_gate: SocketAddr,
     /// Address of /livez, /readyz and /metrics, for the kubelet and for Prometheus
-    #[arg(long, env = "LISTEN_HEALTH", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "LISTEN_HEALTH", default_value = "[::]:8081")]
     pub listen_health: SocketAddr,
     /// How many bots are reconciled at the same time, 1 to 256
     #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -104,8 +104,8 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let (name, url) = (config.addresses.installation.clone(), config.addresses.gate.clone());
     let claims = Claims::new(name, url, leases.clone(), &machine);
     let (leader, leadership) = Leader::new(leases, config.post.clone(), &machine);
-    let gate_listener = listen(config.listen_gate, "--listen-gate").await?;
-    let health_listener = listen(config.listen_health, "--listen-health").await?;
+    let gate_listener = listen(config.listen_gate, "--listen-gate")?;
+    let health_listener = listen(config.listen_health, "--listen-health")?;
     let stop = stop_on_signal(machine.signals.listen().map_err(Error::Signals)?);
     let (reports, changes) = Reports::new();
     let scopes = scopes(&client, &config, changes);
@@ -281,8 +281,8 @@ fn scopes(
         .collect()
 }
 
-async fn listen(address: std::net::SocketAddr, option: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen(address, option, source))
+fn listen(address: std::net::SocketAddr, option: &'static str) -> Result<TcpListener, Error> {
+    shard_serve::listen(address).map_err(|source| Error::Listen(address, option, source))
 }
 
 fn stop_on_signal(mut signals: Signals) -> CancellationToken {

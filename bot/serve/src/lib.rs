@@ -10,6 +10,7 @@
 
 mod connections;
 mod files;
+mod listen;
 mod shares;
 
 use axum::Router;
@@ -20,6 +21,7 @@ pub use files::raise_file_limit;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+pub use listen::listen;
 pub use shares::{Share, Shares};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -79,7 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
         };
         match accepted {
             Ok((stream, caller)) => {
-                let Some(connection) = connections.take(free, caller.ip()) else {
+                let Some(connection) = connections.take(free, caller.ip().to_canonical()) else {
                     tracing::debug!(%caller, "a connection was closed: its address has as many as it may");
                     continue;
                 };
