@@ -34,7 +34,7 @@ const OPERATOR: [(&str, &[&str]); 26] = [
     ),
     ("observe", &["context", "crd", "discord", "dry_run", "model", "names", "reads", "world"]),
     ("apply", &["context", "crd", "dry_run", "model", "names", "world"]),
-    ("report", &["context", "crd", "model"]),
+    ("report", &["claims", "context", "crd", "model"]),
     ("reconcile", &["apply", "claims", "context", "crd", "model", "observe", "plan", "report"]),
     ("controller", &["context", "crd", "reconcile"]),
     ("callers", &["crd", "gate"]),

@@ -3,31 +3,42 @@
 //! From steps to requests: create, server-side apply, patch, delete, dry run; and the gate's limits. The first refusal ends the
 //! round and is recorded, never lost: `report` always runs. Deliberately absent: reads, and any choice.
 
-use crate::context::Context;
+use crate::context::{Context, Key};
 use crate::crd::ShardedBot;
 use crate::dry_run;
-use crate::model::{Applied, Failure, Kind, Note, Object, Plan, Reason, Step};
+use crate::model::{Applied, Failure, Hand, Kind, Note, Object, Observed, Plan, Reason, Step};
 use crate::names::MANAGER;
-use crate::world::Apis;
+use crate::world::{self, Apis};
 use axum::http;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, Request};
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams, Preconditions, Request};
 use kube::{Client, ResourceExt};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Carries out the plan.
-pub async fn apply(ctx: &Context, bot: &ShardedBot, plan: &Plan) -> Applied {
+pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &Plan) -> Applied {
     let Plan { steps, gate, layouts: _, verdict: _, node_loss: _, next_check: _ } = plan;
     let (namespace, name) = (bot.namespace().unwrap_or_default(), bot.name_any());
     let mut applied = Applied::default();
     if steps.iter().any(touches_secrets) {
         ctx.memory.forget_secrets(&(namespace.clone(), name.clone()));
     }
+    let key = (namespace, name);
     for step in steps {
-        match carry_out(ctx, &namespace, step).await {
-            Ok(changed) => applied.changed.extend(changed),
-            Err(failure) => {
+        let done = match step {
+            Step::Apply(object) | Step::Merge(object) | Step::PutBack(object, _) => {
+                correct(ctx, &key, observed, step, object).await
+            }
+            _ => carry_out(ctx, &key.0, step).await,
+        };
+        match (done, step) {
+            (Ok(changed), Step::PutBack(_, hand)) => {
+                applied.put_back.extend(changed.map(|what| put_back(&what, *hand)));
+            }
+            (Ok(changed), _) => applied.changed.extend(changed),
+            (Err(failure), _) => {
                 applied.failure = Some(failure);
                 break;
             }
@@ -35,7 +46,7 @@ pub async fn apply(ctx: &Context, bot: &ShardedBot, plan: &Plan) -> Applied {
         applied.done += 1;
     }
     // After the objects: a pod of a layout that was refused has nothing to ask for.
-    ctx.gate.set(&namespace, &name, gate.clone()).await;
+    ctx.gate.set(&key.0, &key.1, gate.clone()).await;
     applied
 }
 
@@ -54,20 +65,8 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
                 .map_err(|error| refused(object, &error, false))?;
             Ok(Some(said(object.kind, &object.name)))
         }
-        Step::Apply(object) => {
-            let params = PatchParams::apply(MANAGER).force();
-            let url = api(object.kind).resource_url().to_owned();
-            let request = Request::new(url).patch(&object.name, &params, &Patch::Apply(&object.body));
-            send(&ctx.client, request).await.map_err(|error| refused(object, &error, false))?;
-            Ok(Some(said(object.kind, &object.name)))
-        }
-        Step::Merge(object) => {
-            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-            let url = api(object.kind).resource_url().to_owned();
-            let request = Request::new(url).patch(&object.name, &params, &Patch::Merge(&object.body));
-            send(&ctx.client, request).await.map_err(|error| refused(object, &error, false))?;
-            Ok(Some(said(object.kind, &object.name)))
-        }
+        // Theirs is to make what exists as it should be (`correct`).
+        Step::Apply(_) | Step::Merge(_) | Step::PutBack(..) => Ok(None),
         Step::Delete(kind, name) => match delete(&ctx.client, &api(*kind), name).await {
             Ok(()) => Ok(Some(said(*kind, name))),
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
@@ -84,6 +83,79 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
             done.map(|changed| changed.then(|| format!("Pod/{pod}")))
                 .map_err(|error| failed(&format!("Pod/{pod}"), &error))
         }
+    }
+}
+
+/// Makes an object as it should be; none: it stayed as it was, as where a policy turns each write into what stands. That is not tried again until
+/// the object changes. What somebody edited is put back at most once a minute: he may be a program that edits it again.
+async fn correct(
+    ctx: &Context,
+    key: &Key,
+    observed: &Observed,
+    step: &Step,
+    object: &Object,
+) -> Result<Option<String>, Failure> {
+    let Object { kind, name, body } = object;
+    let what = said(*kind, name);
+    let mut stands = observed.children.iter().filter(|child| child.kind == *kind && child.name == *name);
+    let before = stands.next().map(|child| child.version.clone()).unwrap_or_default();
+    let is_edit = matches!(step, Step::PutBack(..));
+    if ctx.memory.corrections.are_pointless(key, &what, is_edit, body, &before) {
+        return Ok(None);
+    }
+    let path = format!("{}/{name}", world::path(&key.0, *kind));
+    let (query, content_type, body_sent) = match step {
+        Step::Apply(_) => ("&force=true", "application/apply-patch+yaml", body.to_string()),
+        Step::PutBack(..) => ("", "application/json-patch+json", operations(body).to_string()),
+        _ => ("", "application/merge-patch+json", body.to_string()),
+    };
+    let request = http::Request::patch(format!("{path}?fieldManager={MANAGER}{query}"))
+        .header(http::header::CONTENT_TYPE, content_type)
+        .body(body_sent.into_bytes())
+        .map_err(|error| failed(&what, &kube::Error::HttpError(error)))?;
+    let after =
+        ctx.client.request::<Stands>(request).await.map_err(|error| refused(object, &error, false))?;
+    let after = after.metadata.resource_version;
+    let is_changed = after != before;
+    ctx.memory.corrections.keep(key.clone(), what.clone(), is_edit, body, after);
+    Ok(is_changed.then_some(what))
+}
+
+/// What is looked at of the answer to a correction: a tree of all of it would take many times its length.
+#[derive(Deserialize)]
+struct Stands {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// Replaces whole fields of a spec: what somebody added within them goes, too.
+fn operations(body: &Value) -> Value {
+    let fields = body["spec"].as_object().into_iter().flatten();
+    let replace = |(field, value): (&String, &Value)| json!({ "op": "replace", "path": format!("/spec/{field}"), "value": value });
+    fields.map(replace).collect()
+}
+
+/// What is said of an edit, and the way to what was meant.
+fn put_back(what: &str, hand: Hand) -> Note {
+    match hand {
+        Hand::Rollout => Note::new(
+            Reason::RestartPutBack,
+            format!(
+                "{what}: kubectl rollout restart restarts nothing here and was put back; to restart the fleet, set spec.restartedAt of the ShardedBot to a new value"
+            ),
+        ),
+        Hand::Somebody => Note::new(
+            Reason::EditPutBack,
+            format!(
+                "{what} was edited by hand and was put back; change spec.template of the ShardedBot instead; a pod that was made meanwhile stays as it is until it is replaced"
+            ),
+        ),
     }
 }
 
@@ -139,19 +211,16 @@ async fn attempt(client: &Client, api: &Api<DynamicObject>, object: &Object) -> 
 async fn create(client: &Client, api: &Api<DynamicObject>, object: &Object) -> Result<(), kube::Error> {
     let params = PostParams { dry_run: false, field_manager: Some(MANAGER.into()) };
     let body = serde_json::to_vec(&object.body).map_err(kube::Error::SerdeError)?;
-    send(client, Request::new(api.resource_url()).create(&params, body)).await
+    let request =
+        Request::new(api.resource_url()).create(&params, body).map_err(kube::Error::BuildRequest)?;
+    client.request::<IgnoredAny>(request).await.map(|_| ())
 }
 
 async fn delete(client: &Client, api: &Api<DynamicObject>, name: &str) -> Result<(), kube::Error> {
-    send(client, Request::new(api.resource_url()).delete(name, &DeleteParams::background())).await
-}
-
-/// Sends a request whose answer is the object, which is not looked at: a tree of it would take many times its length.
-async fn send(
-    client: &Client,
-    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-) -> Result<(), kube::Error> {
-    client.request::<IgnoredAny>(request.map_err(kube::Error::BuildRequest)?).await.map(|_| ())
+    let params = DeleteParams::background();
+    let request =
+        Request::new(api.resource_url()).delete(name, &params).map_err(kube::Error::BuildRequest)?;
+    client.request::<IgnoredAny>(request).await.map(|_| ())
 }
 
 fn said(kind: Kind, name: &str) -> String {

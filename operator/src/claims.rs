@@ -7,7 +7,7 @@
 
 mod contender;
 
-use crate::leader::{Acquired, Leader, Others, Post, YIELDS_ANNOTATION};
+use crate::leader::{Acquired, Before, Leader, Others, Post, YIELDS_ANNOTATION};
 use crate::lease::{CLAIM, Leadership};
 use crate::model::Contest;
 use contender::Contender;
@@ -22,23 +22,34 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The Lease's name. No release has a Lease of this name: a release's name has no dot.
-const LEASE: &str = "shard-operator.dev";
+pub const LEASE: &str = "shard-operator.dev";
 /// How long whoever takes a claim from another grants nothing yet: what the other granted last, and the window after it, are over then.
 const AFTER_ANOTHER: Duration = Duration::from_secs(10);
+/// How long whoever finds no Lease does nothing about bots that have lived before: somebody may have deleted it, and its holder hears of
+/// that when it would renew it, after 18 s and an exchange at most; what it granted last is over 9 s later.
+const AFTER_UNKNOWN: Duration = Duration::from_secs(35);
 /// How often it is said who yields.
 const SAID_EVERY: Duration = Duration::from_secs(30);
 /// How long a claim is kept that no round asks for: those of bots that are gone.
 const UNASKED_FOR: Duration = Duration::from_secs(600);
-/// How long a round waits until it is known who keeps its namespace.
-const KNOWN_WITHIN: Duration = Duration::from_secs(5);
+/// How long a round waits until it is known who keeps its namespace, which takes two calls of the API server.
+const KNOWN_WITHIN: Duration = Duration::from_millis(500);
+/// How long it may be unknown who keeps a namespace before its rounds count as failed.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// How a namespace stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Not known: the API server has not answered, or another installation's claim has just run out.
+    /// Not known: the API server has not answered, or does not let this installation know.
     Unknown,
     /// This installation keeps it.
     Ours {
+        /// Since when.
+        since: Instant,
+        /// From when on it may grant.
+        grants_from: Instant,
+        /// From when on it may do anything about bots that have lived before.
+        acts_from: Instant,
         /// Until when it surely does.
         until: Instant,
         /// Whether another installation watches it as well.
@@ -66,6 +77,8 @@ struct Inner {
 
 /// One namespace's.
 struct Claim {
+    /// Since when it is looked at.
+    begun: Instant,
     standing: watch::Receiver<Standing>,
     asked: watch::Sender<Instant>,
 }
@@ -98,7 +111,26 @@ impl Claims {
     pub fn holds(&self, namespace: &str, now: Instant) -> bool {
         let claims = self.claims();
         let standing = claims.get(namespace).map(|claim| claim.standing.borrow());
-        standing.is_some_and(|standing| matches!(*standing, Standing::Ours { until, .. } if now < until))
+        standing.is_some_and(|standing| {
+            matches!(*standing, Standing::Ours { until, grants_from, .. } if (grants_from..until).contains(&now))
+        })
+    }
+
+    /// Whether it has been unknown for long who keeps a namespace.
+    #[must_use]
+    pub fn is_long_unknown(&self, namespace: &str) -> bool {
+        let claims = self.claims();
+        let claim = claims.get(namespace);
+        claim.is_some_and(|claim| {
+            *claim.standing.borrow() == Standing::Unknown && claim.begun.elapsed() >= UNKNOWN_FOR
+        })
+    }
+
+    /// A bot lives in a namespace: what this installation keeps there it keeps on.
+    pub fn touch(&self, namespace: &str) {
+        if let Some(claim) = self.claims().get(namespace) {
+            claim.asked.send_replace(Instant::now());
+        }
     }
 
     /// Comes when this installation does not surely keep a namespace any more.
@@ -122,6 +154,7 @@ impl Claims {
             claim.asked.send_replace(now);
             return claim.standing.clone();
         }
+        claims.retain(|_, claim| claim.standing.has_changed().is_ok());
         let (told, standing) = watch::channel(Standing::Unknown);
         let (asked, is_asked) = watch::channel(now);
         let inner = &self.0;
@@ -133,7 +166,7 @@ impl Claims {
             told,
         };
         inner.machine.tasks.spawn(candidate.run(is_asked));
-        claims.insert(namespace.to_owned(), Claim { standing: standing.clone(), asked });
+        claims.insert(namespace.to_owned(), Claim { begun: now, standing: standing.clone(), asked });
         standing
     }
 
@@ -167,11 +200,10 @@ impl Candidate {
                 () = self.yields(others.clone()) => return,
                 () = unasked(&mut asked) => return,
             };
-            self.settle(acquired).await;
             let lost = tokio::select! {
                 biased;
                 lost = leader.keep() => lost,
-                () = self.tell(leadership, others, &mut contender) => return,
+                () = self.tell(acquired, leadership, others, &mut contender) => return,
                 () = unasked(&mut asked) => {
                     self.told.send_replace(Standing::Unknown);
                     leader.release().await;
@@ -180,14 +212,6 @@ impl Candidate {
             };
             self.told.send_replace(Standing::Unknown);
             tracing::warn!(namespace = post.namespace, because = %lost, "does not keep the bots of this namespace any more");
-        }
-    }
-
-    /// Waits until nothing that another installation began can still be under way.
-    async fn settle(&self, acquired: Acquired) {
-        if acquired.from_another {
-            self.told.send_replace(Standing::Unknown);
-            tokio::time::sleep_until(acquired.since + AFTER_ANOTHER).await;
         }
     }
 
@@ -216,15 +240,18 @@ impl Candidate {
     /// Tells how it stands, for as long as this installation holds it.
     async fn tell(
         &self,
+        Acquired { since, before }: Acquired,
         mut leadership: watch::Receiver<Leadership>,
         mut others: watch::Receiver<Others>,
         contender: &mut Contender,
     ) {
+        let acts_from = if before == Before::Unknown { since + AFTER_UNKNOWN } else { since };
+        let grants_from = if before == Before::Another { since + AFTER_ANOTHER } else { since };
         loop {
             let said = others.borrow_and_update().yields.clone();
-            let contest = contender.see(said, Instant::now());
+            let contest = contender.see(said, &self.me, Instant::now());
             if let Leadership::Leading { until, .. } = *leadership.borrow_and_update() {
-                self.told.send_replace(Standing::Ours { until, contest });
+                self.told.send_replace(Standing::Ours { since, grants_from, acts_from, until, contest });
             }
             if leadership.changed().await.is_err() {
                 return;
@@ -248,7 +275,7 @@ async fn unasked(asked: &mut watch::Receiver<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apiserver_sim::{Before, Call, Hook, Options, Server};
+    use apiserver_sim::{Before as Then, Call, Hook, Options, Server};
     use k8s_openapi::api::core::v1::Namespace;
     use kube::api::PostParams;
 
@@ -257,11 +284,11 @@ mod tests {
     struct Cut(Arc<Mutex<Vec<String>>>);
 
     impl Hook for Cut {
-        fn before(&mut self, call: &Call) -> Before {
-            if self.0.lock().unwrap().contains(&call.user) { Before::Break } else { Before::GoOn }
+        fn before(&mut self, call: &Call) -> Then {
+            if self.0.lock().unwrap().contains(&call.user) { Then::Break } else { Then::GoOn }
         }
 
-        fn read(&mut self, call: &Call) -> Before {
+        fn read(&mut self, call: &Call) -> Then {
             self.before(call)
         }
     }
@@ -353,6 +380,22 @@ mod tests {
         assert!(given_back.unwrap().elapsed() >= AFTER_ANOTHER);
         tokio::time::sleep(Duration::from_secs(200)).await;
         assert_eq!(contender(&second.look("bots").await), None, "it does not watch it any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_claim_leaves_bots_that_lived_alone_until_another_would_have_noticed() {
+        let (server, _) = server().await;
+        let (first, fresh) = (installation("a", &server), installation("b", &server));
+        taken(&first).await;
+        tokio::time::sleep(Duration::from_secs(16)).await;
+        let leases = Api::<Lease>::namespaced(server.client("somebody", "bots"), "bots");
+        leases.delete(LEASE, &kube::api::DeleteParams::default()).await.unwrap();
+        let Standing::Ours { acts_from, .. } = fresh.look("bots").await else { panic!("it is free") };
+        first.lost("bots").await;
+        let heard = Instant::now();
+        // What it granted last, the window after that, and a little.
+        assert!(acts_from > heard + Duration::from_secs(9), "{:?}", acts_from - heard);
+        assert!(fresh.holds("bots", heard) && !first.holds("bots", heard));
     }
 
     #[tokio::test(start_paused = true)]

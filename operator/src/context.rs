@@ -4,9 +4,11 @@
 //! which Secrets with records there were a moment ago. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
 
 mod bare;
+mod corrections;
 mod held;
 
 pub use bare::Bare;
+pub use corrections::Corrections;
 pub use held::{Found, Held};
 
 use crate::backoff::Backoff;
@@ -86,6 +88,16 @@ impl Context {
         }
     }
 
+    /// Begins a round of a bot whose namespace this installation keeps since then. What it knew of the bot from an earlier time is as old as
+    /// that: another installation may have kept it meanwhile.
+    pub fn keep(&self, key: &Key, since: Instant) {
+        if self.memory.is_kept_anew(key, since) {
+            self.gate.begin_anew(&key.0, &key.1);
+            self.forget_all(key);
+            self.memory.is_kept_anew(key, since);
+        }
+    }
+
     fn forget_all(&self, key: &Key) {
         self.gate.forget(&key.0, &key.1);
         self.reports.forget(&key.0, &key.1);
@@ -103,9 +115,12 @@ pub struct Memory {
     stores: Mutex<Vec<Store<Listed<ShardedBot>>>>,
     secrets: Mutex<HashMap<Key, Read>>,
     uids: Mutex<HashMap<Key, String>>,
+    kept: Mutex<HashMap<Key, Instant>>,
     unlike: Mutex<HashMap<Key, Unlike>>,
     /// Bots that wait for their Secret.
     pub bare: Bare,
+    /// What was corrected last.
+    pub corrections: Corrections,
 }
 
 /// A set by its UID, and an identity whose pods would be others.
@@ -168,13 +183,27 @@ impl Memory {
         lock(&self.secrets).remove(key);
         lock(&self.unlike).remove(key);
         self.bare.forget(key);
+        self.corrections.forget(key);
         lock(&self.uids).remove(key);
+        lock(&self.kept).remove(key);
     }
 
     /// Whether the bot of this name was another one when it was last met.
     fn is_another(&self, key: &Key, uid: &str) -> bool {
         let before = lock(&self.uids).insert(key.clone(), uid.to_owned());
         before.is_some_and(|before| before != uid)
+    }
+
+    /// Whether rounds of this bot were begun since its namespace is kept.
+    #[must_use]
+    pub fn is_kept_since(&self, key: &Key, since: Instant) -> bool {
+        lock(&self.kept).get(key) == Some(&since)
+    }
+
+    /// Whether the bot's namespace was kept before, since another time.
+    fn is_kept_anew(&self, key: &Key, since: Instant) -> bool {
+        let before = lock(&self.kept).insert(key.clone(), since);
+        before.is_some_and(|before| before != since)
     }
 
     /// The status last sent for this bot.

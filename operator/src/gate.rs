@@ -9,6 +9,7 @@
 mod caller;
 mod keeper;
 pub mod rules;
+mod totals;
 
 use crate::lease::Leadership;
 use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
@@ -28,24 +29,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
+pub use totals::GateTotals;
 
 /// Calls of one pod that may wait. A pod needs one, and a few more while connections break.
 const MOST_OF_A_POD: usize = 8;
 /// Calls that may wait in all.
 const MOST: usize = 50_000;
-
-/// Counts over all tokens, for metrics.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GateTotals {
-    /// Grants given, by why they were asked for.
-    pub grants: Grants,
-    /// Grants that did not reach READY.
-    pub failures: u64,
-    /// Shards that wait.
-    pub waiting: u64,
-    /// Calls that wait.
-    pub calls: u64,
-}
 
 /// The gate's handle.
 #[derive(Clone)]
@@ -150,6 +139,21 @@ impl Gate {
         }
     }
 
+    /// Forgets a bot that another installation may have granted to, and its token's gate if no other bot here has the token: of what was
+    /// granted since, and of what pods heard, this one knows nothing.
+    pub fn begin_anew(&self, namespace: &str, bot: &str) {
+        let mut inner = self.lock();
+        let Some(GateSetting::Open { token, .. }) =
+            inner.bots.remove(&(namespace.to_owned(), bot.to_owned()))
+        else {
+            return;
+        };
+        let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
+        if !inner.bots.values().any(holds) {
+            inner.tokens.remove(&token);
+        }
+    }
+
     /// Holds a pod's call until one of its shards may identify, or says when to ask again.
     ///
     /// # Errors
@@ -182,6 +186,7 @@ impl Gate {
             let _ = commands.send(unused).await;
             return Err(refused);
         }
+        self.check_claim(caller)?;
         Ok(answer)
     }
 
@@ -201,10 +206,7 @@ impl Gate {
     /// both sides count the time since the last one that was.
     #[must_use]
     pub fn is_blind(&self, caller: &Caller) -> bool {
-        match self.lock().of(caller) {
-            Ok(_) => !(self.is_kept)(&caller.namespace),
-            Err(refused) => matches!(refused, Refused::Blind(_)),
-        }
+        !(self.is_kept)(&caller.namespace) || matches!(self.lock().of(caller), Err(Refused::Blind(_)))
     }
 
     /// The word for an answer that is given now.
@@ -265,6 +267,7 @@ impl Gate {
         let inner = self.lock();
         let of = |((namespace, bot), setting): (&(String, String), &GateSetting)| {
             let GateSetting::Open { token, .. } = setting else { return None };
+            (self.is_kept)(namespace).then_some(())?;
             let counted = *inner.tokens.get(token)?.counted.borrow();
             Some((namespace.clone(), bot.clone(), counted))
         };
@@ -274,16 +277,7 @@ impl Gate {
     /// Sums over all tokens.
     #[must_use]
     pub fn totals(&self) -> GateTotals {
-        let inner = self.lock();
-        inner.tokens.values().fold(GateTotals::default(), |sum, gate| {
-            let Counted { figures, daily_total: _, granted, failed, calls } = *gate.counted.borrow();
-            GateTotals {
-                grants: sum.grants + granted,
-                failures: sum.failures + failed,
-                waiting: sum.waiting + figures.map_or(0, |figures| u64::from(figures.waiting)),
-                calls: sum.calls + calls as u64,
-            }
-        })
+        self.lock().tokens.values().map(|gate| *gate.counted.borrow()).sum()
     }
 
     /// Whether this process leads now.
@@ -299,14 +293,9 @@ impl Gate {
                 "shards: found {found}; name 1 to 256 shards of this pod"
             )));
         }
+        self.check_claim(caller)?;
         let inner = self.lock();
         let (layouts, gate) = inner.of(caller)?;
-        if !(self.is_kept)(&caller.namespace) {
-            return Err(Refused::Blind(format!(
-                "this installation does not keep the bots of namespace {} now; ask again",
-                caller.namespace
-            )));
-        }
         if request.layout != caller.layout {
             return Err(Refused::NotYours(format!(
                 "layout: found {}; pod {} belongs to layout {}",
@@ -326,6 +315,16 @@ impl Gate {
                 own.end.saturating_sub(1)
             ))),
         }
+    }
+
+    fn check_claim(&self, caller: &Caller) -> Result<(), Refused> {
+        if (self.is_kept)(&caller.namespace) {
+            return Ok(());
+        }
+        Err(Refused::Blind(format!(
+            "this installation does not keep the bots of namespace {} now; ask again",
+            caller.namespace
+        )))
     }
 
     /// Counts a call among those that wait, until what is returned is dropped, with the call or before.
@@ -348,7 +347,8 @@ impl Gate {
         let keeper = Keeper {
             started: self.started,
             // Small enough to be counted from, and for readers of JSON that know no larger integers.
-            numbered_from: self.leader >> 16,
+            // A token's gate may be opened twice, and grants of the first be spoken of at the second.
+            numbered_from: (self.leader >> 16) + moment(self.started, Instant::now()).0,
             pace: self.pace,
             leadership: self.leadership.clone(),
             commands: receiver,

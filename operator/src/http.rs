@@ -115,8 +115,9 @@ async fn identify(State(state): State<AppState>, call: Request) -> Response {
 async fn identified(State(state): State<AppState>, call: Request) -> Response {
     let answer = async {
         let (caller, Identified { grant, outcome }) = asked(&state, call).await?;
+        let is_blind = state.gate.is_blind(&caller);
         state.gate.identified(&caller, grant, outcome).await.map_err(|error| refused(&error))?;
-        Ok(StatusCode::NO_CONTENT.into_response())
+        Ok(no_content(is_blind))
     };
     counted(&state, IDENTIFIED_PATH, answer.await)
 }
@@ -138,11 +139,7 @@ async fn report(State(state): State<AppState>, call: Request) -> Response {
         }
         let is_blind = state.gate.is_blind(&caller);
         state.reports.keep(&caller, report);
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        if is_blind {
-            response.extensions_mut().insert(Unnamed);
-        }
-        Ok(response)
+        Ok(no_content(is_blind))
     };
     counted(&state, REPORT_PATH, answer.await)
 }
@@ -168,6 +165,14 @@ async fn metrics(State(state): State<AppState>) -> Response {
 /// Marks an answer that is no sign that the gate can grant.
 #[derive(Clone, Copy)]
 struct Unnamed;
+
+fn no_content(is_blind: bool) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if is_blind {
+        response.extensions_mut().insert(Unnamed);
+    }
+    response
+}
 
 /// A call that is turned away: the status, and why.
 struct TurnedAway(StatusCode, Refusal);

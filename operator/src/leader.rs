@@ -20,14 +20,16 @@ use tokio::time::Instant;
 pub const GATE_ANNOTATION: &str = "shard-operator.dev/gate";
 /// Annotation of the Lease: who would hold it if its holder did not, and when it last said so.
 pub const YIELDS_ANNOTATION: &str = "shard-operator.dev/yields";
+/// Annotation of the Lease: another word with each renewal, also where the holder's clock stands still.
+const RENEWAL_ANNOTATION: &str = "shard-operator.dev/renewal";
 /// Variable that names this replica's pod.
 pub const POD_NAME: &str = "POD_NAME";
 /// One exchange with the API server takes no longer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// After a conflict or an error while it is held.
-const SOON: Duration = Duration::from_millis(500);
-/// How often a long wait is told of.
-const SAY_EVERY: Duration = Duration::from_secs(30);
+/// How often a long wait is told of, beside whenever its cause is another.
+const SAY_EVERY: Duration = Duration::from_secs(300);
+/// Of a holder's name so much is kept: a namespace's 63 characters, a Lease's 253, and what parts them. Anybody with rights may write it.
+const MOST_CHARACTERS: usize = 317;
 
 /// Which Lease, and what it says of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +58,19 @@ pub enum Lost {
 pub struct Acquired {
     /// Since when.
     pub since: Instant,
-    /// Whether another may have held it a moment ago.
-    pub from_another: bool,
+    /// Who had it before.
+    pub before: Before,
+}
+
+/// Who had a lease before it became ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// We did.
+    Ourselves,
+    /// Another one, who has surely ended.
+    Another,
+    /// Nobody that can be known: there was no Lease.
+    Unknown,
 }
 
 /// What the Lease says of others, as it was last seen.
@@ -97,7 +110,7 @@ pub async fn client(machine: &Machine) -> Result<kube::Client, kube::Error> {
 /// What one exchange showed.
 enum Exchange {
     /// It is ours; the renewal began then.
-    Ours { begun: Instant, from_another: bool },
+    Ours { begun: Instant, before: Before },
     /// It is somebody else's.
     Theirs { holder: Option<String>, gate: Option<String> },
     /// Somebody wrote it at the same time.
@@ -140,8 +153,9 @@ impl Leader {
     pub async fn acquire(&mut self) -> Acquired {
         let mut said = None;
         loop {
+            let mut wait = self.terms.every;
             let waits = match tokio::time::timeout(PATIENCE, self.exchange()).await {
-                Ok(Ok(Exchange::Ours { begun, from_another })) => {
+                Ok(Ok(Exchange::Ours { begun, before })) => {
                     let (since, until) = (Instant::now(), begun + self.terms.valid);
                     self.leadership.send_replace(Leadership::Leading { since, until });
                     tracing::info!(
@@ -150,7 +164,7 @@ impl Leader {
                         me = self.me,
                         "leads"
                     );
-                    return Acquired { since, from_another };
+                    return Acquired { since, before };
                 }
                 Ok(Ok(Exchange::Theirs { holder, gate })) => {
                     self.standby(gate);
@@ -162,16 +176,19 @@ impl Leader {
                         |holder| format!("{holder} leads"),
                     ))
                 }
-                Ok(Ok(Exchange::Again)) => None,
+                Ok(Ok(Exchange::Again)) => {
+                    wait = self.terms.again;
+                    None
+                }
                 Ok(Err(error)) => Some(format!("the lease cannot be read or written: {error}")),
                 Err(_) => Some("the API server does not answer".to_owned()),
             };
             if let Some(because) = waits
-                && due(&mut said)
+                && due(&mut said, &because)
             {
                 tracing::info!(namespace = self.post.namespace, lease = self.post.name, because, "stands by");
             }
-            tokio::time::sleep(self.jittered(self.terms.every)).await;
+            tokio::time::sleep(self.jittered(wait)).await;
         }
     }
 
@@ -190,7 +207,7 @@ impl Leader {
             .await;
             match lost {
                 Ok(Ok(())) => wait = self.jittered(self.terms.every),
-                Ok(Err(None)) => wait = SOON,
+                Ok(Err(None)) => wait = self.jittered(self.terms.again),
                 Ok(Err(Some(lost))) => return self.over(lost),
                 Err(_) => return self.over(Lost::NotRenewed(self.terms.valid)),
             }
@@ -229,11 +246,14 @@ impl Leader {
             }
             Ok(Ok(Exchange::Again)) => Err(None),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the lease was not renewed; it is tried again");
+                let (namespace, lease) = (&self.post.namespace, &self.post.name);
+                tracing::warn!(namespace, lease, %error, "the lease was not renewed; it is tried again");
                 Err(None)
             }
             Err(_) => {
                 tracing::warn!(
+                    namespace = self.post.namespace,
+                    lease = self.post.name,
                     "the lease was not renewed: the API server does not answer; it is tried again"
                 );
                 Err(None)
@@ -265,7 +285,11 @@ impl Leader {
         let params = PostParams::default();
         let act = self.candidate.step(Instant::now(), found.as_ref().map(seen).as_ref());
         self.tell(found.as_ref());
-        let from_another = act == Act::Take;
+        let before = match act {
+            Act::Take => Before::Another,
+            Act::Create => Before::Unknown,
+            Act::Renew | Act::Wait => Before::Ourselves,
+        };
         let written = match (act, found) {
             (Act::Wait, found) => {
                 let gate = found.as_ref().and_then(|found| found.annotations().get(GATE_ANNOTATION).cloned());
@@ -282,7 +306,7 @@ impl Leader {
         match written {
             Ok(lease) => {
                 self.held = Some(lease);
-                Ok(Exchange::Ours { begun, from_another })
+                Ok(Exchange::Ours { begun, before })
             }
             Err(kube::Error::Api(answer)) if answer.code == 409 => {
                 self.candidate.beaten();
@@ -327,6 +351,8 @@ impl Leader {
         let version = lease.metadata.resource_version.take();
         let mut annotations = lease.metadata.annotations.take().unwrap_or_default();
         annotations.insert(GATE_ANNOTATION.to_owned(), self.post.gate.clone());
+        let renewal = format!("{:016x}", self.random.rng().next_u64());
+        annotations.insert(RENEWAL_ANNOTATION.to_owned(), renewal);
         lease.metadata = ObjectMeta {
             name: Some(self.post.name.clone()),
             namespace: Some(self.post.namespace.clone()),
@@ -358,18 +384,27 @@ fn seen(lease: &Lease) -> Seen {
     let spec = lease.spec.as_ref();
     let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
     Seen {
-        holder: spec.and_then(|spec| spec.holder_identity.clone()),
-        // It was read from JSON, so it can be written as JSON.
-        word: spec.and_then(|spec| serde_json::to_string(spec).ok()).unwrap_or_default(),
+        holder: spec
+            .and_then(|spec| spec.holder_identity.as_ref())
+            .map(|holder| holder.chars().take(MOST_CHARACTERS).collect()),
+        word: word(lease).unwrap_or_default(),
         term: seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs),
     }
 }
 
+/// The holder, when it says that it renewed, and the word that only it writes; nothing that others write beside it. Cut: anybody with
+/// rights may write there as much as he likes.
+fn word(lease: &Lease) -> Option<String> {
+    let spec = lease.spec.as_ref().and_then(|spec| serde_json::to_string(spec).ok())?;
+    let renewal = lease.annotations().get(RENEWAL_ANNOTATION).map_or("", String::as_str);
+    Some(renewal.chars().take(64).chain(spec.chars().take(1_024)).collect())
+}
+
 /// Whether something that goes on should be said again.
-fn due(said: &mut Option<Instant>) -> bool {
-    let due = said.is_none_or(|at| at.elapsed() >= SAY_EVERY);
+fn due(said: &mut Option<(Instant, String)>, because: &str) -> bool {
+    let due = said.as_ref().is_none_or(|(at, before)| before != because || at.elapsed() >= SAY_EVERY);
     if due {
-        *said = Some(Instant::now());
+        *said = Some((Instant::now(), because.to_owned()));
     }
     due
 }
@@ -452,6 +487,20 @@ mod tests {
         let waits = tokio::time::timeout(Duration::from_secs(40), third.acquire()).await;
         assert!(waits.is_err() && !taken.is_finished());
         assert_eq!(*stands_by.borrow(), Leadership::Standby { leader: Some("http://second".into()) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_clock_stands_still_leads_on() {
+        let (server, _) = server().await;
+        let stands = WallClock::of(|| k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        let machine = Machine { wall: stands, ..Machine::this() };
+        let post = Post { namespace: "ns".into(), name: "lease".into(), gate: "http://first".into() };
+        let (mut first, leads) = Leader::new(server.client("http://first", "ns"), post, &machine);
+        first.acquire().await;
+        let kept = tokio::spawn(async move { first.keep().await });
+        let (mut second, ..) = candidate("http://second", &server);
+        let waits = tokio::time::timeout(Duration::from_secs(120), second.acquire()).await;
+        assert!(waits.is_err() && leads.borrow().holds(Instant::now()) && !kept.is_finished());
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,15 +20,18 @@ pub struct Terms {
     pub valid: Duration,
     /// How often it is renewed, or looked at.
     pub every: Duration,
+    /// How soon a write that failed is tried again.
+    pub again: Duration,
 }
 
 impl Terms {
-    /// Of so many seconds each, in their order.
+    /// Of so many seconds each, in their order; a write that failed is tried again after a quarter of the time between two.
     const fn seconds(term: u64, valid: u64, every: u64) -> Self {
         Self {
             term: Duration::from_secs(term),
             valid: Duration::from_secs(valid),
             every: Duration::from_secs(every),
+            again: Duration::from_millis(every * 250),
         }
     }
 }
@@ -211,7 +214,7 @@ mod tests {
         assert!(leading.holds(start + Duration::from_millis(9_999)) && !leading.holds(start + LEADING.valid));
         assert!(!Leadership::Over.holds(start) && !Leadership::Standby { leader: None }.holds(start));
         let grant = Duration::from_millis(shard_contract::identify::GRANT_VALID_MS);
-        for Terms { term, valid, every } in [LEADING, CLAIM] {
+        for Terms { term, valid, every, .. } in [LEADING, CLAIM] {
             assert!(valid + grant < term && every * 2 < valid);
         }
     }

@@ -38,6 +38,8 @@ pub struct Observed {
     pub unreadable: Option<Note>,
     /// The bot's token, as far as it could be read.
     pub token: TokenSeen,
+    /// When the token's Secret was made, if it is immutable: a kubelet gives pods that were made before the token that they began with.
+    pub token_immutable_since: Option<Timestamp>,
     /// Another bot that holds the same token and is older: `namespace/name`.
     pub rival: Option<String>,
     /// Whether older bots, which may hold the same token, have not all been looked at yet.
@@ -203,14 +205,27 @@ pub struct Child {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// Its resourceVersion.
+    pub version: String,
     /// Whether this bot is its controller, by UID.
     pub ours: bool,
     /// Whether some ShardedBot is among its owners.
     pub of_a_bot: bool,
     /// Whether it is on its way out.
     pub deleting: bool,
+    /// Of a StatefulSet: who else wrote to its spec.
+    pub hand: Option<Hand>,
     /// The object as it stands, as far as a plan looks; of what is not ours nothing.
     pub live: Value,
+}
+
+/// Who wrote to the spec of a StatefulSet of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hand {
+    /// `kubectl rollout restart`, which restarts nothing here.
+    Rollout,
+    /// Anybody else.
+    Somebody,
 }
 
 impl Child {
@@ -249,6 +264,8 @@ pub struct PodSeen {
     pub layout: u32,
     /// Its ordinal.
     pub ordinal: u32,
+    /// When it was made.
+    pub made: Option<Timestamp>,
     /// Whether Kubernetes calls it ready.
     pub ready: bool,
     /// Whether it is on its way out.
@@ -334,6 +351,8 @@ pub enum Step {
     Apply(Object),
     /// Make these fields of it so; it exists and is ours.
     Merge(Object),
+    /// Replace these fields of its spec, which somebody edited; it exists and is ours.
+    PutBack(Object, Hand),
     /// Remove it; it is ours.
     Delete(Kind, String),
     /// Change places of a Secret of ours by JSON Patch; the patch itself tests that it is still as it was read.
@@ -414,6 +433,8 @@ pub struct Applied {
     pub done: usize,
     /// Objects that were made or changed, as `Kind/name`.
     pub changed: Vec<String>,
+    /// What somebody had edited and was put back, with the way to what he meant.
+    pub put_back: Vec<Note>,
     /// What refused the first step that failed.
     pub failure: Option<Failure>,
 }
@@ -440,6 +461,7 @@ mod tests {
                 addresses: Addresses::default(),
                 unreadable: None,
                 token: TokenSeen::SecretMissing,
+                token_immutable_since: None,
                 rival: None,
                 waits_for_others: false,
                 refusals: Vec::new(),

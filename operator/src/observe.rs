@@ -8,6 +8,7 @@
 pub mod admission;
 mod bot;
 mod children;
+mod hands;
 mod nodes;
 mod pods;
 mod secrets;
@@ -15,27 +16,36 @@ mod secrets;
 use crate::context::{Context, Found, Key, Standing};
 use crate::crd::{Listed, ShardedBot, TokenSecretRef};
 use crate::model::{
-    Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, TokenSeen,
+    Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, Token,
+    TokenSeen,
 };
 use crate::reads;
 use bot::Read;
-use children::children;
+use children::{children, document};
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use nodes::nodes;
 use pods::pods;
-use secrets::{secrets, token};
+use secrets::{TokenRead, secrets, token};
 use serde::Deserialize;
-use shard_contract::layouts::Layouts;
-use shard_contract::names::LAYOUTS_KEY;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a fresh leader waits for the reports of pods that run: three report times.
 const HEARS_FOR: Duration = Duration::from_secs(45);
 
 /// Events of a set that are looked at.
 const EVENTS: u32 = 64;
+
+/// How this installation keeps a bot.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Since when.
+    pub since: Instant,
+    /// Whether another installation would.
+    pub contest: Contest,
+}
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +95,10 @@ pub async fn current(ctx: &Context, listed: &Listed<ShardedBot>) -> Result<Optio
 /// # Errors
 /// When the API server refused or failed the read.
 pub async fn is_there(ctx: &Context, namespace: &str, secret: &TokenSecretRef) -> Result<bool, Error> {
-    let (seen, _) = token(&ctx.reads, namespace, secret)
+    let read = token(&ctx.reads, namespace, secret)
         .await
         .map_err(|source| Error::ReadSecret(secret.name.clone(), source))?;
-    Ok(seen != TokenSeen::SecretMissing)
+    Ok(read.seen != TokenSeen::SecretMissing)
 }
 
 /// Whether there is nothing of this bot but its object, and no Secret with its token.
@@ -109,32 +119,24 @@ pub async fn observe(
     ctx: &Context,
     bot: &ShardedBot,
     unreadable: Option<Note>,
-    contest: Contest,
+    kept: Kept,
 ) -> Result<Observed, Error> {
     let (Some(namespace), Some(name), Some(uid)) = (bot.namespace(), bot.meta().name.clone(), bot.uid())
     else {
         return Err(Error::Nameless);
     };
     let key = (namespace, name);
-    let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
-    let reference = &bot.spec.token_secret_ref;
-    let (seen, token) = token(&ctx.reads, &key.0, reference)
-        .await
-        .map_err(|source| Error::ReadSecret(reference.name.clone(), source))?;
-    let pods = async { pods(ctx, &key).await.map_err(Error::ListPods) };
+    // Since when this process can have heard the bot's pods.
+    let since = kept.since.max(ctx.leading_since);
+    let TokenRead { seen, token, immutable_since } = secret(ctx, bot, &key).await?;
+    let pods = async { pods(ctx, &key, since).await.map_err(Error::ListPods) };
     let children = async {
         children(&ctx.reads, &key, &uid).await.map_err(|(kind, source)| Error::ReadChildren(kind, source))
     };
     let (children, pods) = tokio::try_join!(children, pods)?;
-    let discord = match &token {
-        Some(token) => {
-            let answered = bot.status.as_ref().is_some_and(|status| status.recommended_shards.is_some());
-            ctx.discord.gateway(&key, token, answered).await
-        }
-        None => DiscordSeen::default(),
-    };
+    let (discord, standing) = holder(ctx, bot, &key, &seen, token.as_ref()).await;
     let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
-    let (rival, waits_for_others) = match ctx.memory.hold_token(&key, created, found(fingerprint, &discord)) {
+    let (rival, waits_for_others) = match standing {
         Standing::Alone => (None, false),
         Standing::After(rival) => (Some(rival), false),
         Standing::Unknown => (None, true),
@@ -151,6 +153,7 @@ pub async fn observe(
         addresses: ctx.addresses.clone(),
         unreadable,
         token: seen,
+        token_immutable_since: immutable_since,
         rival,
         waits_for_others,
         refusals,
@@ -159,13 +162,54 @@ pub async fn observe(
         children,
         secrets,
         nodes: nodes(&ctx.client, &ctx.machine.random, &pods).await,
-        heard: ctx.leading_since.elapsed() >= HEARS_FOR
+        heard: since.elapsed() >= HEARS_FOR
             || pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
         pods,
-        contest,
+        contest: kept.contest,
         gate,
         answers: Answers::default(),
     })
+}
+
+/// Sees which token a bot holds that another installation keeps: no bot that this one keeps may go beside it with the same.
+///
+/// # Errors
+/// When the API server refused or failed the read.
+pub async fn look_on(ctx: &Context, bot: &ShardedBot) -> Result<(), Error> {
+    let (Some(namespace), Some(name)) = (bot.namespace(), bot.meta().name.clone()) else {
+        return Err(Error::Nameless);
+    };
+    let key = (namespace, name);
+    let TokenRead { seen, token, .. } = secret(ctx, bot, &key).await?;
+    holder(ctx, bot, &key, &seen, token.as_ref()).await;
+    Ok(())
+}
+
+async fn secret(ctx: &Context, bot: &ShardedBot, key: &Key) -> Result<TokenRead, Error> {
+    let reference = &bot.spec.token_secret_ref;
+    let seen = token(&ctx.reads, &key.0, reference).await;
+    seen.map_err(|source| Error::ReadSecret(reference.name.clone(), source))
+}
+
+/// What Discord says of a bot's token, and where the bot stands among those that hold it.
+async fn holder(
+    ctx: &Context,
+    bot: &ShardedBot,
+    key: &Key,
+    seen: &TokenSeen,
+    token: Option<&Token>,
+) -> (DiscordSeen, Standing) {
+    let discord = match token {
+        Some(token) => {
+            let answered = bot.status.as_ref().is_some_and(|status| status.recommended_shards.is_some());
+            ctx.discord.gateway(key, token, answered).await
+        }
+        None => DiscordSeen::default(),
+    };
+    let created = bot.creation_timestamp().map_or(Timestamp::MAX, |time| time.0);
+    let fingerprint = if let TokenSeen::Present(token) = *seen { Some(token) } else { None };
+    let standing = ctx.memory.hold_token(key, created, found(fingerprint, &discord));
+    (discord, standing)
 }
 
 /// What Discord says makes of a token.
@@ -176,11 +220,6 @@ fn found(token: Option<Fingerprint>, discord: &DiscordSeen) -> Found {
         Some(token) if discord.answer.is_some() => Found::Accepted(token),
         Some(token) => Found::Untried(token),
     }
-}
-
-fn document(children: &[Child]) -> Option<Layouts> {
-    let map = children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours)?;
-    serde_json::from_str(map.live["data"][LAYOUTS_KEY].as_str()?).ok()
 }
 
 /// Why pods of a set could not even be made: quota, admission, a missing account.

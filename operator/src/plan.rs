@@ -21,7 +21,7 @@ use crate::model::{
 use change::{Change, SetSeen};
 use nodes::Lost;
 use objects::records::{Needs, records};
-use objects::stateful_set::{Arrangement, first_pod, marks, stateful_set, under_the_name_of};
+use objects::stateful_set::{Arrangement, edits, first_pod, marks, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
 use shard_contract::REVISION;
 use shard_contract::layouts::{Layout, Role};
@@ -83,6 +83,9 @@ fn outlook(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen]) -> Result<Ou
     if let Some(note) = taken(observed) {
         return Err(note);
     }
+    if let Some(note) = change::unreadable(observed, sets) {
+        return Err(note);
+    }
     let held = hold::hold(&spec, observed);
     let running = change::running(sets, observed);
     let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
@@ -105,6 +108,8 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let base = Base { layouts: &layouts, needs: needs(&sets, &change, observed) };
     let verdict = carry_out(&spec, observed, &change, &base, &mut steps);
     let verdict = held.map_or(verdict, hold::Hold::into_verdict);
+    let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
+    let verdict = stale.map_or(verdict, Verdict::Stalled);
     Plan {
         gate: gate(spec.reserve_percent, observed, &change),
         next_check: next_check(&spec, observed, &verdict, &steps),
@@ -306,7 +311,11 @@ fn accounts(observed: &Observed) -> Vec<String> {
 
 fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
     let same = |child: &&Child| child.kind == wanted.kind && child.name == wanted.name;
-    match observed.children.iter().find(same) {
+    let found = observed.children.iter().find(same);
+    // What somebody edited of a set is what pods that are made from now on would be.
+    let hand = found.filter(|child| !child.deleting).and_then(|child| child.hand);
+    steps.extend(hand.map(|hand| Step::PutBack(edits(wanted.clone()), hand)));
+    match found {
         None => steps.push(Step::Create(wanted)),
         Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
         Some(_) if wanted.kind == Kind::StatefulSet => steps.push(Step::Merge(marks(wanted))),

@@ -7,8 +7,8 @@ use crate::apply::apply;
 use crate::claims::Standing;
 use crate::context::{Context, Key};
 use crate::crd::{Listed, ShardedBot};
-use crate::model::{Contest, Note};
-use crate::observe::{self, admission, current, observe};
+use crate::model::Note;
+use crate::observe::{self, Kept, admission, current, observe};
 use crate::plan::{plan, question};
 use crate::report::{self, report};
 use kube::runtime::controller::Action;
@@ -38,6 +38,11 @@ pub enum Error {
         /// The longest that the next round may be put off; none: as long as the back-off says.
         again_within: Option<Duration>,
     },
+    /// Nobody can tell who keeps the bots of its namespace.
+    #[error(
+        "claim: the Lease shard-operator.dev in the bot's namespace can neither be had nor be seen to be another's; whether the operator may get, create, update and patch it there is told in its log"
+    )]
+    Unclaimed,
     /// It took too long.
     #[error("the round did not end within {} s", LONGEST_ROUND.as_secs())]
     TooLong,
@@ -69,9 +74,12 @@ pub async fn reconcile(listed: Arc<Listed<ShardedBot>>, ctx: Arc<Context>) -> Re
 
 /// Returns when the next round is due; none when the bot is gone or going.
 async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<Option<Duration>, Error> {
+    ctx.claims.touch(&key.0);
     if let Some(wait) = waits_for_its_secret(listed, key, ctx).await? {
         return Ok(Some(wait));
     }
+    // Before anything large is read: rounds of namespaces that nobody may keep must not stand in the way of others.
+    let standing = ctx.claims.look(&key.0).await;
     let Some(read) = current(ctx, listed).await.map_err(Error::Observe)? else {
         ctx.forget(key);
         // The watch may not have heard it yet; once it has, the queue says that there is no such bot.
@@ -91,15 +99,29 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
         return Ok(None);
     }
     ctx.meet(key, bot.metadata.uid.as_deref().unwrap_or_default());
-    let contest = match ctx.claims.look(&key.0).await {
-        Standing::Ours { contest, .. } => contest,
+    let kept = match standing {
+        Standing::Ours { since, acts_from, contest, .. } => {
+            let has_lived = bot.status.is_some() && !ctx.memory.is_kept_since(key, since);
+            if let Some(wait) = acts_from.checked_duration_since(Instant::now()).filter(|_| has_lived) {
+                return Ok(Some(wait));
+            }
+            Kept { since, contest }
+        }
         // The gate is closed there; nothing is done and nothing said but by the one who keeps it.
-        Standing::Theirs { .. } | Standing::Unknown => return Ok(Some(UNKEPT)),
+        Standing::Theirs { .. } | Standing::Unknown => {
+            observe::look_on(ctx, &bot).await.map_err(Error::Observe)?;
+            if ctx.claims.is_long_unknown(&key.0) {
+                report::unclaimed(ctx, &bot).await;
+                return Err(Error::Unclaimed);
+            }
+            return Ok(Some(UNKEPT));
+        }
     };
+    ctx.keep(key, kept.since);
     tokio::select! {
         biased;
         () = ctx.claims.lost(&key.0) => Ok(Some(UNKEPT)),
-        done = carry_on(&bot, unreadable, contest, ctx) => done.map(Some),
+        done = carry_on(&bot, unreadable, kept, ctx) => done.map(Some),
     }
 }
 
@@ -125,17 +147,17 @@ async fn waits_for_its_secret(
 async fn carry_on(
     bot: &ShardedBot,
     unreadable: Option<Note>,
-    contest: Contest,
+    kept: Kept,
     ctx: &Context,
 ) -> Result<Duration, Error> {
-    let mut observed = observe(ctx, bot, unreadable, contest).await.map_err(Error::Observe)?;
+    let mut observed = observe(ctx, bot, unreadable, kept).await.map_err(Error::Observe)?;
     // Two at most: whether it is another layout, and whether its pods would be admitted.
     while let Some(question) = question(bot, &observed) {
         let answers = &mut observed.answers;
         admission::answer(ctx, bot, &question, answers).await;
     }
     let plan = plan(bot, &observed);
-    let applied = apply(ctx, bot, &plan).await;
+    let applied = apply(ctx, bot, &observed, &plan).await;
     let held_back = report(ctx, bot, &observed, &plan, &applied).await.map_err(Error::Report)?;
     if !applied.changed.is_empty() {
         tracing::info!(bot = bot.name_any(), namespace = bot.namespace(), changed = ?applied.changed, verdict = ?plan.verdict, "applied");
@@ -163,6 +185,7 @@ pub fn retry(bot: Arc<Listed<ShardedBot>>, error: &Error, ctx: Arc<Context>) -> 
     let wait = ctx.memory.failed((bot.namespace().unwrap_or_default(), bot.name_any()));
     let wait = match error {
         Error::Apply { again_within: Some(most), .. } => wait.min(*most),
+        Error::Unclaimed => wait.min(UNKEPT),
         _ => wait,
     };
     let cause = std::error::Error::source(error).map(chain);

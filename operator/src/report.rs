@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod fleet;
 pub mod status;
 
+use crate::claims::LEASE;
 use crate::context::{Context, Sent};
 use crate::crd::{ShardedBot, ShardedBotStatus};
 use crate::model::{Applied, Observed, Plan, Reason, Verdict};
@@ -128,10 +129,21 @@ async fn tell(
         let message = format!("deleted by force: {}; {why}", pods.join(", "));
         publish(ctx, bot, Reason::NodeLost.as_str(), &message, EventType::Warning).await;
     }
+    for put_back in &applied.put_back {
+        publish(ctx, bot, put_back.reason.as_str(), &put_back.message, EventType::Warning).await;
+    }
     if plan.verdict == Verdict::Settled && !objects.is_empty() {
         let message = format!("put back or brought up to date: {}", objects.join(", "));
         publish(ctx, bot, Reason::DriftCorrected.as_str(), &message, EventType::Normal).await;
     }
+}
+
+/// Says that nobody can tell who keeps the bots of this one's namespace. Not in the status: another installation may write that.
+pub async fn unclaimed(ctx: &Context, bot: &ShardedBot) {
+    let message = format!(
+        "nothing is done about this bot: the Lease {LEASE} in its namespace can neither be had nor be seen to be another installation's; the operator must be allowed to get, create, update and patch it there, and its log says why it fails"
+    );
+    publish(ctx, bot, Reason::ApiServerError.as_str(), &message, EventType::Warning).await;
 }
 
 async fn publish(ctx: &Context, bot: &ShardedBot, reason: &str, message: &str, type_: EventType) {

@@ -12,6 +12,10 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition])
             Step::Create(object) => format!("  create  {}\n", said(object)),
             Step::Apply(object) => format!("  apply   {}\n", said(object)),
             Step::Merge(object) => format!("  merge   {}\n", said(object)),
+            Step::PutBack(object, hand) => {
+                let fields: Vec<_> = object.body["spec"].as_object().unwrap().keys().cloned().collect();
+                format!("  restore {} {} after {hand:?}\n", said(object), fields.join(", "))
+            }
             Step::Delete(kind, name) => format!("  delete  {}/{name}\n", <&str>::from(*kind)),
             Step::Patch { secret, operations } => {
                 let of = |op: &str| operations.iter().filter(|one| one["op"] == op).count();

@@ -31,6 +31,7 @@ pub struct World {
     generation: i64,
     unreadable: Option<Note>,
     token: TokenSeen,
+    token_immutable_since: Option<Timestamp>,
     rival: Option<String>,
     waits_for_others: bool,
     refusals: Vec<String>,
@@ -57,6 +58,7 @@ impl World {
             generation: 1,
             unreadable: None,
             token: TokenSeen::Present(Fingerprint([1; 16])),
+            token_immutable_since: None,
             rival: None,
             waits_for_others: false,
             refusals: Vec::new(),
@@ -90,16 +92,12 @@ impl World {
             "alike" => self.answers.makes(rest),
             "admits" => self.answers.admits(rest),
             "refuse-template" => self.refuses_template = rest == "yes",
-            "unreadable" => {
-                self.unreadable = (!rest.is_empty()).then(|| Note::new(Reason::SpecUnreadable, rest));
-            }
+            "unreadable" => self.set_unreadable(rest),
             "discord" => self.set_discord(rest),
             "pods" => self.set_pods(rest),
             "pod" => self.change_pod(rest),
             "node" => self.change_node(rest),
-            "on-node-loss" => {
-                self.on_node_loss = if rest == "Wait" { NodeLoss::Wait } else { NodeLoss::Replace };
-            }
+            "on-node-loss" => self.set_on_node_loss(rest),
             "leader" => {
                 self.fresh = rest == "fresh";
                 // What the one before counted is not known to it.
@@ -117,6 +115,8 @@ impl World {
                 assert!(secret || self.children.len() < others, "{rest} is not there");
             }
             "strange" => self.put_strange(rest),
+            "strip" => self.strip(rest),
+            "edit" => self.edit_set(rest),
             "full" => self.fill(rest.parse().unwrap()),
             "reconcile" => {}
             other => panic!("{other}: not something that happens in a story"),
@@ -168,6 +168,7 @@ impl World {
             },
             unreadable: self.unreadable.clone(),
             token: self.token.clone(),
+            token_immutable_since: self.token_immutable_since,
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
             refusals: self.refusals.clone(),
@@ -220,6 +221,10 @@ impl World {
                     child.live["metadata"]["labels"] = object.body["metadata"]["labels"].clone();
                     child.live["spec"]["replicas"] = object.body["spec"]["replicas"].clone();
                 }
+                Step::PutBack(object, _) => {
+                    let same = |child: &&mut Child| (child.kind, &child.name) == (object.kind, &object.name);
+                    self.children.iter_mut().find(same).unwrap().hand = None;
+                }
                 Step::Delete(kind, name) => {
                     assert!(self.exists(*kind, name), "{name} is not there");
                     self.children.retain(|child| (child.kind, &child.name) != (*kind, name));
@@ -244,15 +249,6 @@ impl World {
             }
         }
         self.generation += 1;
-    }
-
-    fn set_token(&mut self, what: &str) {
-        self.token = match what {
-            "missing" => TokenSeen::SecretMissing,
-            "no-key" => TokenSeen::KeyMissing(vec!["password".into()]),
-            "unusable" => TokenSeen::Unusable("it is empty"),
-            _ => TokenSeen::Present(Fingerprint([1; 16])),
-        };
     }
 
     fn set_discord(&mut self, what: &str) {
@@ -321,6 +317,7 @@ impl World {
                 uid: format!("{layout}-{ordinal}"),
                 layout,
                 ordinal,
+                made: Some(self.now),
                 ready: words[0] == "online",
                 deleting: false,
                 grace_ends: None,
@@ -348,8 +345,10 @@ fn kept(object: &Object) -> Child {
         name: object.name.clone(),
         uid: object.name.clone(),
         ours: true,
+        version: String::new(),
         of_a_bot: true,
         deleting: false,
+        hand: None,
         live: object.body.clone(),
     }
 }

@@ -1,15 +1,17 @@
 //! Two installations of the operator that watch the same bot.
 
 use anyhow::{Context, Result, ensure};
-use discord_sim::{DropConnections, How};
+use discord_sim::{DropConnections, FAKE_TOKEN, How};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::Api;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, PostParams};
+use serde_json::json;
 use shard_contract::names::layouts_config_map;
+use shard_operator::crd::ShardedBot;
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::{Kind, Schedule, Shape, TWO_OPERATORS, seed_of};
 use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, World, storm};
+use shard_tests::thread::{BOT, Making, NAMESPACE, PATIENCE, World, run, storm};
 use std::time::Duration;
 
 /// Four pods that wait for one bucket, and an operator of each of two installations.
@@ -17,6 +19,8 @@ const TWO_INSTALLATIONS: Shape = Shape { pods: 4, shards: 8, buckets: 1, install
 /// Runs by seed in which operators of two installations die.
 const RUNS: u64 = 20;
 const SEED: u64 = 17;
+/// Of the form of a token, of an application that the simulated Discord does not know.
+const ANOTHER_TOKEN: &str = "OTk5OTk5OTk5OTk5OTk5OTk5.XXXXXX.YYYYYYYYYYYYYYYYYYYYYYYYYYYYYY";
 
 /// The number of the installation that keeps the bot.
 async fn keeper(fleet: &World) -> Result<u32> {
@@ -80,6 +84,61 @@ fn two_installations_on_one_bot_one_keeps_it_and_the_other_takes_over() -> Resul
         is_told(fleet, "True", "no other installation").await?;
         fleet.quiet().await
     })
+}
+
+/// A Lease by which an installation that is elsewhere keeps the fleet's namespace, for a minute at least.
+async fn keep_elsewhere(world: &World) -> Result<()> {
+    let claim = json!({
+        "metadata": { "name": "shard-operator.dev" },
+        "spec": { "holderIdentity": "elsewhere/shard-operator", "leaseDurationSeconds": 60 },
+    });
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), NAMESPACE);
+    leases.create(&PostParams::default(), &serde_json::from_value(claim)?).await?;
+    Ok(())
+}
+
+/// Makes a younger bot with this token in another namespace, and waits until its condition `Ready` has this reason.
+async fn another(world: &World, token: &str, reason: &str) -> Result<()> {
+    const OTHERS: &str = "others";
+    let (params, named) = (PostParams::default(), |name: &str| json!({ "metadata": { "name": name } }));
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    namespaces.create(&params, &serde_json::from_value(named(OTHERS))?).await?;
+    let mut secret = named("token");
+    secret["stringData"] = json!({ "token": token });
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), OTHERS);
+    secrets.create(&params, &serde_json::from_value(secret)?).await?;
+    let mut bot = json!({ "apiVersion": "shard-operator.dev/v1alpha1", "kind": "ShardedBot", "spec": {
+        "tokenSecretRef": { "name": "token" }, "shards": 1,
+        "template": { "spec": { "containers": [{ "name": "bot", "image": "shard-bot" }] } },
+    } });
+    bot["metadata"] = json!({ "name": "younger" });
+    let bots: Api<ShardedBot> = Api::namespaced(world.client.clone(), OTHERS);
+    bots.create(&params, &serde_json::from_value(bot)?).await?;
+    world
+        .wait("the younger bot", Duration::from_secs(50), async || {
+            let status = bots.get("younger").await?.status.unwrap_or_default();
+            let ready = status.conditions.into_iter().find(|one| one.type_ == "Ready");
+            let found = ready.map(|one| (one.reason, one.message)).unwrap_or_default();
+            Ok(if found.0 == reason { Ok(()) } else { Err(format!("{found:?}")) })
+        })
+        .await
+}
+
+#[test]
+fn bots_that_another_installation_keeps_hold_up_no_other_and_hold_their_token() -> Result<()> {
+    for (token, reason) in [(FAKE_TOKEN, "TokenInUse"), (ANOTHER_TOKEN, "TokenRefused")] {
+        run(1, async {
+            let making = Making { seed: 1, operators: 1, ..Making::default() };
+            let world = World::begin(making).await?;
+            keep_elsewhere(&world).await?;
+            world.apply(json!({ "shards": 1 })).await?;
+            // One that is looked at is not told to wait for others, whatever comes of it.
+            another(&world, token, reason).await?;
+            ensure!(world.ledger().identifies == 0, "another's bot was started");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 fn ends_operators(kind: Kind) -> bool {

@@ -1,17 +1,19 @@
-//! Objects that somebody deletes by hand.
+//! Objects that somebody deletes or edits by hand.
 
 use anyhow::{Result, ensure};
 use discord_sim::{DropConnections, How};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
-use serde_json::json;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
 use shard_contract::names::{layouts_config_map, sessions_secret};
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::SMALL;
 use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, World};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -84,6 +86,77 @@ fn bot_deleted_and_made_again_at_once_inherits_no_back_off() -> Result<()> {
         fleet.online().await?;
         let took = made.elapsed();
         ensure!(took <= Duration::from_secs(60), "online {took:?} after it was made");
+        Ok(())
+    })
+}
+
+/// What events say of this bot.
+async fn told(fleet: &World) -> Result<Vec<String>> {
+    let events: Api<Event> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let events = events.list(&ListParams::default()).await?.items;
+    Ok(events.into_iter().filter_map(|event| event.note).collect())
+}
+
+#[test]
+fn a_stateful_set_that_somebody_edits_is_put_back_and_it_is_said() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let (name, pods) = (format!("{BOT}-1"), fleet.uids().await?);
+        let edited =
+            |manager: &str| PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+        let image = json!({ "spec": {
+            "updateStrategy": { "type": "RollingUpdate" },
+            "template": { "spec": { "containers": [{ "name": "bot", "image": "another" }] } },
+        } });
+        let restart = json!({ "spec": { "template": { "metadata": { "annotations": {
+            "kubectl.kubernetes.io/restartedAt": "2026-12-01T00:00:00Z",
+        } } } } });
+        let edits = [
+            ("kubectl-set", image, "was edited by hand and was put back"),
+            ("kubectl-rollout", restart, "set spec.restartedAt of the ShardedBot to a new value"),
+        ];
+        let before = sets.get(&name).await?.spec;
+        for (manager, edit, words) in edits {
+            sets.patch(&name, &edited(manager), &Patch::Merge(edit)).await?;
+            fleet
+                .wait("the StatefulSet to be as it was", PATIENCE, async || {
+                    let now = sets.get(&name).await?.spec;
+                    Ok(if now == before { Ok(()) } else { Err(format!("{now:?}")) })
+                })
+                .await?;
+            ensure!(told(fleet).await?.iter().any(|told| told.contains(words)), "{:?}", told(fleet).await?);
+        }
+        ensure!(fleet.uids().await? == pods, "pods were replaced");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stateful_set_whose_marks_somebody_takes_away_keeps_its_duty_and_gets_them_back() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let (name, pods) = (format!("{BOT}-1"), fleet.uids().await?);
+        let before = sets.get(&name).await?.metadata;
+        let of = |marks: &Option<BTreeMap<String, String>>| -> Value {
+            let marks = marks.iter().flat_map(BTreeMap::keys).map(|mark| (mark.clone(), Value::Null));
+            Value::Object(marks.collect())
+        };
+        let bare =
+            json!({ "metadata": { "labels": of(&before.labels), "annotations": of(&before.annotations) } });
+        sets.patch(&name, &PatchParams::default(), &Patch::Merge(bare)).await?;
+        fleet
+            .wait("the marks to be back", PATIENCE, async || {
+                let now = sets.get(&name).await?.metadata;
+                let are_back = now.labels == before.labels && now.annotations == before.annotations;
+                Ok(if are_back { Ok(()) } else { Err(format!("{:?} {:?}", now.labels, now.annotations)) })
+            })
+            .await?;
+        // Its shards are granted IDENTIFYs as before.
+        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet.online().await?;
+        ensure!(fleet.uids().await? == pods, "pods were replaced");
+        let ready = fleet.condition("Ready").await?.unwrap_or_default();
+        ensure!(ready.1 != "Recreating", "{ready:?}");
         Ok(())
     })
 }

@@ -28,8 +28,8 @@ struct Seen {
 }
 
 impl Contender {
-    /// Takes note of what stands there; returns who yields.
-    pub fn see(&mut self, said: Option<String>, now: Instant) -> Contest {
+    /// Takes note of what stands there; returns who yields to this installation.
+    pub fn see(&mut self, said: Option<String>, me: &str, now: Instant) -> Contest {
         let is_new = self.seen.is_some();
         let seen = match self.seen.take() {
             Some(seen) if seen.said == said => seen,
@@ -37,7 +37,7 @@ impl Contender {
         };
         let is_fresh = now.duration_since(seen.since) < COUNTS_FOR;
         let name = seen.said.as_deref().and_then(|said| said.split_whitespace().next());
-        let contest = match name.filter(|_| is_fresh) {
+        let contest = match name.filter(|name| is_fresh && *name != me) {
             None => Contest::Alone,
             Some(_) if !seen.is_new => Contest::Unsure,
             Some(name) => Contest::With(name.chars().take(MOST_CHARACTERS).collect()),
@@ -58,17 +58,26 @@ mod tests {
         let said = |time: &str| Some(format!("b/shard-operator {time}"));
         let with = Contest::With("b/shard-operator".into());
         let mut contender = Contender::default();
-        assert_eq!(contender.see(said("1"), at(0)), Contest::Unsure, "it may be years old");
-        assert_eq!(contender.see(said("1"), at(60)), Contest::Unsure);
-        assert_eq!(contender.see(said("2"), at(75)), with);
-        assert_eq!(contender.see(said("2"), at(194)), with);
-        assert_eq!(contender.see(said("2"), at(195)), Contest::Alone);
+        assert_eq!(
+            contender.see(said("1"), "a/shard-operator", at(0)),
+            Contest::Unsure,
+            "it may be years old"
+        );
+        assert_eq!(contender.see(said("1"), "a/shard-operator", at(60)), Contest::Unsure);
+        assert_eq!(contender.see(said("2"), "a/shard-operator", at(75)), with);
+        assert_eq!(contender.see(said("2"), "a/shard-operator", at(194)), with);
+        assert_eq!(contender.see(said("2"), "a/shard-operator", at(195)), Contest::Alone);
         let mut fresh = Contender::default();
-        assert_eq!(fresh.see(None, at(0)), Contest::Alone);
-        assert_eq!(fresh.see(said("3"), at(15)), with);
-        assert_eq!(fresh.see(None, at(30)), Contest::Alone, "it was taken away");
+        assert_eq!(fresh.see(None, "a/shard-operator", at(0)), Contest::Alone);
+        assert_eq!(fresh.see(said("3"), "a/shard-operator", at(15)), with);
+        assert_eq!(fresh.see(None, "a/shard-operator", at(30)), Contest::Alone, "it was taken away");
         let mut old = Contender::default();
-        assert_eq!(old.see(said("4"), at(0)), Contest::Unsure);
-        assert_eq!(old.see(said("4"), at(120)), Contest::Alone, "it did not change for long enough");
+        assert_eq!(old.see(said("4"), "a/shard-operator", at(0)), Contest::Unsure);
+        assert_eq!(
+            old.see(said("4"), "a/shard-operator", at(120)),
+            Contest::Alone,
+            "it did not change for long enough"
+        );
+        assert_eq!(old.see(said("5"), "b/shard-operator", at(130)), Contest::Alone, "it was said here");
     }
 }

@@ -36,6 +36,8 @@ pub enum Reason {
     TokenKeyMissing,
     /// The Secret's value is no token.
     TokenUnusable,
+    /// The Secret is immutable and was made anew: pods hold the token before.
+    TokenImmutable,
     /// Discord refuses the token: 401 or close 4004.
     TokenRefused,
     /// An older ShardedBot holds the same token.
@@ -48,6 +50,8 @@ pub enum Reason {
     IntentsRefused,
     /// The API server refuses the pod template.
     TemplateRefused,
+    /// A StatefulSet of the bot lost the marks that say what it is.
+    SetUnreadable,
     /// A name that the bot needs is taken by an object that is not ours.
     NameTaken,
     /// A quota refuses an object.
@@ -62,6 +66,10 @@ pub enum Reason {
     NodeLost,
     /// An object was missing or edited and was put back.
     DriftCorrected,
+    /// The spec of an object was edited and was put back.
+    EditPutBack,
+    /// `kubectl rollout restart` restarts nothing here, and was put back.
+    RestartPutBack,
     /// Nothing is under way.
     Idle,
     /// Enough IDENTIFYs are left.

@@ -7,11 +7,11 @@
 mod quantity;
 mod quota;
 
+use super::hands::other_hand;
 use crate::context::Context;
 use crate::crd::ShardedBot;
 use crate::dry_run;
 use crate::model::{Admission, Alike, Answers, Kind, Note, Question, Reason, Same};
-use crate::names::MANAGER;
 use crate::reads;
 use crate::world::path;
 use k8s_openapi::api::core::v1::Pod;
@@ -67,7 +67,8 @@ async fn alike(
     let sets = path(namespace, Kind::StatefulSet);
     let owned = |text: &str| {
         let short = Some(template(text)?.get()).filter(|text| text.len() <= LONGEST);
-        short.filter(|_| !is_edited(text)).map(str::to_owned)
+        // The template of a set that somebody edited is not what its pods were made of.
+        short.filter(|_| other_hand(text).is_none()).map(str::to_owned)
     };
     let Some(stands) = ctx.reads.get(&format!("{sets}/{stands}"), owned).await?.flatten() else {
         return Ok(Some(false));
@@ -77,42 +78,6 @@ async fn alike(
         Err(reads::Error::Api(kube::Error::Api(answer))) if dry_run::is_refusal(&answer) => Ok(None),
         answer => answer.map(Some),
     }
-}
-
-/// Whether somebody else changed the template of a set: its pods are not of it, since none is replaced for it.
-fn is_edited(text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Set<'a> {
-        #[serde(borrow)]
-        metadata: Managed<'a>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Managed<'a> {
-        #[serde(borrow, default)]
-        managed_fields: Vec<Entry<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Entry<'a> {
-        #[serde(default)]
-        manager: String,
-        #[serde(borrow, default, rename = "fieldsV1")]
-        fields: Option<Fields<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Fields<'a> {
-        #[serde(borrow, default, rename = "f:spec")]
-        spec: Option<Spec<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Spec<'a> {
-        #[serde(borrow, default, rename = "f:template")]
-        template: Option<&'a RawValue>,
-    }
-    let Ok(Set { metadata }) = serde_json::from_str(text) else { return true };
-    let mut of_others = metadata.managed_fields.iter().filter(|entry| entry.manager != MANAGER);
-    let of_template = |entry: &Entry<'_>| Some(entry.fields.as_ref()?.spec.as_ref()?.template.is_some());
-    of_others.any(|entry| of_template(entry) == Some(true))
 }
 
 /// Most are equal byte by byte: the API server fills in its defaults, and writes what is equal in one way but for quantities.
@@ -180,19 +145,6 @@ mod tests {
 
     fn refused(code: u16, message: &str) -> Admission {
         admission(&kube::Error::Api(Status::failure(message, "").with_code(code).boxed()).into())
-    }
-
-    #[test]
-    fn a_set_whose_template_somebody_edited_stands_for_no_pods_that_run() {
-        let set = |manager: &str, fields: &str| {
-            let entry = format!(r#"{{"manager":"{manager}","fieldsV1":{{{fields}}}}}"#);
-            is_edited(&format!(r#"{{"metadata":{{"managedFields":[{entry}]}},"spec":{{"template":{{}}}}}}"#))
-        };
-        let of_template = r#""f:spec":{"f:template":{"f:spec":{}}}"#;
-        assert!(set("kubectl-set", of_template));
-        assert!(!set(MANAGER, of_template));
-        assert!(!set("kube-controller-manager", r#""f:status":{"f:replicas":{}}"#));
-        assert!(!is_edited(r#"{"metadata":{}}"#));
     }
 
     #[test]

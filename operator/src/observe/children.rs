@@ -4,6 +4,7 @@
 //! hundreds: of what is not this bot's only name and owner are kept. Of its own, managed fields are left out, and of a
 //! StatefulSet the template: its hash stands for it. Deliberately absent: Secrets and pods, which have files of their own.
 
+use super::hands::other_hand;
 use crate::context::Key;
 use crate::model::{Child, Kind};
 use crate::names::{OURS, api_version};
@@ -12,7 +13,8 @@ use crate::world::{names_of, path};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use shard_contract::names::BOT_LABEL;
+use shard_contract::layouts::Layouts;
+use shard_contract::names::{BOT_LABEL, LAYOUTS_KEY, stateful_set};
 use std::collections::BTreeMap;
 use strum::IntoEnumIterator;
 
@@ -48,9 +50,28 @@ pub(super) async fn children(
                 Some(child)
             };
             children.extend(reads.list(&labelled, &mut keep).await.map_err(failed)?);
+            for name in unlabelled(kind, bot, &children) {
+                let found = reads.get(&format!("{path}/{name}"), |text| child(kind, text, uid)).await;
+                children.extend(found.map_err(failed)?.flatten().filter(|child| child.ours));
+            }
         }
     }
     Ok(children)
+}
+
+/// The names of what the document tells of and the list does not: somebody may have taken the bot's label from it.
+fn unlabelled(kind: Kind, bot: &str, children: &[Child]) -> Vec<String> {
+    let document = document(children);
+    let layouts = document.iter().flat_map(|document| &document.layouts).filter(|layout| layout.total > 0);
+    let named = layouts.map(|layout| stateful_set(bot, layout.number));
+    let is_listed = |name: &String| children.iter().any(|child| child.kind == kind && child.name == *name);
+    named.filter(|name| !is_listed(name)).collect()
+}
+
+/// The document in the ConfigMap, if there is a readable one of ours.
+pub(super) fn document(children: &[Child]) -> Option<Layouts> {
+    let map = children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours)?;
+    serde_json::from_str(map.live["data"][LAYOUTS_KEY].as_str()?).ok()
 }
 
 /// What is read of any object.
@@ -66,6 +87,8 @@ struct Metadata<'a> {
     name: String,
     #[serde(default)]
     uid: String,
+    #[serde(default)]
+    resource_version: String,
     #[serde(borrow, default)]
     deletion_timestamp: Option<&'a RawValue>,
     #[serde(default)]
@@ -89,8 +112,10 @@ fn child(kind: Kind, text: &str, uid: &str) -> Option<Child> {
     let ours = owners.iter().any(|owner| owner.controller && owner.uid == uid);
     let of_a_bot = owners.iter().take(OWNERS).any(|owner| owner.kind == "ShardedBot");
     let live = ours.then(|| own(kind, text)).flatten().unwrap_or_else(|| json!({ "metadata": {} }));
-    let Metadata { name, uid, deletion_timestamp, .. } = metadata;
-    Some(Child { kind, name, uid, ours, of_a_bot, deleting: deletion_timestamp.is_some(), live })
+    let hand = (ours && kind == Kind::StatefulSet).then(|| other_hand(text)).flatten();
+    let Metadata { name, uid, resource_version: version, deletion_timestamp, .. } = metadata;
+    let deleting = deletion_timestamp.is_some();
+    Some(Child { kind, name, uid, version, ours, of_a_bot, deleting, hand, live })
 }
 
 /// An object of the bot's own, without what would make it large.

@@ -79,6 +79,7 @@ mod tests {
             uid: number.to_string(),
             layout: 1,
             ordinal: number,
+            made: None,
             ready: false,
             deleting,
             grace_ends: None,

@@ -13,14 +13,15 @@ use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 use shard_contract::names::{BOT_LABEL, parse_pod, stateful_set};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest quotation, in characters.
 pub(super) const QUOTED: usize = 600;
 
 /// The bot's pods, by layout and ordinal.
-pub(super) async fn pods(ctx: &Context, key: &Key) -> Result<Vec<PodSeen>, reads::Error> {
+pub(super) async fn pods(ctx: &Context, key: &Key, since: Instant) -> Result<Vec<PodSeen>, reads::Error> {
     let labelled = format!("{}?labelSelector={BOT_LABEL}%3D{}", Pod::url_path(&(), Some(&key.0)), key.1);
-    let mut pods = ctx.reads.list(&labelled, |text| seen(ctx, key, &pod(text)?)).await?;
+    let mut pods = ctx.reads.list(&labelled, |text| seen(ctx, key, since, &pod(text)?)).await?;
     pods.sort_by_key(|pod| (pod.layout, pod.ordinal));
     Ok(pods)
 }
@@ -43,7 +44,7 @@ fn pod(text: &str) -> Option<Pod> {
     Some(Pod { metadata: listed.into_metadata(), spec, status })
 }
 
-fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
+fn seen(ctx: &Context, key: &Key, since: Instant, pod: &Pod) -> Option<PodSeen> {
     let (name, uid) = (pod.name_any(), pod.uid()?);
     let (bot, layout, ordinal) = parse_pod(&name)?;
     // A copy that somebody made for debugging has the labels, but not the owner.
@@ -58,13 +59,14 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
         conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     Some(PodSeen {
-        silent: silent(ctx, key, pod, &name, &uid),
+        silent: silent(ctx, key, since, pod, &name, &uid),
         phase: match phase {
             Some("Running" | "Unknown") => Phase::Running,
             Some("Succeeded" | "Failed") => Phase::Ended,
             _ => Phase::Pending,
         },
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        made: pod.metadata.creation_timestamp.as_ref().map(|at| at.0),
         finalizers: finalizers(pod),
         grace_ends: pod.metadata.deletion_timestamp.as_ref().map(|ends| ends.0),
         report: ctx.reports.of(&key.0, &name, &uid),
@@ -78,11 +80,11 @@ fn seen(ctx: &Context, key: &Key, pod: &Pod) -> Option<PodSeen> {
     })
 }
 
-/// How long nothing was heard of a pod. One that this process never heard has been silent since this process leads: before
+/// How long nothing was heard of a pod. One that this process never heard has been silent since it could be heard, `since`: before
 /// that, somebody else was told. None has been for longer than since its last container was started.
-fn silent(ctx: &Context, key: &Key, pod: &Pod, name: &str, uid: &str) -> Duration {
+fn silent(ctx: &Context, key: &Key, since: Instant, pod: &Pod, name: &str, uid: &str) -> Duration {
     let heard = ctx.reports.silent_for(&key.0, name, uid);
-    let silent = heard.unwrap_or_else(|| ctx.leading_since.elapsed());
+    let silent = heard.unwrap_or_else(|| since.elapsed());
     silent.min(
         spoke_at(pod).map_or(Duration::ZERO, |at| ctx.machine.wall.now().duration_since(at).unsigned_abs()),
     )

@@ -14,6 +14,7 @@ use crate::reads::{Error, Reads};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -38,6 +39,8 @@ struct Stored<'a> {
     metadata: Metadata<'a>,
     #[serde(borrow, default)]
     data: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    #[serde(default)]
+    immutable: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +48,8 @@ struct Stored<'a> {
 struct Metadata<'a> {
     #[serde(default)]
     resource_version: String,
+    #[serde(default)]
+    creation_timestamp: Option<Timestamp>,
     #[serde(borrow, default)]
     deletion_timestamp: Option<&'a RawValue>,
     #[serde(default)]
@@ -69,38 +74,56 @@ fn value(raw: &RawValue) -> Option<ByteString> {
     (raw.get().len() <= VALUE_BYTES).then(|| serde_json::from_str(raw.get()).ok())?
 }
 
+/// What was read of the token's Secret.
+pub(super) struct TokenRead {
+    /// What it holds.
+    pub(super) seen: TokenSeen,
+    /// The token itself.
+    pub(super) token: Option<Token>,
+    /// When it was made, if it is immutable.
+    pub(super) immutable_since: Option<Timestamp>,
+}
+
+impl TokenRead {
+    fn without(seen: TokenSeen) -> Self {
+        Self { seen, token: None, immutable_since: None }
+    }
+}
+
 /// What the token's Secret holds.
 pub(super) async fn token(
     reads: &Reads,
     namespace: &str,
     reference: &TokenSecretRef,
-) -> Result<(TokenSeen, Option<Token>), Error> {
+) -> Result<TokenRead, Error> {
     let TokenSecretRef { name, key } = reference;
     // It becomes a part of a path; without a name that would be the path of all Secrets.
     let may_exist = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
     if name.is_empty() || !may_exist || name.starts_with('.') {
-        return Ok((TokenSeen::SecretMissing, None));
+        return Ok(TokenRead::without(TokenSeen::SecretMissing));
     }
     let found = reads.get(&path(namespace, name), |text| token_in(text, key)).await?;
-    Ok(found.unwrap_or((TokenSeen::SecretMissing, None)))
+    Ok(found.unwrap_or_else(|| TokenRead::without(TokenSeen::SecretMissing)))
 }
 
-fn token_in(text: &str, key: &str) -> (TokenSeen, Option<Token>) {
-    let Ok(Stored { data, .. }) = serde_json::from_str(text) else {
-        return (TokenSeen::Unusable("the Secret cannot be read"), None);
+fn token_in(text: &str, key: &str) -> TokenRead {
+    let Ok(Stored { metadata, data, immutable }) = serde_json::from_str(text) else {
+        return TokenRead::without(TokenSeen::Unusable("the Secret cannot be read"));
     };
     let data = data.unwrap_or_default();
     let Some(raw) = data.get(key) else {
-        return (
-            TokenSeen::KeyMissing(data.keys().take(16).map(|key| key.clone().into_owned()).collect()),
-            None,
-        );
+        let keys = data.keys().take(16).map(|key| key.clone().into_owned()).collect();
+        return TokenRead::without(TokenSeen::KeyMissing(keys));
     };
     let value = value(raw);
     let typed = value.as_ref().and_then(|value| std::str::from_utf8(&value.0).ok());
     match typed.ok_or("it is not text").and_then(Token::new) {
-        Ok(token) => (TokenSeen::Present(fingerprint(&token)), Some(token)),
-        Err(why) => (TokenSeen::Unusable(why), None),
+        Ok(token) => TokenRead {
+            seen: TokenSeen::Present(fingerprint(&token)),
+            token: Some(token),
+            immutable_since: metadata.creation_timestamp.filter(|_| immutable == Some(true)),
+        },
+        Err(why) => TokenRead::without(TokenSeen::Unusable(why)),
     }
 }
 
@@ -160,7 +183,7 @@ async fn read(
 /// Of a Secret that is to have the records of these shards. A bot's pods may write into it what they like: the records of other
 /// shards, and of more session groups than there can be, are not kept.
 fn found(text: &str, first: u32, uid: &str) -> Result<SecretFound, serde_json::Error> {
-    let Stored { metadata, data } = serde_json::from_str(text)?;
+    let Stored { metadata, data, .. } = serde_json::from_str(text)?;
     let data = data.unwrap_or_default();
     let record = |raw: &RawValue| {
         let Record { owner, state, session, .. } = serde_json::from_slice(&value(raw)?.0).ok()?;

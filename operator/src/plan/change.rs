@@ -17,7 +17,6 @@ use shard_contract::REVISION;
 use shard_contract::fallback::LAYOUT_SLOTS;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
-use shard_contract::names::LAYOUT_LABEL;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +69,12 @@ impl SetSeen {
         Arrangement { number, total, pods, revision, session_group, fallback_slot }
     }
 
+    /// Whether somebody took its identity away.
+    #[must_use]
+    pub fn is_stripped(&self) -> bool {
+        self.identity.is_empty()
+    }
+
     /// Whether the spec still asks for what it was made from.
     #[must_use]
     pub fn matches(&self, spec: &Spec) -> bool {
@@ -106,14 +111,15 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number. One made before revision 2 has session group 0 and the slot that its number gives; of a
-/// later one that lost its labels the document still says both.
+/// The sets among the children, by number. What a set is stands in its labels and annotations, which anybody may edit, and but for
+/// identity and revision in the document as well, which goes first; the number is in its name. One made before revision 2 has session group 0 and the slot that
+/// its number gives. One that lost its identity has none.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
     let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
     let told = |layout: u32| {
         let mut told = observed.document.iter().flat_map(|document| &document.layouts);
-        told.find(|told| told.number == layout)
+        told.find(|told| told.number == layout && told.total > 0)
     };
     let alike = |layout: u32| {
         let alike = observed.answers.alike.as_ref();
@@ -125,20 +131,22 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         .iter()
         .filter(|child| child.kind == Kind::StatefulSet && child.ours)
         .filter_map(|child| {
-            let layout = number(child, LAYOUT_LABEL)?;
-            let revision = child.annotation(REVISION_ANNOTATION)?.parse().ok()?;
-            let told = told(layout).filter(|_| revision >= KEEPS_RECORDS);
-            let (session_group, fallback_slot) =
-                (number(child, SESSION_GROUP_LABEL), number(child, FALLBACK_SLOT_LABEL));
+            let layout = layout_of(child)?;
+            let revision = child.annotation(REVISION_ANNOTATION).and_then(|told| told.parse().ok());
+            let revision = revision.unwrap_or(REVISION);
+            let told = told(layout);
+            let of_records = told.filter(|_| revision >= KEEPS_RECORDS);
+            let session_group = of_records.map(|told| told.session_group);
+            let fallback_slot = of_records.map(|told| told.fallback_slot);
             Some(SetSeen {
                 number: layout,
-                session_group: session_group.or(told.map(|told| told.session_group)).unwrap_or(0),
-                fallback_slot: fallback_slot.or(told.map(|told| told.fallback_slot)).unwrap_or(layout)
+                session_group: session_group.or(number(child, SESSION_GROUP_LABEL)).unwrap_or(0),
+                fallback_slot: fallback_slot.or(number(child, FALLBACK_SLOT_LABEL)).unwrap_or(layout)
                     % LAYOUT_SLOTS,
-                total: number(child, TOTAL_LABEL)?,
-                pods: number(child, PODS_LABEL)?,
+                total: told.map(|told| told.total).or(number(child, TOTAL_LABEL))?,
+                pods: told.map(|told| told.pods).or(number(child, PODS_LABEL))?,
                 revision,
-                identity: child.annotation(IDENTITY_ANNOTATION)?.to_owned(),
+                identity: child.annotation(IDENTITY_ANNOTATION).unwrap_or_default().to_owned(),
                 same_as: alike(layout),
                 restarted_at: child.annotation(RESTARTED_AT_ANNOTATION).map(str::to_owned),
                 deleting: child.deleting,
@@ -147,6 +155,28 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         .collect();
     sets.sort_by_key(|set| set.number);
     sets
+}
+
+/// The number of the layout that a set of ours is: the end of its name, which nobody can edit.
+fn layout_of(set: &Child) -> Option<u32> {
+    set.name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// A set of ours of which neither its labels nor the document say what its layout is.
+#[must_use]
+pub fn unreadable(observed: &Observed, sets: &[SetSeen]) -> Option<Note> {
+    let mut ours = observed.children.iter().filter(|child| child.kind == Kind::StatefulSet && child.ours);
+    let set = ours.find(|child| {
+        let layout = layout_of(child);
+        !child.deleting && !sets.iter().any(|set| Some(set.number) == layout)
+    })?;
+    Some(Note::new(
+        Reason::SetUnreadable,
+        format!(
+            "StatefulSet {} lost its labels {TOTAL_LABEL} and {PODS_LABEL}, and the document with the layouts does not know it, so that nobody can tell which shards its pods have; nothing is changed; put the labels back (shards in all, pods), or delete the StatefulSet to have the fleet started anew",
+            set.name
+        ),
+    ))
 }
 
 /// The fleet with duty; while a change is under way the one that comes next, or the one that was stopped last. And how
@@ -173,7 +203,9 @@ pub fn in_doubt<'a>(
 ) -> Option<(&'a SetSeen, String)> {
     let set = sets.iter().rev().find(|set| !set.deleting)?;
     let arranged = set.total == total && set.pods == pods_for(total, spec.shards_per_pod);
-    let marked = set.restarted_at.as_deref() == Some(spec.restarted_at.as_deref().unwrap_or_default());
+    // One that lost its identity has lost the mark with it, or may have.
+    let marked = set.is_stripped()
+        || set.restarted_at.as_deref() == Some(spec.restarted_at.as_deref().unwrap_or_default());
     if !arranged || !marked || set.matches(spec) {
         return None;
     }
@@ -324,6 +356,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
     use shard_contract::layouts::{Layout, Layouts};
+    use shard_contract::names::LAYOUT_LABEL;
 
     fn set(number: u32, labels: &[(&str, &str)], revision: u32) -> Child {
         let mut all = json!({
@@ -339,8 +372,10 @@ mod tests {
             name: format!("b-{number}"),
             uid: format!("set-{number}"),
             ours: true,
+            version: String::new(),
             of_a_bot: true,
             deleting: false,
+            hand: None,
             live: json!({ "metadata": { "labels": all, "annotations": annotations } }),
         }
     }
@@ -365,7 +400,8 @@ mod tests {
             let sets = sets(&observed(vec![child], layouts));
             (sets[0].session_group, sets[0].fallback_slot)
         };
-        assert_eq!(of(labelled, document()), (3, 2));
+        assert_eq!(of(labelled.clone(), vec![]), (3, 2), "the document was deleted");
+        assert_eq!(of(labelled, document()), (4, 3), "somebody edited the labels");
         assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
         assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before session groups");
     }

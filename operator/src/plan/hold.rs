@@ -5,7 +5,7 @@
 //! (`spec.paused`, the budget), which [`super::change`] asks.
 
 use super::spec::Spec;
-use crate::model::{DiscordProblem, Kind, Note, Observed, Reason, TokenSeen, Verdict};
+use crate::model::{DiscordProblem, Kind, Note, Observed, Phase, PodSeen, Reason, TokenSeen, Verdict};
 
 /// A reason to keep things as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,24 @@ fn token_cannot_be_read(spec: &Spec, observed: &Observed) -> Option<Hold> {
             format!("key {key:?} of Secret {name:?} holds no token: {why}; put the bot's token there"),
         ),
     })
+}
+
+/// Pods hold a token that is not the one in the Secret any more, and will as long as they live.
+#[must_use]
+pub fn stale_token(spec: &Spec, observed: &Observed) -> Option<Note> {
+    let since = observed.token_immutable_since?;
+    let lives = |pod: &&PodSeen| !pod.deleting && pod.phase != Phase::Ended;
+    let before = observed.pods.iter().filter(lives).filter(|pod| pod.made.is_some_and(|made| made < since));
+    let pods: Vec<_> = before.map(|pod| pod.name.as_str()).collect();
+    let first = pods.first()?;
+    Some(Note::new(
+        Reason::TokenImmutable,
+        format!(
+            "Secret {:?} is immutable and was made at {since}, after {} pods ({first} is one): a kubelet never gives those what is in it now, so they hold the token that they began with; set spec.restartedAt to a new value to have pods with the new one, and leave immutable out of the Secret to have the next one reach them by itself",
+            spec.token.0,
+            pods.len()
+        ),
+    ))
 }
 
 fn token_in_use(_: &Spec, observed: &Observed) -> Option<Hold> {

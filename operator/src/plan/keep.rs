@@ -7,6 +7,9 @@ use super::change::{Change, SetSeen, wanted_change};
 use super::hold::Hold;
 use super::spec::Spec;
 use crate::model::{Admission, Note, Observed, Phase, Reason, Same, Verdict};
+use crate::names::IDENTITY_ANNOTATION;
+use shard_contract::layout::pods_for;
+use shard_contract::names::stateful_set as set_name;
 use shard_contract::report::ShardState;
 
 /// What to do about layouts.
@@ -26,7 +29,11 @@ pub fn change(
         (None, Ok(total)) => total,
     };
     let change = wanted_change(spec, sets, observed, total, current.as_ref());
-    match reason_to_keep(observed, &change, current.as_ref(), total) {
+    let stripped = current.as_ref().filter(|set| {
+        set.is_stripped() && set.total == total && set.pods == pods_for(total, spec.shards_per_pod)
+    });
+    let stripped = stripped.map(|set| stripped_set(&set_name(&spec.owner.name, set.number)));
+    match reason_to_keep(observed, &change, current.as_ref(), total, stripped) {
         Some(verdict) => keep(verdict),
         None => change,
     }
@@ -38,6 +45,7 @@ fn reason_to_keep(
     change: &Change,
     current: Option<&SetSeen>,
     total: u32,
+    stripped: Option<Note>,
 ) -> Option<Verdict> {
     let Change::Stop { old, next, .. } = change else { return None };
     if old.iter().all(|set| set.deleting) {
@@ -62,9 +70,21 @@ fn reason_to_keep(
         );
         return Some(Verdict::Moving(Note::new(Reason::ApiServerError, message)));
     }
-    breaker(observed, current, total)
-        .map(Verdict::Moving)
+    let stripped = stripped.filter(|_| observed.answers.alike.is_some());
+    stripped
+        .map(Verdict::Stalled)
+        .or_else(|| breaker(observed, current, total).map(Verdict::Moving))
         .or_else(|| next.and_then(|_| refused(observed, current)))
+}
+
+/// What a set was made from is not known, and what the spec asks for makes other pods.
+fn stripped_set(name: &str) -> Note {
+    Note::new(
+        Reason::SetUnreadable,
+        format!(
+            "StatefulSet {name} lost its annotation {IDENTITY_ANNOTATION}, and its pods are not those of spec.template: whether the spec was changed or the StatefulSet was edited cannot be told, so its pods run on; to replace them by those of spec.template: kubectl annotate statefulset {name} {IDENTITY_ANNOTATION}=lost"
+        ),
+    )
 }
 
 /// A fleet is not stopped for one whose pods would not be admitted.

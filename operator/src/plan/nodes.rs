@@ -113,6 +113,7 @@ mod tests {
             uid: "u".into(),
             layout: 1,
             ordinal: 0,
+            made: None,
             ready: false,
             deleting: true,
             grace_ends: Some(Timestamp::UNIX_EPOCH),

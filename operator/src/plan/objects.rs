@@ -12,7 +12,7 @@ pub mod service;
 pub mod stateful_set;
 
 use crate::model::{Kind, Object};
-use crate::names::HASH_ANNOTATION;
+use crate::names::{HASH_ANNOTATION, OURS};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -35,13 +35,20 @@ pub fn hash(value: &Value) -> String {
     })
 }
 
-/// Whether an object stands as it should: it was applied as this, and every field that was applied is still so.
+/// Whether an object stands as it should: it was applied as this, and every field that was applied is still so. Of a set the marks of
+/// ours and the replicas: whether the rest was edited is seen otherwise.
 #[must_use]
 pub fn stands(wanted: &Object, live: &Value) -> bool {
-    let of = |body: &Value| body["metadata"]["annotations"][HASH_ANNOTATION].clone();
-    of(&wanted.body) == of(live)
-        && (wanted.kind == Kind::StatefulSet || contains(live, &wanted.body))
-        && (wanted.kind != Kind::StatefulSet || live["spec"]["replicas"] == wanted.body["spec"]["replicas"])
+    let Object { kind: Kind::StatefulSet, body, .. } = wanted else {
+        let of = |body: &Value| body["metadata"]["annotations"][HASH_ANNOTATION].clone();
+        return of(&wanted.body) == of(live) && contains(live, &wanted.body);
+    };
+    let has_marks = |marks: &str| {
+        let wanted = body["metadata"][marks].as_object().into_iter().flatten();
+        let mut ours = wanted.filter(|(mark, _)| mark.starts_with(OURS));
+        ours.all(|(mark, value)| live["metadata"][marks].get(mark) == Some(value))
+    };
+    live["spec"]["replicas"] == body["spec"]["replicas"] && has_marks("labels") && has_marks("annotations")
 }
 
 /// Whether `live` has every field of `wanted`. Lists are compared item by item.

@@ -144,7 +144,7 @@ fn installation(observed: &Observed) -> (&'static str, Note) {
             "True",
             Note::new(
                 Reason::InstallationExclusive,
-                "no other installation of the operator watches this namespace",
+                "no other installation of the operator says that it watches this namespace",
             ),
         ),
         Contest::Unsure => (

@@ -186,6 +186,7 @@ mod tests {
             uid: "u".into(),
             layout: 1,
             ordinal: 0,
+            made: None,
             ready,
             deleting: false,
             grace_ends: None,

@@ -4,7 +4,10 @@ use super::World;
 use jiff::SignedDuration;
 use serde_json::json;
 use shard_contract::report::ShardState;
-use shard_operator::model::{BackingOff, Child, Contest, Kind, NodeSeen, NodeState, Phase, Tripped};
+use shard_operator::model::{
+    BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Phase, Reason,
+    TokenSeen, Tripped,
+};
 use std::time::Duration;
 
 impl World {
@@ -22,6 +25,50 @@ impl World {
         };
     }
 
+    /// Takes marks of ours from an object: `NAME MARK...`.
+    pub(super) fn strip(&mut self, what: &str) {
+        let mut words = what.split(' ');
+        let child = self.child(words.next().unwrap());
+        for mark in words {
+            for marks in ["labels", "annotations"] {
+                let marks = child.live["metadata"][marks].as_object_mut();
+                marks.unwrap().remove(&format!("shard-operator.dev/{mark}"));
+            }
+        }
+    }
+
+    /// Somebody edits the spec of a set: `NAME`, or `NAME rollout`.
+    pub(super) fn edit_set(&mut self, what: &str) {
+        let (name, how) = what.split_once(' ').unwrap_or((what, ""));
+        self.child(name).hand = Some(if how == "rollout" { Hand::Rollout } else { Hand::Somebody });
+    }
+
+    fn child(&mut self, name: &str) -> &mut Child {
+        let is_it = |child: &&mut Child| child.kind == Kind::StatefulSet && child.name == name;
+        self.children.iter_mut().find(is_it).unwrap()
+    }
+
+    /// `missing`, `no-key`, `unusable`, `immutable` (made anew now), or one that is there.
+    pub(super) fn set_token(&mut self, what: &str) {
+        self.token_immutable_since = (what == "immutable").then_some(self.now);
+        self.token = match what {
+            "missing" => TokenSeen::SecretMissing,
+            "no-key" => TokenSeen::KeyMissing(vec!["password".into()]),
+            "unusable" => TokenSeen::Unusable("it is empty"),
+            _ => TokenSeen::Present(Fingerprint([1; 16])),
+        };
+    }
+
+    /// What of the spec cannot be read, or nothing.
+    pub(super) fn set_unreadable(&mut self, what: &str) {
+        self.unreadable = (!what.is_empty()).then(|| Note::new(Reason::SpecUnreadable, what));
+    }
+
+    /// `Wait` or `Replace`.
+    pub(super) fn set_on_node_loss(&mut self, what: &str) {
+        self.on_node_loss = if what == "Wait" { NodeLoss::Wait } else { NodeLoss::Replace };
+    }
+
     /// An object of somebody else at a name that the bot needs.
     pub(super) fn put_strange(&mut self, name: &str) {
         let live = json!({ "metadata": {} });
@@ -30,8 +77,10 @@ impl World {
             name: name.to_owned(),
             uid: "strange".to_owned(),
             ours: false,
+            version: String::new(),
             of_a_bot: false,
             deleting: false,
+            hand: None,
             live,
         });
     }

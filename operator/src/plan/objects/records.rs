@@ -199,6 +199,7 @@ mod tests {
             uid: "u".into(),
             layout,
             ordinal,
+            made: None,
             ready: true,
             deleting: false,
             grace_ends: None,

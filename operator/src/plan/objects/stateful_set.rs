@@ -120,6 +120,15 @@ pub fn marks(set: Object) -> Object {
     Object { kind, name, body }
 }
 
+/// What may be edited of a set's spec, but for the replicas, which are looked at by themselves.
+#[must_use]
+pub fn edits(set: Object) -> Object {
+    let Object { kind, name, body } = set;
+    let of = |field: &str| body["spec"][field].clone();
+    let body = json!({ "spec": { "template": of("template"), "updateStrategy": of("updateStrategy") } });
+    Object { kind, name, body }
+}
+
 /// The first pod of a set, as its controller would make it, but that it belongs to the set that stands: this one is still to be made. So is
 /// its account, if it has none yet.
 #[must_use]
