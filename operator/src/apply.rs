@@ -3,7 +3,7 @@
 //! From steps to requests: create, server-side apply, patch, delete, dry run; and the gate's limits. The first refusal ends the
 //! round and is recorded, never lost: `report` always runs. Deliberately absent: reads, and any choice.
 
-use crate::context::{Context, Key};
+use crate::context::{Context, Key, Made};
 use crate::crd::ShardedBot;
 use crate::dry_run;
 use crate::model::{Applied, Failure, Hand, Kind, Note, Object, Observed, Plan, Reason, Step};
@@ -97,9 +97,12 @@ async fn correct(
 ) -> Result<Option<String>, Failure> {
     let Object { kind, name, body } = object;
     let what = said(*kind, name);
-    let mut stands = observed.children.iter().filter(|child| child.kind == *kind && child.name == *name);
-    let before = stands.next().map(|child| child.version.clone()).unwrap_or_default();
     let is_edit = matches!(step, Step::PutBack(..));
+    let mut stands = observed.children.iter().filter(|child| child.kind == *kind && child.name == *name);
+    // The generation rises with the spec alone, which is all that an edit is about.
+    let before =
+        stands.next().map(|child| if is_edit { child.generation.to_string() } else { child.version.clone() });
+    let before = before.unwrap_or_default();
     if ctx.memory.corrections.are_pointless(key, &what, is_edit, body, &before) {
         return Ok(None);
     }
@@ -115,9 +118,10 @@ async fn correct(
         .map_err(|error| failed(&what, &kube::Error::HttpError(error)))?;
     let after =
         ctx.client.request::<Stands>(request).await.map_err(|error| refused(object, &error, false))?;
-    let after = after.metadata.resource_version;
+    let Version { generation, resource_version } = after.metadata;
+    let after = if is_edit { generation.to_string() } else { resource_version };
     let is_changed = after != before;
-    ctx.memory.corrections.keep(key.clone(), what.clone(), is_edit, body, after);
+    ctx.memory.corrections.keep(key.clone(), what.clone(), Made::new(is_edit, is_changed, body, after));
     Ok(is_changed.then_some(what))
 }
 
@@ -131,14 +135,16 @@ struct Stands {
 #[serde(rename_all = "camelCase")]
 struct Version {
     #[serde(default)]
+    generation: i64,
+    #[serde(default)]
     resource_version: String,
 }
 
-/// Replaces whole fields of a spec: what somebody added within them goes, too.
+/// Replaces whole fields of a spec: what somebody added within them goes, too, and what is null has the API server's default.
 fn operations(body: &Value) -> Value {
     let fields = body["spec"].as_object().into_iter().flatten();
-    let replace = |(field, value): (&String, &Value)| json!({ "op": "replace", "path": format!("/spec/{field}"), "value": value });
-    fields.map(replace).collect()
+    let put = |(field, value): (&String, &Value)| json!({ "op": "add", "path": format!("/spec/{field}"), "value": value });
+    fields.map(put).collect()
 }
 
 /// What is said of an edit, and the way to what was meant.

@@ -26,16 +26,19 @@ pub const LEASE: &str = "shard-operator.dev";
 /// How long whoever takes a claim from another grants nothing yet: what the other granted last, and the window after it, are over then.
 const AFTER_ANOTHER: Duration = Duration::from_secs(10);
 /// How long whoever finds no Lease does nothing about bots that have lived before: somebody may have deleted it, and its holder hears of
-/// that when it would renew it, after 18 s and an exchange at most; what it granted last is over 9 s later.
-const AFTER_UNKNOWN: Duration = Duration::from_secs(35);
+/// that when it would renew it, or not before its last renewal is good no more; what it granted last is over 9 s later.
+const AFTER_UNKNOWN: Duration = Duration::from_secs(50);
 /// How often it is said who yields.
 const SAID_EVERY: Duration = Duration::from_secs(30);
 /// How long a claim is kept that no round asks for: those of bots that are gone.
 const UNASKED_FOR: Duration = Duration::from_secs(600);
 /// How long a round waits until it is known who keeps its namespace, which takes two calls of the API server.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
-/// How long it may be unknown who keeps a namespace before its rounds count as failed.
-const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// How long it may be unknown who keeps a namespace before its rounds count as failed: longer than a Lease that somebody emptied is waited
+/// for.
+const UNKNOWN_FOR: Duration = Duration::from_secs(90);
+/// How long after it was first looked at a claim is waited for; later it is looked at again soon.
+const YOUNG_FOR: Duration = Duration::from_secs(5);
 
 /// How a namespace stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ struct Claim {
     /// Since when it is looked at.
     begun: Instant,
     standing: watch::Receiver<Standing>,
+    /// Since when it is unknown, if it is.
+    unknown_since: watch::Receiver<Instant>,
     asked: watch::Sender<Instant>,
 }
 
@@ -99,6 +104,9 @@ impl Claims {
     /// How a namespace stands; from the first time on this installation tries to keep it.
     pub async fn look(&self, namespace: &str) -> Standing {
         let mut standing = self.standing(namespace);
+        if !self.is_young(namespace) {
+            return standing.borrow().clone();
+        }
         let known = standing.wait_for(|standing| *standing != Standing::Unknown);
         match tokio::time::timeout(KNOWN_WITHIN, known).await {
             Ok(Ok(standing)) => standing.clone(),
@@ -116,13 +124,20 @@ impl Claims {
         })
     }
 
+    /// Whether a claim was looked at for the first time a moment ago.
+    #[must_use]
+    pub fn is_young(&self, namespace: &str) -> bool {
+        self.claims().get(namespace).is_some_and(|claim| claim.begun.elapsed() < YOUNG_FOR)
+    }
+
     /// Whether it has been unknown for long who keeps a namespace.
     #[must_use]
     pub fn is_long_unknown(&self, namespace: &str) -> bool {
         let claims = self.claims();
         let claim = claims.get(namespace);
         claim.is_some_and(|claim| {
-            *claim.standing.borrow() == Standing::Unknown && claim.begun.elapsed() >= UNKNOWN_FOR
+            let since = claim.unknown_since.borrow();
+            *claim.standing.borrow() == Standing::Unknown && since.elapsed() >= UNKNOWN_FOR
         })
     }
 
@@ -157,6 +172,7 @@ impl Claims {
         claims.retain(|_, claim| claim.standing.has_changed().is_ok());
         let (told, standing) = watch::channel(Standing::Unknown);
         let (asked, is_asked) = watch::channel(now);
+        let (became_unknown, unknown_since) = watch::channel(now);
         let inner = &self.0;
         let candidate = Candidate {
             me: inner.me.clone(),
@@ -164,9 +180,13 @@ impl Claims {
             client: inner.client.clone(),
             machine: inner.machine.clone(),
             told,
+            became_unknown,
         };
         inner.machine.tasks.spawn(candidate.run(is_asked));
-        claims.insert(namespace.to_owned(), Claim { begun: now, standing: standing.clone(), asked });
+        claims.insert(
+            namespace.to_owned(),
+            Claim { begun: now, standing: standing.clone(), unknown_since, asked },
+        );
         standing
     }
 
@@ -183,23 +203,30 @@ struct Candidate {
     client: kube::Client,
     machine: Machine,
     told: watch::Sender<Standing>,
+    became_unknown: watch::Sender<Instant>,
 }
 
 impl Candidate {
     /// Until nobody has asked for it for long.
     async fn run(self, mut asked: watch::Receiver<Instant>) {
         let mut contender = Contender::default();
+        let mut held = None;
         loop {
             let Self { me, post, client, machine, .. } = &self;
             let (mut leader, leadership) =
                 Leader::named(me.clone(), client.clone(), post.clone(), CLAIM, machine);
             let others = leader.others();
-            let acquired = tokio::select! {
+            let mut acquired = tokio::select! {
                 biased;
                 acquired = leader.acquire() => acquired,
                 () = self.yields(others.clone()) => return,
                 () = unasked(&mut asked) => return,
             };
+            // What was ours and stayed ours is kept since then.
+            if let Some(since) = held.filter(|_| acquired.before == Before::Ourselves) {
+                acquired.since = since;
+            }
+            held = Some(acquired.since);
             let lost = tokio::select! {
                 biased;
                 lost = leader.keep() => lost,
@@ -210,6 +237,7 @@ impl Candidate {
                     return;
                 }
             };
+            self.became_unknown.send_replace(Instant::now());
             self.told.send_replace(Standing::Unknown);
             tracing::warn!(namespace = post.namespace, because = %lost, "does not keep the bots of this namespace any more");
         }

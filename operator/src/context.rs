@@ -8,7 +8,7 @@ mod corrections;
 mod held;
 
 pub use bare::Bare;
-pub use corrections::Corrections;
+pub use corrections::{Corrections, Made};
 pub use held::{Found, Held};
 
 use crate::backoff::Backoff;

@@ -62,6 +62,8 @@ struct Inner {
     closed: bool,
     bots: BTreeMap<(String, String), GateSetting>,
     tokens: BTreeMap<Fingerprint, TokenGate>,
+    /// Tokens whose gates were closed, since another installation may have granted to them; the next ones open as a fresh leader's.
+    anew: BTreeSet<Fingerprint>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +104,7 @@ impl Gate {
             inner.bots.insert((namespace.to_owned(), bot.to_owned()), setting.clone());
             match setting {
                 GateSetting::Open { token, reserve_percent, gateway, layouts, pods } => {
-                    let gate = inner.tokens.entry(token).or_insert_with(|| self.open());
+                    let gate = self.of_token(&mut inner, token);
                     let limits = match gate.limits {
                         Some((asked_at, limits)) if asked_at == gateway.asked_at => limits,
                         _ => self.limits(&gateway),
@@ -149,8 +151,8 @@ impl Gate {
             return;
         };
         let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
-        if !inner.bots.values().any(holds) {
-            inner.tokens.remove(&token);
+        if !inner.bots.values().any(holds) && inner.tokens.remove(&token).is_some() {
+            inner.anew.insert(token);
         }
     }
 
@@ -234,7 +236,7 @@ impl Gate {
         let at = |instant| moment(self.started, instant);
         // Cut to whole milliseconds, so the answer may have come one later.
         let time = DiscordTime { said_ms, asked_at: at(asked_at), answered_at: at(answered_at).after(1) };
-        let commands = self.lock().tokens.entry(token).or_insert_with(|| self.open()).commands.clone();
+        let commands = self.of_token(&mut self.lock(), token).commands.clone();
         // A full channel: Discord is asked again within a minute.
         let _ = commands.try_send(Command::Time(time));
     }
@@ -341,7 +343,12 @@ impl Gate {
         Ok(Held { _place: place, _share: share })
     }
 
-    fn open(&self) -> TokenGate {
+    fn of_token<'a>(&self, inner: &'a mut Inner, token: Fingerprint) -> &'a mut TokenGate {
+        let not_before = inner.anew.remove(&token).then(Instant::now);
+        inner.tokens.entry(token).or_insert_with(|| self.open(not_before))
+    }
+
+    fn open(&self, not_before: Option<Instant>) -> TokenGate {
         let (commands, receiver) = mpsc::channel(4_096);
         let (sender, counted) = watch::channel(Counted::default());
         let keeper = Keeper {
@@ -351,6 +358,7 @@ impl Gate {
             numbered_from: (self.leader >> 16) + moment(self.started, Instant::now()).0,
             pace: self.pace,
             leadership: self.leadership.clone(),
+            not_before,
             commands: receiver,
             counted: sender,
         };

@@ -4,6 +4,7 @@
 //! [`Observed`]. Deliberately absent: clients, clocks, behaviour beyond small look-ups.
 
 pub mod budget;
+mod late;
 mod node;
 mod note;
 mod object;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+pub use late::late;
 pub use node::{NodeSeen, NodeState};
 pub use note::Note;
 pub use object::{Kind, Object};
@@ -207,6 +209,8 @@ pub struct Child {
     pub uid: String,
     /// Its resourceVersion.
     pub version: String,
+    /// Its generation: it rises with its spec alone.
+    pub generation: i64,
     /// Whether this bot is its controller, by UID.
     pub ours: bool,
     /// Whether some ShardedBot is among its owners.

@@ -5,6 +5,7 @@
 //! nothing and says why. Deliberately absent: clients, clocks, randomness; time is a field of what was observed.
 
 pub mod change;
+mod ensure;
 pub mod hold;
 mod keep;
 pub mod nodes;
@@ -19,9 +20,10 @@ use crate::model::{
     Plan, Question, Reason, Step, TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
+use ensure::{bounded, ensure};
 use nodes::Lost;
 use objects::records::{Needs, records};
-use objects::stateful_set::{Arrangement, edits, first_pod, marks, stateful_set, under_the_name_of};
+use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
 use shard_contract::REVISION;
 use shard_contract::layouts::{Layout, Role};
@@ -35,8 +37,8 @@ use stopping::stopping;
 /// follow from the answer.
 #[must_use]
 pub fn question(bot: &ShardedBot, observed: &Observed) -> Option<Question> {
-    let sets = change::sets(observed);
-    let Outlook { spec, held, wanted } = outlook(bot, observed, &sets).ok()?;
+    let mut sets = change::sets(observed);
+    let Outlook { spec, held, wanted } = outlook(bot, observed, &mut sets).ok()?;
     let total = *wanted.as_ref().ok().filter(|_| held.is_none() && spec.refused.is_none())?;
     if let Some((set, identity)) = change::in_doubt(&spec, &sets, observed, total) {
         let number = change::next_number(&sets, observed);
@@ -77,7 +79,7 @@ struct Outlook {
     wanted: Result<u32, Note>,
 }
 
-fn outlook(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen]) -> Result<Outlook, Note> {
+fn outlook(bot: &ShardedBot, observed: &Observed, sets: &mut [SetSeen]) -> Result<Outlook, Note> {
     let readable = observed.unreadable.clone().map_or(Ok(()), Err);
     let spec = readable.and_then(|()| spec::check(bot))?;
     if let Some(note) = taken(observed) {
@@ -86,6 +88,7 @@ fn outlook(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen]) -> Result<Ou
     if let Some(note) = change::unreadable(observed, sets) {
         return Err(note);
     }
+    change::recognise(&spec, observed, sets);
     let held = hold::hold(&spec, observed);
     let running = change::running(sets, observed);
     let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
@@ -95,8 +98,8 @@ fn outlook(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen]) -> Result<Ou
 /// The plan of this round.
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
-    let sets = change::sets(observed);
-    let Outlook { spec, held, wanted } = match outlook(bot, observed, &sets) {
+    let mut sets = change::sets(observed);
+    let Outlook { spec, held, wanted } = match outlook(bot, observed, &mut sets) {
         Ok(outlook) => outlook,
         Err(note) => return stand_still(bot, observed, &sets, note),
     };
@@ -125,9 +128,11 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
     let change = Change::Keep { current, verdict: Verdict::Settled, strays: Vec::new() };
-    let Lost { steps, note: node_loss } = nodes::lost(observed);
+    let Lost { mut steps, note: node_loss } = nodes::lost(observed);
+    let owner = spec::owner(bot);
+    steps.extend(sets.iter().rev().find(|set| !set.deleting).and_then(|set| bounded(&owner, set, observed)));
     Plan {
-        // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says.
+        // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
         steps,
         node_loss,
         gate: gate(bot.spec.identify.reserve_percent, observed, &change),
@@ -253,6 +258,8 @@ fn carry_out(
             if let Some(set) = current {
                 if set.matches(spec) {
                     ensure(observed, stateful_set(spec, set.arrangement()), steps);
+                } else {
+                    steps.extend(bounded(&spec.owner, set, observed));
                 }
                 ensure(observed, disruption::disruption(&spec.owner, set.number), steps);
             }
@@ -309,20 +316,6 @@ fn accounts(observed: &Observed) -> Vec<String> {
     sets.filter_map(account).collect()
 }
 
-fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
-    let same = |child: &&Child| child.kind == wanted.kind && child.name == wanted.name;
-    let found = observed.children.iter().find(same);
-    // What somebody edited of a set is what pods that are made from now on would be.
-    let hand = found.filter(|child| !child.deleting).and_then(|child| child.hand);
-    steps.extend(hand.map(|hand| Step::PutBack(edits(wanted.clone()), hand)));
-    match found {
-        None => steps.push(Step::Create(wanted)),
-        Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
-        Some(_) if wanted.kind == Kind::StatefulSet => steps.push(Step::Merge(marks(wanted))),
-        Some(_) => steps.push(Step::Apply(wanted)),
-    }
-}
-
 fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>) {
     let budgets = observed.children.iter().filter(|child| {
         let layout = child.label(shard_contract::names::LAYOUT_LABEL).and_then(|number| number.parse().ok());
@@ -372,8 +365,10 @@ fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step
             45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
         }
         // A person mends it, in the cluster as likely as in the spec.
-        (TokenSeen::Present(_), Verdict::Stalled(_))
-            if spec.refused.is_some() || observed.answers.admission.is_some() =>
+        (TokenSeen::Present(_), Verdict::Stalled(note))
+            if spec.refused.is_some()
+                || observed.answers.admission.is_some()
+                || note.reason == Reason::SetUnreadable =>
         {
             30
         }

@@ -101,8 +101,11 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
     ctx.meet(key, bot.metadata.uid.as_deref().unwrap_or_default());
     let kept = match standing {
         Standing::Ours { since, acts_from, contest, .. } => {
-            let has_lived = bot.status.is_some() && !ctx.memory.is_kept_since(key, since);
+            // Its definition gives a bot that nobody has looked at a status without conditions.
+            let is_told = bot.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+            let has_lived = is_told && !ctx.memory.is_kept_since(key, since);
             if let Some(wait) = acts_from.checked_duration_since(Instant::now()).filter(|_| has_lived) {
+                observe::look_on(ctx, &bot).await.map_err(Error::Observe)?;
                 return Ok(Some(wait));
             }
             Kept { since, contest }
@@ -114,7 +117,7 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
                 report::unclaimed(ctx, &bot).await;
                 return Err(Error::Unclaimed);
             }
-            return Ok(Some(UNKEPT));
+            return Ok(Some(if ctx.claims.is_young(&key.0) { WITHOUT_ROOM } else { UNKEPT }));
         }
     };
     ctx.keep(key, kept.since);

@@ -220,11 +220,9 @@ impl World {
                     child.live["metadata"]["annotations"] = object.body["metadata"]["annotations"].clone();
                     child.live["metadata"]["labels"] = object.body["metadata"]["labels"].clone();
                     child.live["spec"]["replicas"] = object.body["spec"]["replicas"].clone();
+                    child.live["spec"]["updateStrategy"] = object.body["spec"]["updateStrategy"].clone();
                 }
-                Step::PutBack(object, _) => {
-                    let same = |child: &&mut Child| (child.kind, &child.name) == (object.kind, &object.name);
-                    self.children.iter_mut().find(same).unwrap().hand = None;
-                }
+                Step::PutBack(object, _) => self.put_back(object),
                 Step::Delete(kind, name) => {
                     assert!(self.exists(*kind, name), "{name} is not there");
                     self.children.retain(|child| (child.kind, &child.name) != (*kind, name));
@@ -346,6 +344,7 @@ fn kept(object: &Object) -> Child {
         uid: object.name.clone(),
         ours: true,
         version: String::new(),
+        generation: 0,
         of_a_bot: true,
         deleting: false,
         hand: None,

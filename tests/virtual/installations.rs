@@ -125,6 +125,21 @@ async fn another(world: &World, token: &str, reason: &str) -> Result<()> {
 }
 
 #[test]
+fn a_first_bot_waits_for_no_claim() -> Result<()> {
+    run(1, async {
+        let world = World::begin(Making { seed: 1, operators: 1, ..Making::default() }).await?;
+        world.apply(json!({ "shards": 1 })).await?;
+        // A fresh leader's 9 s, and what a pod takes to start.
+        world
+            .until("an IDENTIFY", Duration::from_secs(30), |ledger| {
+                if ledger.identifies == 1 { Ok(()) } else { Err("none".to_owned()) }
+            })
+            .await
+            .map(drop)
+    })
+}
+
+#[test]
 fn bots_that_another_installation_keeps_hold_up_no_other_and_hold_their_token() -> Result<()> {
     for (token, reason) in [(FAKE_TOKEN, "TokenInUse"), (ANOTHER_TOKEN, "TokenRefused")] {
         run(1, async {

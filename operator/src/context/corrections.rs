@@ -23,12 +23,23 @@ pub struct Corrections(Mutex<HashMap<Key, HashMap<What, Made>>>);
 /// `Kind/name`, and whether it was an edit that was put back.
 type What = (String, bool);
 
+/// One that was made.
 #[derive(Debug)]
-struct Made {
+pub struct Made {
+    is_edit: bool,
+    is_changed: bool,
     body: u64,
     /// The version that it left.
     version: String,
     at: Instant,
+}
+
+impl Made {
+    /// One that was made just now.
+    #[must_use]
+    pub fn new(is_edit: bool, is_changed: bool, body: &Value, version: String) -> Self {
+        Self { is_edit, is_changed, body: hash(body), version, at: Instant::now() }
+    }
 }
 
 impl Corrections {
@@ -39,14 +50,21 @@ impl Corrections {
         let last = made.get(key).and_then(|of_bot| of_bot.get(&(what.to_owned(), is_edit)));
         last.is_some_and(|last| {
             let is_same = last.body == hash(body) && last.version == version;
-            is_same || is_edit && last.at.elapsed() < EDITS_EVERY
+            is_same || is_edit && last.is_changed && last.at.elapsed() < EDITS_EVERY
         })
     }
 
+    /// Whether a set of this generation is known to be as it should be, whoever else wrote to it.
+    #[must_use]
+    pub fn is_clean(&self, key: &Key, set: &str, generation: i64) -> bool {
+        let made = self.made();
+        let last = made.get(key).and_then(|of_bot| of_bot.get(&(set.to_owned(), true)));
+        last.is_some_and(|last| last.version == generation.to_string())
+    }
+
     /// Remembers one.
-    pub fn keep(&self, key: Key, what: String, is_edit: bool, body: &Value, version: String) {
-        let last = Made { body: hash(body), version, at: Instant::now() };
-        self.made().entry(key).or_default().insert((what, is_edit), last);
+    pub fn keep(&self, key: Key, what: String, made: Made) {
+        self.made().entry(key).or_default().insert((what, made.is_edit), made);
     }
 
     /// Forgets those of a bot.
@@ -78,12 +96,12 @@ mod tests {
             corrections.are_pointless(&key, "Role/r", is_edit, body, version)
         };
         assert!(!pointless(false, &one, "7"));
-        corrections.keep(key.clone(), "Role/r".into(), false, &one, "7".into());
+        corrections.keep(key.clone(), "Role/r".into(), Made::new(false, false, &one, "7".into()));
         assert!(pointless(false, &one, "7"), "it was written, and left this");
         assert!(
             !pointless(false, &one, "8") && !pointless(false, &other, "7") && !pointless(true, &one, "7")
         );
-        corrections.keep(key.clone(), "Role/r".into(), true, &one, "9".into());
+        corrections.keep(key.clone(), "Role/r".into(), Made::new(true, true, &one, "9".into()));
         assert!(pointless(true, &one, "10"), "edited again at once");
         tokio::time::sleep(EDITS_EVERY).await;
         assert!(!pointless(true, &one, "10") && pointless(true, &one, "9"));

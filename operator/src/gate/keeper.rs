@@ -132,6 +132,8 @@ pub struct Keeper {
     pub pace: Pace,
     /// Whether this process leads.
     pub leadership: watch::Receiver<Leadership>,
+    /// Since when it is as if this process led; none: since it leads.
+    pub not_before: Option<Instant>,
     /// What is said to it.
     pub commands: mpsc::Receiver<Command>,
     /// What it counts.
@@ -168,8 +170,9 @@ struct Actor {
 impl Keeper {
     /// Runs until it is closed.
     pub async fn run(self) {
-        let Self { started, numbered_from, pace, leadership, mut commands, counted } = self;
-        let leads_since = leadership.borrow().since().map_or(Millis(0), |since| moment(started, since));
+        let Self { started, numbered_from, pace, leadership, not_before, mut commands, counted } = self;
+        let leads_since = leadership.borrow().since().max(not_before);
+        let leads_since = leads_since.map_or(Millis(0), |since| moment(started, since));
         let mut actor = Actor {
             started,
             pace,

@@ -8,7 +8,7 @@ mod quantity;
 mod quota;
 
 use super::hands::other_hand;
-use crate::context::Context;
+use crate::context::{Context, Key};
 use crate::crd::ShardedBot;
 use crate::dry_run;
 use crate::model::{Admission, Alike, Answers, Kind, Note, Question, Reason, Same};
@@ -36,7 +36,7 @@ pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answer
             let same = if ctx.memory.is_unlike(&key, &asked) {
                 Same::No
             } else {
-                match alike(ctx, &namespace, stands, &written.body).await {
+                match alike(ctx, &key, stands, &written.body).await {
                     Ok(Some(true)) => Same::Yes,
                     Ok(Some(false)) => {
                         ctx.memory.keep_unlike(key, asked);
@@ -60,15 +60,18 @@ pub async fn answer(ctx: &Context, bot: &ShardedBot, question: &Question, answer
 /// Whether the pods of what is written would be those of what stands; none: the API server would not make them.
 async fn alike(
     ctx: &Context,
-    namespace: &str,
+    key: &Key,
     stands: &str,
     written: &Value,
 ) -> Result<Option<bool>, reads::Error> {
-    let sets = path(namespace, Kind::StatefulSet);
+    let sets = path(&key.0, Kind::StatefulSet);
+    let named = format!("{}/{stands}", <&str>::from(Kind::StatefulSet));
     let owned = |text: &str| {
         let short = Some(template(text)?.get()).filter(|text| text.len() <= LONGEST);
         // The template of a set that somebody edited is not what its pods were made of.
-        short.filter(|_| other_hand(text).is_none()).map(str::to_owned)
+        let is_own =
+            || other_hand(text).is_none() || ctx.memory.corrections.is_clean(key, &named, generation(text));
+        short.filter(|_| is_own()).map(str::to_owned)
     };
     let Some(stands) = ctx.reads.get(&format!("{sets}/{stands}"), owned).await?.flatten() else {
         return Ok(Some(false));
@@ -86,6 +89,20 @@ fn is_alike(made: Option<&RawValue>, stands: &str) -> bool {
     let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
     made == stands
         || parsed(made).zip(parsed(stands)).is_some_and(|(made, stands)| quantity::alike(&made, &stands))
+}
+
+/// A set's generation.
+fn generation(text: &str) -> i64 {
+    #[derive(Deserialize)]
+    struct Set {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        generation: Option<i64>,
+    }
+    let set: Option<Set> = serde_json::from_str(text).ok();
+    set.and_then(|set| set.metadata.generation).unwrap_or(0)
 }
 
 /// A set's template.

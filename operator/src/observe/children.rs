@@ -89,6 +89,8 @@ struct Metadata<'a> {
     uid: String,
     #[serde(default)]
     resource_version: String,
+    #[serde(default)]
+    generation: i64,
     #[serde(borrow, default)]
     deletion_timestamp: Option<&'a RawValue>,
     #[serde(default)]
@@ -113,9 +115,9 @@ fn child(kind: Kind, text: &str, uid: &str) -> Option<Child> {
     let of_a_bot = owners.iter().take(OWNERS).any(|owner| owner.kind == "ShardedBot");
     let live = ours.then(|| own(kind, text)).flatten().unwrap_or_else(|| json!({ "metadata": {} }));
     let hand = (ours && kind == Kind::StatefulSet).then(|| other_hand(text)).flatten();
-    let Metadata { name, uid, resource_version: version, deletion_timestamp, .. } = metadata;
+    let Metadata { name, uid, resource_version: version, generation, deletion_timestamp, .. } = metadata;
     let deleting = deletion_timestamp.is_some();
-    Some(Child { kind, name, uid, version, ours, of_a_bot, deleting, hand, live })
+    Some(Child { kind, name, uid, version, generation, ours, of_a_bot, deleting, hand, live })
 }
 
 /// An object of the bot's own, without what would make it large.
@@ -161,9 +163,16 @@ fn set(text: &str) -> Option<Value> {
         annotations: BTreeMap<String, String>,
     }
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Spec {
         replicas: Option<u32>,
+        update_strategy: Option<Strategy>,
         template: Template,
+    }
+    #[derive(Deserialize)]
+    struct Strategy {
+        #[serde(rename = "type")]
+        type_: Option<String>,
     }
     #[derive(Deserialize)]
     struct Template {
@@ -187,6 +196,7 @@ fn set(text: &str) -> Option<Value> {
         "metadata": { "labels": metadata.labels, "annotations": metadata.annotations },
         "spec": {
             "replicas": spec.replicas,
+            "updateStrategy": { "type": spec.update_strategy.and_then(|strategy| strategy.type_) },
             "template": { "spec": { "serviceAccountName": spec.template.spec.service_account_name } },
         },
         "status": { "replicas": status.replicas },

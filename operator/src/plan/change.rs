@@ -4,19 +4,20 @@
 //! the next. That is the update type `Recreate`. What state a change is in is read off the sets and the pods alone.
 //! Deliberately absent: the objects of a layout.
 
-use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity};
+use super::objects::stateful_set::{Arrangement, KEEPS_RECORDS, identity, stateful_set};
 use super::shards::Running;
 use super::spec::Spec;
 use crate::model::budget::kept_for_live;
 use crate::model::{Child, Kind, Note, Observed, Phase, PodSeen, Reason, Same, Verdict};
 use crate::names::{
-    FALLBACK_SLOT_LABEL, IDENTITY_ANNOTATION, PODS_LABEL, RESTARTED_AT_ANNOTATION, REVISION_ANNOTATION,
-    SESSION_GROUP_LABEL, TOTAL_LABEL,
+    FALLBACK_SLOT_LABEL, HASH_ANNOTATION, IDENTITY_ANNOTATION, PODS_LABEL, RESTARTED_AT_ANNOTATION,
+    REVISION_ANNOTATION, SESSION_GROUP_LABEL, TOTAL_LABEL,
 };
 use shard_contract::REVISION;
 use shard_contract::fallback::LAYOUT_SLOTS;
 use shard_contract::layout::pods_for;
 use shard_contract::layouts::Role;
+use shard_contract::names::stateful_set as set_name;
 
 /// A StatefulSet of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +112,9 @@ pub enum Change {
     },
 }
 
-/// The sets among the children, by number. What a set is stands in its labels and annotations, which anybody may edit, and but for
-/// identity and revision in the document as well, which goes first; the number is in its name. One made before revision 2 has session group 0 and the slot that
-/// its number gives. One that lost its identity has none.
+/// The sets among the children, by number. What a set is stands in its labels and annotations, which anybody may edit or take away, and but
+/// for identity and revision in the document as well, which stands in for labels that are gone; the number is in its name. One made
+/// before revision 2 has session group 0 and the slot that its number gives. One that lost its identity has none.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
     let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
@@ -136,15 +137,15 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
             let revision = revision.unwrap_or(REVISION);
             let told = told(layout);
             let of_records = told.filter(|_| revision >= KEEPS_RECORDS);
-            let session_group = of_records.map(|told| told.session_group);
-            let fallback_slot = of_records.map(|told| told.fallback_slot);
+            let session_group = number(child, SESSION_GROUP_LABEL);
+            let fallback_slot = number(child, FALLBACK_SLOT_LABEL);
             Some(SetSeen {
                 number: layout,
-                session_group: session_group.or(number(child, SESSION_GROUP_LABEL)).unwrap_or(0),
-                fallback_slot: fallback_slot.or(number(child, FALLBACK_SLOT_LABEL)).unwrap_or(layout)
+                session_group: session_group.or(of_records.map(|told| told.session_group)).unwrap_or(0),
+                fallback_slot: fallback_slot.or(of_records.map(|told| told.fallback_slot)).unwrap_or(layout)
                     % LAYOUT_SLOTS,
-                total: told.map(|told| told.total).or(number(child, TOTAL_LABEL))?,
-                pods: told.map(|told| told.pods).or(number(child, PODS_LABEL))?,
+                total: number(child, TOTAL_LABEL).or(told.map(|told| told.total))?,
+                pods: number(child, PODS_LABEL).or(told.map(|told| told.pods))?,
                 revision,
                 identity: child.annotation(IDENTITY_ANNOTATION).unwrap_or_default().to_owned(),
                 same_as: alike(layout),
@@ -155,6 +156,47 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
         .collect();
     sets.sort_by_key(|set| set.number);
     sets
+}
+
+/// Corrects what labels say of a set where somebody edited them: what it was made from gives its hash, and tells which of labels and document
+/// are right while the spec is as it was. A revision that is gone is the one that gives its identity; none: the set is a stripped one.
+pub fn recognise(spec: &Spec, observed: &Observed, sets: &mut [SetSeen]) {
+    for set in sets {
+        let name = set_name(&spec.owner.name, set.number);
+        let mut children = observed.children.iter();
+        let Some(child) = children.find(|child| child.kind == Kind::StatefulSet && child.name == name) else {
+            continue;
+        };
+        if child.annotation(REVISION_ANNOTATION).and_then(|told| told.parse::<u32>().ok()).is_none() {
+            let made_by = |revision: &u32| set.identity == identity(spec, set.total, set.pods, *revision);
+            match (1..=REVISION).find(made_by) {
+                Some(revision) => set.revision = revision,
+                None => set.identity.clear(),
+            }
+        }
+        let told = observed.document.iter().flat_map(|document| &document.layouts);
+        let Some(told) = told.into_iter().find(|told| told.number == set.number && told.total > 0) else {
+            continue;
+        };
+        let hash = child.annotation(HASH_ANNOTATION).unwrap_or_default();
+        let gives_hash = |arranged: Arrangement| {
+            let made = stateful_set(spec, arranged);
+            made.body["metadata"]["annotations"][HASH_ANNOTATION].as_str() == Some(hash)
+        };
+        let as_told = Arrangement {
+            total: told.total,
+            pods: told.pods,
+            session_group: told.session_group,
+            fallback_slot: told.fallback_slot,
+            ..set.arrangement()
+        };
+        if as_told != set.arrangement() && !gives_hash(set.arrangement()) && gives_hash(as_told) {
+            set.total = told.total;
+            set.pods = told.pods;
+            set.session_group = told.session_group;
+            set.fallback_slot = told.fallback_slot;
+        }
+    }
 }
 
 /// The number of the layout that a set of ours is: the end of its name, which nobody can edit.
@@ -203,8 +245,8 @@ pub fn in_doubt<'a>(
 ) -> Option<(&'a SetSeen, String)> {
     let set = sets.iter().rev().find(|set| !set.deleting)?;
     let arranged = set.total == total && set.pods == pods_for(total, spec.shards_per_pod);
-    // One that lost its identity has lost the mark with it, or may have.
-    let marked = set.is_stripped()
+    // One that lost its identity may have lost the mark with it.
+    let marked = set.is_stripped() && set.restarted_at.is_none()
         || set.restarted_at.as_deref() == Some(spec.restarted_at.as_deref().unwrap_or_default());
     if !arranged || !marked || set.matches(spec) {
         return None;
@@ -373,6 +415,7 @@ mod tests {
             uid: format!("set-{number}"),
             ours: true,
             version: String::new(),
+            generation: 0,
             of_a_bot: true,
             deleting: false,
             hand: None,
@@ -401,7 +444,7 @@ mod tests {
             (sets[0].session_group, sets[0].fallback_slot)
         };
         assert_eq!(of(labelled.clone(), vec![]), (3, 2), "the document was deleted");
-        assert_eq!(of(labelled, document()), (4, 3), "somebody edited the labels");
+        assert_eq!(of(labelled, document()), (3, 2), "somebody may have edited the document");
         assert_eq!(of(set(5, &[], 2), document()), (4, 3), "the labels were removed");
         assert_eq!(of(set(5, &[], 1), document()), (0, 1), "a set from before session groups");
     }

@@ -36,7 +36,7 @@ pub fn hash(value: &Value) -> String {
 }
 
 /// Whether an object stands as it should: it was applied as this, and every field that was applied is still so. Of a set the marks of
-/// ours and the replicas: whether the rest was edited is seen otherwise.
+/// ours, the replicas and that no pod of it is replaced: whether the rest was edited is seen otherwise.
 #[must_use]
 pub fn stands(wanted: &Object, live: &Value) -> bool {
     let Object { kind: Kind::StatefulSet, body, .. } = wanted else {
@@ -48,7 +48,8 @@ pub fn stands(wanted: &Object, live: &Value) -> bool {
         let mut ours = wanted.filter(|(mark, _)| mark.starts_with(OURS));
         ours.all(|(mark, value)| live["metadata"][marks].get(mark) == Some(value))
     };
-    live["spec"]["replicas"] == body["spec"]["replicas"] && has_marks("labels") && has_marks("annotations")
+    let same = |field: &str| live["spec"].pointer(field) == body["spec"].pointer(field);
+    same("/replicas") && same("/updateStrategy/type") && has_marks("labels") && has_marks("annotations")
 }
 
 /// Whether `live` has every field of `wanted`. Lists are compared item by item.

@@ -50,6 +50,17 @@ pub enum Wish {
     Follow(Follow),
 }
 
+/// Whose objects they are.
+#[must_use]
+pub fn owner(bot: &ShardedBot) -> Owner {
+    let metadata = &bot.metadata;
+    Owner {
+        name: metadata.name.clone().unwrap_or_default(),
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+    }
+}
+
 /// Checks a spec.
 ///
 /// # Errors
@@ -70,13 +81,8 @@ pub fn check(bot: &ShardedBot) -> Result<Spec, Note> {
     let refused = check_new(&spec.template)
         .and_then(|()| check_restarts(containers.get(container).unwrap_or(&Value::Null), container));
     let refused = refused.err();
-    let metadata = &bot.metadata;
     Ok(Spec {
-        owner: Owner {
-            name: metadata.name.clone().unwrap_or_default(),
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            uid: metadata.uid.clone().unwrap_or_default(),
-        },
+        owner: owner(bot),
         token: (spec.token_secret_ref.name.clone(), spec.token_secret_ref.key.clone()),
         wish: spec.shards.map_or_else(|| Wish::Follow(spec.follow.clone().unwrap_or_default()), Wish::Fixed),
         multiple: spec.shard_multiple.max(1),

@@ -3,10 +3,10 @@
 //! From the layouts that stop to one note: which, how many pods are still there, what keeps those whose time is over, and what comes
 //! then. Deliberately absent: what is done about it; a pod that is kept is left to whoever keeps it.
 
-use super::change::{SetSeen, left};
+use super::change::SetSeen;
 use super::objects::stateful_set::Arrangement;
 use super::spec::Spec;
-use crate::model::{Admission, Note, Observed, Reason};
+use crate::model::{Admission, Note, Observed, Phase, Reason, late};
 
 /// What is said while old layouts stop.
 pub fn stopping(
@@ -34,27 +34,10 @@ pub fn stopping(
         }
         _ => String::new(),
     };
-    let stuck = stuck(observed, next.map_or(0, |next| next.number));
+    let number = next.map_or(0, |next| next.number);
+    let stuck = late(observed, |pod| pod.layout != number && pod.phase != Phase::Ended);
     Note::new(
         Reason::Recreating,
         format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{unasked}{how}"),
     )
-}
-
-/// The pods whose time for their way out is over, and who or what keeps them.
-fn stuck(observed: &Observed, next: u32) -> String {
-    let late = left(observed, next).filter(|pod| pod.grace_ends.is_some_and(|ends| ends < observed.now));
-    let told: Vec<_> = late
-        .take(3)
-        .map(|pod| {
-            let node = pod.node.as_deref().unwrap_or("no node");
-            let kept = if pod.finalizers.is_empty() {
-                "its kubelet has not said that it ended".to_owned()
-            } else {
-                format!("finalizers {}", pod.finalizers.join(", "))
-            };
-            format!("{} on {node} ({kept})", pod.name)
-        })
-        .collect();
-    if told.is_empty() { String::new() } else { format!(", past their time: {}", told.join("; ")) }
 }

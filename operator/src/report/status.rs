@@ -8,9 +8,9 @@ use super::budget::{Budget, budget, done_at, seconds};
 use super::conditions::{Said, breaker, conditions, fenced};
 use super::fleet::{Counted, Fleet, first_of, fleet};
 use crate::crd::{IdentifiesStatus, LayoutStatus, ShardedBot, ShardedBotStatus};
-use crate::model::{Applied, BackingOff, Note, Observed, Plan, Reason, Verdict};
+use crate::model::{Applied, BackingOff, Note, Observed, Plan, Reason, Verdict, late};
 use k8s_openapi::jiff::Timestamp;
-use shard_contract::layouts::Role;
+use shard_contract::layouts::{Layout, Role};
 use shard_contract::report::WaitsFor;
 
 /// How things stand, with the fleet taken into account.
@@ -81,10 +81,10 @@ fn of_fleet(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Verdict {
         return Verdict::Moving(cause);
     }
     Verdict::Moving(if active.speaking < active.layout.pods {
-        let message = format!(
-            "{} of {} pods of layout {} run and have reported",
-            active.speaking, active.layout.pods, active.layout.number
-        );
+        let Layout { number, pods, .. } = active.layout;
+        let kept = late(observed, |pod| pod.layout == number);
+        let message =
+            format!("{} of {pods} pods of layout {number} run and have reported{kept}", active.speaking);
         Note::new(Reason::StartingPods, message)
     } else {
         identifying(active, fleet.waits_for, observed)

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 use shard_contract::report::ShardState;
 use shard_operator::model::{
-    BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Phase, Reason,
-    TokenSeen, Tripped,
+    BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Object, Phase,
+    Reason, TokenSeen, Tripped,
 };
 use std::time::Duration;
 
@@ -37,10 +37,22 @@ impl World {
         }
     }
 
-    /// Somebody edits the spec of a set: `NAME`, or `NAME rollout`.
+    /// Somebody edits the spec of a set: `NAME`, `NAME rollout`, or `NAME rolling` (its update strategy).
     pub(super) fn edit_set(&mut self, what: &str) {
         let (name, how) = what.split_once(' ').unwrap_or((what, ""));
-        self.child(name).hand = Some(if how == "rollout" { Hand::Rollout } else { Hand::Somebody });
+        let child = self.child(name);
+        child.hand = Some(if how == "rollout" { Hand::Rollout } else { Hand::Somebody });
+        if how == "rolling" {
+            child.live["spec"]["updateStrategy"]["type"] = "RollingUpdate".into();
+        }
+    }
+
+    /// What somebody edited is as it was.
+    pub(super) fn put_back(&mut self, object: &Object) {
+        let child = self.child(&object.name);
+        child.hand = None;
+        let spec = child.live["spec"].as_object_mut().unwrap();
+        spec.extend(object.body["spec"].as_object().unwrap().clone());
     }
 
     fn child(&mut self, name: &str) -> &mut Child {
@@ -78,6 +90,7 @@ impl World {
             uid: "strange".to_owned(),
             ours: false,
             version: String::new(),
+            generation: 0,
             of_a_bot: false,
             deleting: false,
             hand: None,

@@ -113,20 +113,37 @@ pub fn under_the_name_of(mut set: Object, owner: &Owner, number: u32) -> Object 
 pub fn marks(set: Object) -> Object {
     let Object { kind, name, body } = set;
     let of = |field: &str| body["metadata"][field].clone();
+    let strategy = json!({ "type": "OnDelete", "rollingUpdate": null });
     let body = json!({
         "metadata": { "labels": of("labels"), "annotations": of("annotations") },
-        "spec": { "replicas": body["spec"]["replicas"] },
+        "spec": { "replicas": body["spec"]["replicas"], "updateStrategy": strategy },
     });
     Object { kind, name, body }
 }
 
-/// What may be edited of a set's spec, but for the replicas, which are looked at by themselves.
+/// What is put back of a set whose template is not known any more: no pod of it is to be replaced, and none is to be missing.
+#[must_use]
+pub fn bounds(set: &Child, pods: u32) -> Option<Object> {
+    let spec = &set.live["spec"];
+    let stands = spec["replicas"] == pods && spec["updateStrategy"]["type"] == "OnDelete";
+    let body = json!({ "spec": {
+        "replicas": pods,
+        "updateStrategy": { "type": "OnDelete", "rollingUpdate": null },
+    } });
+    (!stands).then(|| Object { kind: set.kind, name: set.name.clone(), body })
+}
+
+/// What may be edited of a set's spec, but for what is looked at in each round. What we leave out has the API server's defaults.
 #[must_use]
 pub fn edits(set: Object) -> Object {
     let Object { kind, name, body } = set;
-    let of = |field: &str| body["spec"][field].clone();
-    let body = json!({ "spec": { "template": of("template"), "updateStrategy": of("updateStrategy") } });
-    Object { kind, name, body }
+    let mut spec = json!({ "template": body["spec"]["template"] });
+    for field in
+        ["ordinals", "minReadySeconds", "persistentVolumeClaimRetentionPolicy", "revisionHistoryLimit"]
+    {
+        spec[field] = Value::Null;
+    }
+    Object { kind, name, body: json!({ "spec": spec }) }
 }
 
 /// The first pod of a set, as its controller would make it, but that it belongs to the set that stands: this one is still to be made. So is

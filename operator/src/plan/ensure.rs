@@ -1,0 +1,36 @@
+//! How one object comes to be as it should be.
+//!
+//! From the object as wanted, and as it stands, to steps. Of a set what our marks and bounds say is written apart from what others edited:
+//! the first costs no pod, and the second is put back seldom. Deliberately absent: which objects there should be.
+
+use super::change::SetSeen;
+use super::objects;
+use super::objects::stateful_set::{bounds, edits, marks};
+use crate::model::{Child, Hand, Kind, Object, Observed, Step};
+use crate::names::Owner;
+use shard_contract::names::stateful_set as set_name;
+
+/// Makes an object that is not there, and one that is not as it should be so.
+pub fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
+    let same = |child: &&Child| child.kind == wanted.kind && child.name == wanted.name;
+    let found = observed.children.iter().find(same);
+    // What somebody edited of a set is what pods that are made from now on would be.
+    let hand = found.filter(|child| !child.deleting).and_then(|child| child.hand);
+    steps.extend(hand.map(|hand| Step::PutBack(edits(wanted.clone()), hand)));
+    match found {
+        None => steps.push(Step::Create(wanted)),
+        Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
+        Some(_) if wanted.kind == Kind::StatefulSet => steps.push(Step::Merge(marks(wanted))),
+        Some(_) => steps.push(Step::Apply(wanted)),
+    }
+}
+
+/// A set that runs on though the spec asks for another, or cannot be read.
+#[must_use]
+pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step> {
+    let name = set_name(&owner.name, set.number);
+    let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
+    let child = observed.children.iter().find(is_it)?;
+    let bounds = bounds(child, set.pods)?;
+    Some(Step::PutBack(bounds, child.hand.unwrap_or(Hand::Somebody)))
+}
