@@ -5,6 +5,7 @@
 //! has a fleet and a namespace of its own. Deliberately absent: faults of Discord and of pods (`tests/fleet`).
 
 mod away;
+mod hands;
 mod refusals;
 mod templates;
 mod tenants;
@@ -13,7 +14,7 @@ use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
 
 /// The one that takes longest first.
-const TESTS: [Test; 11] = [
+const TESTS: [Test; 13] = [
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
@@ -27,6 +28,8 @@ const TESTS: [Test; 11] = [
         "an_operator_whose_list_of_bots_fails_ends_in_time_and_gives_the_lease_back",
         tenants::ends_while_the_list_fails,
     ),
+    ("a_set_that_is_edited_or_loses_its_marks_is_put_back_on_the_real_api_server", hands::edited),
+    ("a_policy_that_turns_writes_into_what_stands_makes_no_event", hands::turned_into_what_stands),
     ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
 ];
 

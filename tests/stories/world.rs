@@ -214,15 +214,11 @@ impl World {
                     self.children.retain(|child| (child.kind, &child.name) != (object.kind, &object.name));
                     self.children.push(kept(object));
                 }
-                Step::Merge(object) => {
-                    let same = |child: &&mut Child| (child.kind, &child.name) == (object.kind, &object.name);
-                    let child = self.children.iter_mut().find(same).unwrap();
-                    child.live["metadata"]["annotations"] = object.body["metadata"]["annotations"].clone();
-                    child.live["metadata"]["labels"] = object.body["metadata"]["labels"].clone();
-                    child.live["spec"]["replicas"] = object.body["spec"]["replicas"].clone();
-                    child.live["spec"]["updateStrategy"] = object.body["spec"]["updateStrategy"].clone();
+                Step::Merge(object) => self.merge(object),
+                Step::PutBack(object, _) => {
+                    self.merge(object);
+                    self.child(&object.name).hand = None;
                 }
-                Step::PutBack(object, _) => self.put_back(object),
                 Step::Delete(kind, name) => {
                     assert!(self.exists(*kind, name), "{name} is not there");
                     self.children.retain(|child| (child.kind, &child.name) != (*kind, name));

@@ -167,7 +167,13 @@ fn set(text: &str) -> Option<Value> {
     struct Spec {
         replicas: Option<u32>,
         update_strategy: Option<Strategy>,
+        ordinals: Option<Ordinals>,
         template: Template,
+    }
+    #[derive(Deserialize)]
+    struct Ordinals {
+        #[serde(default)]
+        start: i64,
     }
     #[derive(Deserialize)]
     struct Strategy {
@@ -196,6 +202,7 @@ fn set(text: &str) -> Option<Value> {
         "metadata": { "labels": metadata.labels, "annotations": metadata.annotations },
         "spec": {
             "replicas": spec.replicas,
+            "ordinals": { "start": spec.ordinals.map_or(0, |ordinals| ordinals.start) },
             "updateStrategy": { "type": spec.update_strategy.and_then(|strategy| strategy.type_) },
             "template": { "spec": { "serviceAccountName": spec.template.spec.service_account_name } },
         },

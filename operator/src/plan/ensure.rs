@@ -6,7 +6,7 @@
 use super::change::SetSeen;
 use super::objects;
 use super::objects::stateful_set::{bounds, edits, marks};
-use crate::model::{Child, Hand, Kind, Object, Observed, Step};
+use crate::model::{Child, Kind, Object, Observed, Step};
 use crate::names::Owner;
 use shard_contract::names::stateful_set as set_name;
 
@@ -32,5 +32,5 @@ pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step
     let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
     let child = observed.children.iter().find(is_it)?;
     let bounds = bounds(child, set.pods)?;
-    Some(Step::PutBack(bounds, child.hand.unwrap_or(Hand::Somebody)))
+    Some(Step::Merge(bounds))
 }

@@ -15,6 +15,7 @@ use crate::model::{Kind, Object};
 use crate::names::{HASH_ANNOTATION, OURS};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use stateful_set::is_bounded;
 use std::fmt::Write;
 
 /// Seals a body with its own hash.
@@ -48,8 +49,7 @@ pub fn stands(wanted: &Object, live: &Value) -> bool {
         let mut ours = wanted.filter(|(mark, _)| mark.starts_with(OURS));
         ours.all(|(mark, value)| live["metadata"][marks].get(mark) == Some(value))
     };
-    let same = |field: &str| live["spec"].pointer(field) == body["spec"].pointer(field);
-    same("/replicas") && same("/updateStrategy/type") && has_marks("labels") && has_marks("annotations")
+    is_bounded(live, &body["spec"]["replicas"]) && has_marks("labels") && has_marks("annotations")
 }
 
 /// Whether `live` has every field of `wanted`. Lists are compared item by item.

@@ -47,15 +47,16 @@ impl World {
         }
     }
 
-    /// What somebody edited is as it was.
-    pub(super) fn put_back(&mut self, object: &Object) {
+    /// Of a set these fields are as they should be.
+    pub(super) fn merge(&mut self, object: &Object) {
         let child = self.child(&object.name);
-        child.hand = None;
-        let spec = child.live["spec"].as_object_mut().unwrap();
-        spec.extend(object.body["spec"].as_object().unwrap().clone());
+        for part in ["metadata", "spec"] {
+            let fields = object.body[part].as_object().cloned().unwrap_or_default();
+            child.live[part].as_object_mut().unwrap().extend(fields);
+        }
     }
 
-    fn child(&mut self, name: &str) -> &mut Child {
+    pub(super) fn child(&mut self, name: &str) -> &mut Child {
         let is_it = |child: &&mut Child| child.kind == Kind::StatefulSet && child.name == name;
         self.children.iter_mut().find(is_it).unwrap()
     }

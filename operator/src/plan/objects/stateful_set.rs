@@ -113,23 +113,37 @@ pub fn under_the_name_of(mut set: Object, owner: &Owner, number: u32) -> Object 
 pub fn marks(set: Object) -> Object {
     let Object { kind, name, body } = set;
     let of = |field: &str| body["metadata"][field].clone();
-    let strategy = json!({ "type": "OnDelete", "rollingUpdate": null });
+    let mut spec = bounds_of(0);
+    spec["replicas"] = body["spec"]["replicas"].clone();
     let body = json!({
         "metadata": { "labels": of("labels"), "annotations": of("annotations") },
-        "spec": { "replicas": body["spec"]["replicas"], "updateStrategy": strategy },
+        "spec": spec,
     });
     Object { kind, name, body }
+}
+
+/// What keeps the pods of a set from being replaced, being others, or being too few.
+fn bounds_of(pods: u32) -> Value {
+    json!({
+        "replicas": pods,
+        "ordinals": null,
+        "updateStrategy": { "type": "OnDelete", "rollingUpdate": null },
+    })
+}
+
+/// Whether a set that stands keeps them so.
+#[must_use]
+pub fn is_bounded(live: &Value, pods: &Value) -> bool {
+    let spec = &live["spec"];
+    let start = spec["ordinals"]["start"].as_u64().unwrap_or(0);
+    spec["replicas"] == *pods && spec["updateStrategy"]["type"] == "OnDelete" && start == 0
 }
 
 /// What is put back of a set whose template is not known any more: no pod of it is to be replaced, and none is to be missing.
 #[must_use]
 pub fn bounds(set: &Child, pods: u32) -> Option<Object> {
-    let spec = &set.live["spec"];
-    let stands = spec["replicas"] == pods && spec["updateStrategy"]["type"] == "OnDelete";
-    let body = json!({ "spec": {
-        "replicas": pods,
-        "updateStrategy": { "type": "OnDelete", "rollingUpdate": null },
-    } });
+    let body = json!({ "spec": bounds_of(pods) });
+    let stands = is_bounded(&set.live, &pods.into());
     (!stands).then(|| Object { kind: set.kind, name: set.name.clone(), body })
 }
 
@@ -138,9 +152,7 @@ pub fn bounds(set: &Child, pods: u32) -> Option<Object> {
 pub fn edits(set: Object) -> Object {
     let Object { kind, name, body } = set;
     let mut spec = json!({ "template": body["spec"]["template"] });
-    for field in
-        ["ordinals", "minReadySeconds", "persistentVolumeClaimRetentionPolicy", "revisionHistoryLimit"]
-    {
+    for field in ["minReadySeconds", "persistentVolumeClaimRetentionPolicy", "revisionHistoryLimit"] {
         spec[field] = Value::Null;
     }
     Object { kind, name, body: json!({ "spec": spec }) }
