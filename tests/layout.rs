@@ -36,7 +36,7 @@ const OPERATOR: [(&str, &[&str]); 26] = [
     ("apply", &["context", "crd", "dry_run", "model", "names", "world"]),
     ("report", &["claims", "context", "crd", "model"]),
     ("reconcile", &["apply", "claims", "context", "crd", "model", "observe", "plan", "report"]),
-    ("controller", &["context", "crd", "reconcile"]),
+    ("controller", &["context", "crd", "metrics", "reconcile"]),
     ("callers", &["crd", "gate"]),
     ("http", &["callers", "gate", "lease", "metrics", "rates", "reports"]),
     ("config", &["leader", "model"]),

@@ -103,3 +103,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{/* The namespaces to watch, as JSON. When the release is upgraded, those that exist: one that was deleted meanwhile must not keep it from
+     that. */}}
+{{- define "shard-operator.namespaces" -}}
+{{- $found := list -}}
+{{- $asks := and .Release.IsUpgrade (lookup "v1" "Namespace" "" "kube-system") -}}
+{{- range .Values.watchNamespaces -}}
+{{- if or (not $asks) (lookup "v1" "Namespace" "" .) -}}
+{{- $found = append $found . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}

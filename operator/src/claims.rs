@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// The Lease's name. No release has a Lease of this name: a release's name has no dot.
 pub const LEASE: &str = "shard-operator.dev";
@@ -32,6 +33,8 @@ const AFTER_UNKNOWN: Duration = Duration::from_secs(50);
 const SAID_EVERY: Duration = Duration::from_secs(30);
 /// How long a claim is kept that no round asks for: those of bots that are gone.
 const UNASKED_FOR: Duration = Duration::from_secs(600);
+/// How long the end waits until all are given back.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// How long a round waits until it is known who keeps its namespace, which takes two calls of the API server.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
 /// How long it may be unknown who keeps a namespace before its rounds count as failed: longer than a Lease that somebody emptied is waited
@@ -76,6 +79,7 @@ struct Inner {
     client: kube::Client,
     machine: Machine,
     claims: Mutex<HashMap<String, Claim>>,
+    ending: CancellationToken,
 }
 
 /// One namespace's.
@@ -98,6 +102,7 @@ impl Claims {
             client,
             machine: machine.clone(),
             claims: Mutex::default(),
+            ending: CancellationToken::new(),
         }))
     }
 
@@ -148,6 +153,15 @@ impl Claims {
         }
     }
 
+    /// Gives all back, so that another need not wait for them to run out. Only after the gate is closed and rounds have ended.
+    pub async fn give_back(&self) {
+        self.0.ending.cancel();
+        let standings: Vec<_> = self.claims().values().map(|claim| claim.standing.clone()).collect();
+        let ended = standings.into_iter().map(async |mut standing| while standing.changed().await.is_ok() {});
+        // What cannot be given back runs out by itself.
+        let _ = tokio::time::timeout(GIVEN_BACK_WITHIN, futures::future::join_all(ended)).await;
+    }
+
     /// Comes when this installation does not surely keep a namespace any more.
     pub async fn lost(&self, namespace: &str) {
         let mut standing = self.standing(namespace);
@@ -181,6 +195,7 @@ impl Claims {
             machine: inner.machine.clone(),
             told,
             became_unknown,
+            ending: inner.ending.clone(),
         };
         inner.machine.tasks.spawn(candidate.run(is_asked));
         claims.insert(
@@ -204,6 +219,7 @@ struct Candidate {
     machine: Machine,
     told: watch::Sender<Standing>,
     became_unknown: watch::Sender<Instant>,
+    ending: CancellationToken,
 }
 
 impl Candidate {
@@ -220,7 +236,7 @@ impl Candidate {
                 biased;
                 acquired = leader.acquire() => acquired,
                 () = self.yields(others.clone()) => return,
-                () = unasked(&mut asked) => return,
+                () = self.unwanted(&mut asked) => return,
             };
             // What was ours and stayed ours is kept since then.
             if let Some(since) = held.filter(|_| acquired.before == Before::Ourselves) {
@@ -231,7 +247,7 @@ impl Candidate {
                 biased;
                 lost = leader.keep() => lost,
                 () = self.tell(acquired, leadership, others, &mut contender) => return,
-                () = unasked(&mut asked) => {
+                () = self.unwanted(&mut asked) => {
                     self.told.send_replace(Standing::Unknown);
                     leader.release().await;
                     return;
@@ -240,6 +256,15 @@ impl Candidate {
             self.became_unknown.send_replace(Instant::now());
             self.told.send_replace(Standing::Unknown);
             tracing::warn!(namespace = post.namespace, because = %lost, "does not keep the bots of this namespace any more");
+        }
+    }
+
+    /// Comes when no round has asked for it for long, or none will.
+    async fn unwanted(&self, asked: &mut watch::Receiver<Instant>) {
+        tokio::select! {
+            biased;
+            () = self.ending.cancelled() => {}
+            () = unasked(asked) => {}
         }
     }
 
@@ -424,6 +449,21 @@ mod tests {
         // What it granted last, the window after that, and a little.
         assert!(acts_from > heard + Duration::from_secs(9), "{:?}", acts_from - heard);
         assert!(fresh.holds("bots", heard) && !first.holds("bots", heard));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_well_lets_the_other_take_over_soon_and_its_own_next_leader_at_once() {
+        let (server, _) = server().await;
+        let (first, next, second) =
+            (installation("a", &server), installation("a", &server), installation("b", &server));
+        taken(&first).await;
+        first.give_back().await;
+        assert!(!first.holds("bots", Instant::now()));
+        // A fresh leader waits for 9 s in any case.
+        assert!(taken(&next).await <= AFTER_ANOTHER + Duration::from_secs(1));
+        assert_eq!(second.look("bots").await, theirs("a/shard-operator"));
+        next.give_back().await;
+        assert!(taken(&second).await <= CLAIM.every * 2 + AFTER_ANOTHER);
     }
 
     #[tokio::test(start_paused = true)]

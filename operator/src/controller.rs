@@ -6,6 +6,7 @@
 
 use crate::context::Context;
 use crate::crd::{Listed, ShardedBot};
+use crate::metrics::Metrics;
 use crate::reconcile::{reconcile, retry};
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// One controller, not yet running.
 pub struct Scope {
     controller: Controller<Listed<ShardedBot>>,
-    filled: Arc<AtomicU8>,
+    watches: [Watched; 2],
     /// The bots that it sees.
     pub bots: Store<Listed<ShardedBot>>,
     /// The pods that it sees.
@@ -32,8 +33,31 @@ pub struct Scope {
 /// Objects on a page of a list. Of each only metadata comes, of which managed fields and annotations may take up to etcd's limit of
 /// 1.5 MiB: 12 MiB on a page at the very most, and four watches may be filled at once.
 const PAGE: u32 = 8;
-/// How many watches a controller fills before it is ready: bots and pods.
-const WATCHES: u8 = 2;
+/// How far a watch is that has to be filled: that of bots or of pods.
+#[derive(Clone, Default)]
+struct Watched(Arc<AtomicU8>);
+
+/// How far the watches of a scope are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Filling {
+    /// Not all have been answered.
+    Waits = 0,
+    /// All have been filled once.
+    Filled = 1,
+    /// One fails that was never filled, as where its namespace is gone.
+    Fails = 2,
+}
+
+impl Watched {
+    fn set(&self, filling: Filling) {
+        self.0.store(filling as u8, Ordering::Release);
+    }
+
+    fn is(&self, filling: Filling) -> bool {
+        self.0.load(Ordering::Acquire) == filling as u8
+    }
+}
 
 impl Scope {
     /// Watches a namespace, or all.
@@ -43,18 +67,25 @@ impl Scope {
         namespace: Option<&str>,
         concurrency: u16,
         reports: impl Stream<Item = ObjectRef<Listed<ShardedBot>>> + Send + 'static,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         let all = watcher::Config::default().page_size(PAGE);
         let labelled = all.clone().labels(BOT_LABEL);
-        let filled = Arc::new(AtomicU8::new(0));
+        let watches = [Watched::default(), Watched::default()];
+        let told = |what| Told {
+            namespace: namespace.unwrap_or_default().to_owned(),
+            what,
+            metrics: Arc::clone(metrics),
+        };
         let (pods, pod_writer) = store();
         let pod_watch = watcher(api::<Pod>(client, namespace), labelled.clone());
-        let pod_events =
-            count(reflector(pod_writer, pod_watch.default_backoff()), filled.clone()).touched_objects();
+        let pod_watch = reflector(pod_writer, pod_watch.default_backoff());
+        let pod_events = seen(pod_watch, watches[0].clone(), told("pods")).touched_objects();
         let (bots, bot_writer) = store();
         let bot_watch = watcher(api::<ShardedBot>(client, namespace), all);
         // The status is ours: a round for each of our own writes would only find that nothing is to be done.
-        let bot_events = count(reflector(bot_writer, bot_watch.default_backoff()), filled.clone())
+        let bot_watch = reflector(bot_writer, bot_watch.default_backoff());
+        let bot_events = seen(bot_watch, watches[1].clone(), told("shardedbots"))
             .applied_objects()
             .predicate_filter(predicates::generation, PredicateConfig::default());
         // Not kube's debounce, which starts anew with each trigger and has no end: rounds keep their own pace.
@@ -67,13 +98,21 @@ impl Scope {
             .owns_stream(maps.default_backoff().touched_objects())
             .watches_stream(pod_events, |pod| bot_of(&pod))
             .reconcile_on(reports);
-        Self { controller, filled, bots, pods }
+        Self { controller, watches, bots, pods }
     }
 
-    /// Tells whether its watches have been filled once.
-    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + use<> {
-        let filled = self.filled.clone();
-        move || filled.load(Ordering::Acquire) >= WATCHES
+    /// Tells how far its watches are.
+    pub fn filling(&self) -> impl Fn() -> Filling + Send + Sync + use<> {
+        let watches = self.watches.clone();
+        move || {
+            if watches.iter().any(|watch| watch.is(Filling::Fails)) {
+                Filling::Fails
+            } else if watches.iter().all(|watch| watch.is(Filling::Filled)) {
+                Filling::Filled
+            } else {
+                Filling::Waits
+            }
+        }
     }
 
     /// Runs until `stop`, then finishes the rounds that have begun. A bot that is gone is forgotten when what was due for it, or
@@ -95,19 +134,34 @@ impl Scope {
     }
 }
 
-/// Counts a watch once, when it has been filled. The stores' own `wait_until_ready` wakes only one of its waiters, and that
+/// What a watch is told by.
+struct Told {
+    /// Empty: all of them.
+    namespace: String,
+    what: &'static str,
+    metrics: Arc<Metrics>,
+}
+
+/// Sees whether a watch has been filled, and whether it fails. The stores' own `wait_until_ready` wakes only one of its waiters, and that
 /// must be the controller.
-fn count<K>(
+fn seen<K>(
     watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-    filled: Arc<AtomicU8>,
+    watched: Watched,
+    told: Told,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
-    let mut first = true;
-    watch.inspect(move |event| match event {
-        Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => {
-            filled.fetch_add(1, Ordering::AcqRel);
+    watch.inspect(move |event| {
+        let Told { namespace, what, metrics } = &told;
+        metrics.watch(namespace, what, event.is_err());
+        match event {
+            Ok(watcher::Event::InitDone) => watched.set(Filling::Filled),
+            Err(error) => {
+                if !watched.is(Filling::Filled) {
+                    watched.set(Filling::Fails);
+                }
+                tracing::warn!(namespace, what, %error, "a watch failed; it is started again");
+            }
+            Ok(_) => {}
         }
-        Err(error) => tracing::warn!(%error, "a watch failed; it is started again"),
-        Ok(_) => {}
     })
 }
 

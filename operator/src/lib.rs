@@ -43,7 +43,7 @@ use callers::Callers;
 use claims::Claims;
 use config::Config;
 use context::{Context, Memory};
-use controller::Scope;
+use controller::{Filling, Scope};
 use crd::Listed;
 use discord::{Dated, Discord};
 use futures::{Stream, StreamExt, future};
@@ -108,11 +108,11 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let health_listener = listen(config.listen_health, "--listen-health")?;
     let stop = stop_on_signal(machine.signals.listen().map_err(Error::Signals)?);
     let (reports, changes) = Reports::new();
-    let scopes = scopes(&client, &config, changes);
+    let metrics = Arc::new(Metrics::default());
+    let scopes = scopes(&client, &config, changes, &metrics);
     let kept = claims.clone();
     let is_kept = move |namespace: &str| kept.holds(namespace, Instant::now());
     let gate = Gate::new(config.addresses.time_factor, leadership.clone(), is_kept, &machine);
-    let metrics = Arc::new(Metrics::default());
     let pods = scopes.iter().map(|scope| scope.pods.clone()).collect();
     let [calls, report_rates] = http::rates();
     let state = AppState {
@@ -172,7 +172,7 @@ async fn lead(
         leader.release().await;
         return Ok(());
     };
-    let gate = handles.gate.clone();
+    let (gate, claims) = (handles.gate.clone(), handles.claims.clone());
     let ctx = Arc::new(context(handles, config, &scopes, leading_since));
     let rounds = future::join_all(
         scopes.into_iter().map(|scope| scope.run(ctx.clone(), stop.clone().cancelled_owned())),
@@ -196,6 +196,7 @@ async fn lead(
             Err(Error::Lease(lost))
         }
         _ = future::join(closing, rounds) => {
+            claims.give_back().await;
             leader.release().await;
             Ok(())
         }
@@ -239,12 +240,16 @@ fn context(handles: Handles, config: &Config, scopes: &[Scope], leading_since: I
     }
 }
 
-/// A replica that stands by is ready, so that replicas can be replaced one by one.
+/// A replica that stands by is ready, so that replicas can be replaced one by one. One that leads is ready when all that it watches is there:
+/// of several namespaces those that can be watched at all, for one that is gone keeps nobody from looking after the others.
 fn ready(scopes: &[Scope], leadership: watch::Receiver<Leadership>) -> Arc<dyn Fn() -> bool + Send + Sync> {
-    let filled: Vec<_> = scopes.iter().map(Scope::readiness).collect();
+    let fillings: Vec<_> = scopes.iter().map(Scope::filling).collect();
     Arc::new(move || match *leadership.borrow() {
         Leadership::Standby { .. } => true,
-        Leadership::Leading { .. } => filled.iter().all(|filled| filled()),
+        Leadership::Leading { .. } => {
+            let fillings: Vec<Filling> = fillings.iter().map(|filling| filling()).collect();
+            fillings.contains(&Filling::Filled) && !fillings.contains(&Filling::Waits)
+        }
         Leadership::Over => false,
     })
 }
@@ -253,9 +258,10 @@ fn scopes(
     client: &kube::Client,
     config: &Config,
     changes: impl Stream<Item = ObjectRef<Listed<crd::ShardedBot>>> + Send + 'static,
+    metrics: &Arc<Metrics>,
 ) -> Vec<Scope> {
     if config.watch_namespaces.is_empty() {
-        return vec![Scope::new(client, None, config.concurrency, changes)];
+        return vec![Scope::new(client, None, config.concurrency, changes, metrics)];
     }
     let changes = changes.map(|bot| (bot.namespace.clone(), bot));
     let (senders, receivers): (Vec<_>, Vec<_>) = config
@@ -277,7 +283,7 @@ fn scopes(
         future::ready(())
     }));
     let each = config.watch_namespaces.iter().zip(receivers);
-    each.map(|(namespace, changes)| Scope::new(client, Some(namespace), config.concurrency, changes))
+    each.map(|(namespace, changes)| Scope::new(client, Some(namespace), config.concurrency, changes, metrics))
         .collect()
 }
 

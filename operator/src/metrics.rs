@@ -7,6 +7,7 @@
 //! | `shard_operator_reconcile_total{result}` | counter | rounds, by result |
 //! | `shard_operator_reconcile_seconds` | histogram, seconds | time of a round |
 //! | `shard_operator_leader` | gauge, 0 or 1 | whether this replica leads |
+//! | `shard_operator_watch_failing{namespace,resource}` | gauge, 0 or 1 | whether a watch of this replica fails; no namespace: of all |
 //! | `shard_operator_gate_calls_total{path,code}` | counter | calls of pods, reports among them |
 //! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted, by `priority`: live, active, standby |
 //! | `shard_operator_gate_failures_total` | counter | granted IDENTIFYs that did not reach READY |
@@ -38,6 +39,7 @@ pub struct Metrics {
     rounds: Family<Outcome, Counter>,
     seconds: Histogram,
     leader: Gauge,
+    watches: Family<Watch, Gauge>,
     calls: Family<Call, Counter>,
     gate: OfGate,
     bots: OfBots,
@@ -85,6 +87,12 @@ struct Priority {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watch {
+    namespace: String,
+    resource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
     path: &'static str,
     code: u16,
@@ -95,14 +103,19 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("shard_operator");
         let rounds = Family::default();
         let seconds = Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
-        let (leader, calls) = (Gauge::default(), Family::default());
+        let (leader, calls, watches) = (Gauge::default(), Family::default(), Family::default());
         registry.register("reconcile", "Rounds, by result", Family::clone(&rounds));
         registry.register_with_unit("reconcile", "Time of a round", Unit::Seconds, seconds.clone());
         registry.register("leader", "Whether this replica leads", Gauge::clone(&leader));
+        registry.register(
+            "watch_failing",
+            "Whether a watch of this replica fails; no namespace: of all",
+            Family::clone(&watches),
+        );
         registry.register("gate_calls", "Calls of pods, by path and status code", Family::clone(&calls));
         let gate = OfGate::registered(&mut registry);
         let bots = OfBots::registered(&mut registry);
-        Self { registry, rounds, seconds, leader, calls, gate, bots }
+        Self { registry, rounds, seconds, leader, watches, calls, gate, bots }
     }
 }
 
@@ -188,6 +201,12 @@ impl Metrics {
         self.seconds.observe(took.as_secs_f64());
     }
 
+    /// Notes whether a watch fails.
+    pub fn watch(&self, namespace: &str, resource: &'static str, fails: bool) {
+        let watch = Watch { namespace: namespace.to_owned(), resource };
+        self.watches.get_or_create(&watch).set(fails.into());
+    }
+
     /// Counts a pod's call.
     pub fn call(&self, path: &'static str, code: u16) {
         self.calls.get_or_create(&Call { path, code }).inc();
@@ -221,6 +240,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.round(Duration::from_millis(20), true);
         metrics.call("/v1/identify", 200);
+        metrics.watch("bots", "pods", false);
         let totals =
             GateTotals { grants: Grants { live: 3, ..Grants::default() }, failures: 1, waiting: 2, calls: 1 };
         let figures = GateFigures {

@@ -64,6 +64,8 @@ pub struct Making {
     pub operators: u32,
     /// Installations that they belong to, one after the other; 0 is 1.
     pub installations: u32,
+    /// Namespaces that they watch; none: all.
+    pub watched: Vec<String>,
     /// What Discord is like; its seed and its beginning are the world's.
     pub discord: Options,
     /// Whether hosts may be cut off, or be slow to reach. All that passes between them makes a detour then.
@@ -152,7 +154,7 @@ impl World {
     /// # Errors
     /// When a part does not start.
     pub async fn begin(making: Making) -> Result<Self> {
-        let Making { seed, operators, installations, discord, has_ways, tampered } = making;
+        let Making { seed, operators, installations, watched, discord, has_ways, tampered } = making;
         let begun = Instant::now();
         let now = wall(begun);
         let definition = std::fs::read_to_string(root().join("crds/shardedbots.yaml"))?;
@@ -183,8 +185,13 @@ impl World {
             of_operators: (0..operators).filter_map(|_| one(tampered.operators)).collect(),
             of_pods: one(tampered.pods),
         };
-        let operators =
-            Operators::begin(around.clone(), operators, installations.max(1), &tampers.of_operators).await?;
+        let operators = Operators::begin(
+            around.clone(),
+            [operators, installations.max(1)],
+            watched,
+            &tampers.of_operators,
+        )
+        .await?;
         let kubelet = Kubelet::begin(around, tampers.of_pods.clone()).await?;
         let world = Self {
             api,

@@ -105,6 +105,14 @@ pub fn upgrade_and_uninstall(ground: &Ground) -> Result<()> {
     ground.kube.helm_run(root(), &upgrade)?;
     ground.ready("mybot")?;
     ensure!(ground.pods("mybot")? == before, "an upgrade of the operator replaced pods");
+    let mut gone = upgrade.to_vec();
+    let watched = format!("--set=watchNamespaces={{{BOTS},gone}}");
+    gone.extend([watched.as_str(), "--dry-run=server"]);
+    let text = ground.kube.helm_run(root(), &gone)?;
+    ensure!(
+        text.contains(&format!("namespace: {BOTS}\n")) && !text.contains("namespace: gone\n"),
+        "an upgrade would ask for rights in a namespace that is gone: {text}"
+    );
     ground.kube.helm_run(root(), &["uninstall", "shard-operator", "--namespace=shard-operator", "--wait"])?;
     ensure!(ground.pods("mybot")? == before, "the end of the operator ended pods");
     let answer = ground.discord().ask(

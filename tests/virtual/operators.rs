@@ -1,11 +1,13 @@
 //! Operators that are down, killed, hung, and installed elsewhere.
 
 use anyhow::{Context, Result, ensure};
+use apiserver_sim::{Before, Call, Hook};
 use discord_sim::{DropConnections, How, ShardOf};
+use serde_json::json;
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::schedule::{SMALL, Shape, TWO_OPERATORS};
-use shard_tests::thread::PATIENCE;
 use shard_tests::thread::stage::{on_a_fleet, on_a_fleet_with_ways};
+use shard_tests::thread::{Making, NAMESPACE, PATIENCE, World, run};
 use std::time::Duration;
 
 #[test]
@@ -123,6 +125,44 @@ fn fresh_leader_that_cannot_ask_discord_leaves_identifies_to_the_fallback_schedu
         fleet.quiet().await?;
         let identifies = fleet.ledger().identifies;
         ensure!(identifies == 12, "{identifies} IDENTIFYs for three times four sessions");
+        Ok(())
+    })
+}
+
+/// A namespace that was deleted, and with it the rights to look at it.
+struct Gone;
+
+impl Hook for Gone {
+    fn read(&mut self, call: &Call) -> Before {
+        if call.path.contains("/namespaces/gone/") {
+            let message = "forbidden in namespace gone";
+            return Before::Refuse(json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": message,
+            }));
+        }
+        Before::GoOn
+    }
+}
+
+#[test]
+fn a_watched_namespace_that_is_gone_keeps_nobody_from_the_others_and_is_named() -> Result<()> {
+    run(1, async {
+        let watched = vec![NAMESPACE.to_owned(), "gone".to_owned()];
+        let world = World::begin(Making { seed: 1, operators: 1, watched, ..Making::default() }).await?;
+        world.operators.kill_all();
+        world.api.hook(Gone);
+        world.operators.revive_all().await?;
+        world.apply(json!({ "shards": 1 })).await?;
+        world.online().await?;
+        let ready = world.operators.page(0, "/readyz").await?;
+        ensure!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+        let metrics = world.operators.page(0, "/metrics").await?;
+        for (namespace, fails) in [("gone", 1), (NAMESPACE, 0)] {
+            let wanted = format!(
+                "shard_operator_watch_failing{{namespace=\"{namespace}\",resource=\"pods\"}} {fails}"
+            );
+            ensure!(metrics.contains(&wanted), "{wanted} is not in {metrics}");
+        }
         Ok(())
     })
 }

@@ -17,6 +17,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// Who it is at the API server.
@@ -25,6 +27,8 @@ const USER: &str = "system:serviceaccount:shard-operator:shard-operator";
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// Where a replica's own gate listens, behind its door.
 const BEHIND: u16 = 18_080;
+/// Where its pages for the kubelet and for Prometheus are.
+const HEALTH: u16 = 8_081;
 
 /// How soon one that ended by itself is started again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -41,6 +45,8 @@ pub struct Replicas {
     count: u32,
     /// They belong to so many installations, one after the other.
     installations: u32,
+    /// Namespaces that they watch; none: all.
+    watched: Vec<String>,
     tampers: Vec<Arc<Tamper>>,
     /// So many times they were installed.
     installed: AtomicU32,
@@ -59,8 +65,8 @@ impl Operators {
     /// `tampers`: who tampers with what each of them asks, if anybody does.
     pub(super) async fn begin(
         around: Around,
-        count: u32,
-        installations: u32,
+        [count, installations]: [u32; 2],
+        watched: Vec<String>,
         tampers: &[Arc<Tamper>],
     ) -> Result<Self> {
         let (tampers, installed) = (tampers.to_vec(), AtomicU32::new(1));
@@ -68,6 +74,7 @@ impl Operators {
             around,
             count,
             installations,
+            watched,
             tampers,
             installed,
             running: Mutex::default(),
@@ -228,6 +235,20 @@ impl Replicas {
         self.running().get(&number).is_some_and(|replica| !replica.process.has_ended())
     }
 
+    /// What this one says on a page for the kubelet and for Prometheus.
+    ///
+    /// # Errors
+    /// When it does not run or does not answer.
+    pub async fn page(&self, number: u32, path: &str) -> Result<String> {
+        let gate = self.gate(number).context("no such replica runs")?;
+        let mut stream = TcpStream::connect((gate.ip(), HEALTH)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
     /// Where the gate of this one is, if it runs.
     #[must_use]
     pub fn gate(&self, number: u32) -> Option<SocketAddr> {
@@ -243,9 +264,10 @@ impl Replicas {
             &format!("--discord-api=http://{}", self.around.discord),
             &format!("--gate-advertise-url=http://{}:{GATE}", host_name(pod)),
             &format!("--listen-gate={address}:{BEHIND}"),
-            &format!("--listen-health={address}:8081"),
+            &format!("--listen-health={address}:{HEALTH}"),
             &format!("--lease-namespace={NAMESPACE}"),
             &format!("--lease-name={}", release(installation)),
+            &format!("--watch-namespaces={}", self.watched.join(",")),
         ])?;
         match line.command {
             Command::Run(typed) => Ok(typed.into_meant()?),
