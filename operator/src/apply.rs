@@ -37,7 +37,11 @@ pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &
             (Ok(changed), Step::PutBack(_, hand)) => {
                 applied.put_back.extend(changed.map(|what| put_back(&what, *hand)));
             }
-            (Ok(changed), _) => applied.changed.extend(changed),
+            (Ok(changed), step) => {
+                let hand = changed.as_ref().and_then(|_| hand(observed, step));
+                applied.put_back.extend(hand.zip(changed.as_ref()).map(|(hand, what)| put_back(what, hand)));
+                applied.changed.extend(changed);
+            }
             (Err(failure), _) => {
                 applied.failure = Some(failure);
                 break;
@@ -145,6 +149,12 @@ fn operations(body: &Value) -> Value {
     let fields = body["spec"].as_object().into_iter().flatten();
     let put = |(field, value): (&String, &Value)| json!({ "op": "add", "path": format!("/spec/{field}"), "value": value });
     fields.map(put).collect()
+}
+
+/// Who edited the set whose bounds a step brings back.
+fn hand(observed: &Observed, step: &Step) -> Option<Hand> {
+    let Step::Merge(Object { kind, name, .. }) = step else { return None };
+    observed.children.iter().find(|child| child.kind == *kind && child.name == *name)?.hand
 }
 
 /// What is said of an edit, and the way to what was meant.

@@ -248,8 +248,13 @@ impl Candidate {
                 lost = leader.keep() => lost,
                 () = self.tell(acquired, leadership, others, &mut contender) => return,
                 () = self.unwanted(&mut asked) => {
+                    let is_contested = matches!(&*self.told.borrow(), Standing::Ours { contest: Contest::With(_), .. });
+                    self.became_unknown.send_replace(Instant::now());
                     self.told.send_replace(Standing::Unknown);
-                    leader.release().await;
+                    // The next leader of this installation must not lose it to the one that yields at each restart.
+                    if !(is_contested && self.ending.is_cancelled()) {
+                        leader.release().await;
+                    }
                     return;
                 }
             };
@@ -452,7 +457,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_ends_well_lets_the_other_take_over_soon_and_its_own_next_leader_at_once() {
+    async fn who_ends_well_gives_back_what_nobody_contests_and_keeps_the_rest_for_its_next_leader() {
         let (server, _) = server().await;
         let (first, next, second) =
             (installation("a", &server), installation("a", &server), installation("b", &server));
@@ -462,8 +467,15 @@ mod tests {
         // A fresh leader waits for 9 s in any case.
         assert!(taken(&next).await <= AFTER_ANOTHER + Duration::from_secs(1));
         assert_eq!(second.look("bots").await, theirs("a/shard-operator"));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(contender(&next.look("bots").await), Some("b/shard-operator"));
         next.give_back().await;
-        assert!(taken(&second).await <= CLAIM.every * 2 + AFTER_ANOTHER);
+        let last = installation("a", &server);
+        assert!(
+            taken(&last).await < Duration::from_secs(1),
+            "one that is contested is kept for the next leader"
+        );
+        drop(second);
     }
 
     #[tokio::test(start_paused = true)]

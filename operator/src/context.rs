@@ -98,6 +98,13 @@ impl Context {
         }
     }
 
+    /// The bot's namespace is not kept any more: nothing that is waited for at the gate may be granted.
+    pub fn lose(&self, key: &Key) {
+        if self.memory.is_kept_no_more(key) {
+            self.gate.begin_anew(&key.0, &key.1);
+        }
+    }
+
     fn forget_all(&self, key: &Key) {
         self.gate.forget(&key.0, &key.1);
         self.reports.forget(&key.0, &key.1);
@@ -198,6 +205,11 @@ impl Memory {
     #[must_use]
     pub fn is_kept_since(&self, key: &Key, since: Instant) -> bool {
         lock(&self.kept).get(key) == Some(&since)
+    }
+
+    /// Whether the bot's namespace was kept until now.
+    fn is_kept_no_more(&self, key: &Key) -> bool {
+        lock(&self.kept).remove(key).is_some()
     }
 
     /// Whether the bot's namespace was kept before, since another time.

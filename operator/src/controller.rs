@@ -151,10 +151,10 @@ fn seen<K>(
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
     watch.inspect(move |event| {
         let Told { namespace, what, metrics } = &told;
-        metrics.watch(namespace, what, event.is_err());
         match event {
             Ok(watcher::Event::InitDone) => watched.set(Filling::Filled),
             Err(error) => {
+                metrics.watch_failed(namespace, what);
                 if !watched.is(Filling::Filled) {
                     watched.set(Filling::Fails);
                 }

@@ -7,6 +7,7 @@
 //! word has surely heard it. Deliberately absent: HTTP, and who may call.
 
 mod caller;
+mod held;
 mod keeper;
 pub mod rules;
 mod totals;
@@ -14,8 +15,9 @@ mod totals;
 use crate::lease::Leadership;
 use crate::model::{Fingerprint, GateFigures, GateLayout, GateSetting, GatewaySeen};
 pub use caller::{Caller, Refused};
+use held::Held;
 use k8s_openapi::jiff::Timestamp;
-use keeper::{Command, Keeper, Setting, moment};
+use keeper::{Command, Keeper, Setting, millis, moment};
 pub use keeper::{Counted, Grants};
 use rand::Rng as _;
 use rules::{DiscordTime, Limits, Millis, Request};
@@ -23,11 +25,11 @@ use shard_contract::identify::{IdentifyAnswer, IdentifyRequest, Outcome};
 use shard_contract::layout::shards_of;
 use shard_contract::pace::Pace;
 use shard_machine::{Machine, Tasks, WallClock};
-use shard_serve::{Share, Shares};
+use shard_serve::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 pub use totals::GateTotals;
 
@@ -151,8 +153,13 @@ impl Gate {
             return;
         };
         let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
-        if !inner.bots.values().any(holds) && inner.tokens.remove(&token).is_some() {
+        if inner.bots.values().any(holds) {
+            return;
+        }
+        if let Some(TokenGate { commands, .. }) = inner.tokens.remove(&token) {
             inner.anew.insert(token);
+            // It must not grant to those that wait beside the one that is opened next.
+            self.tasks.spawn(async move { commands.send(Command::Close).await });
         }
     }
 
@@ -340,7 +347,7 @@ impl Gate {
                 caller.pod
             ))
         })?;
-        Ok(Held { _place: place, _share: share })
+        Ok(Held::new(place, share))
     }
 
     fn of_token<'a>(&self, inner: &'a mut Inner, token: Fingerprint) -> &'a mut TokenGate {
@@ -405,16 +412,6 @@ impl Inner {
     }
 }
 
-/// A call that waits; dropped with it, also when its caller goes away.
-struct Held {
-    _place: OwnedSemaphorePermit,
-    _share: Share<String>,
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -443,8 +440,13 @@ mod tests {
         let leading = Leadership::Leading { since, until: since + Duration::from_secs(86_400) };
         let (sender, leadership) = watch::channel(leading);
         let gate = Gate::new(Pace::REAL, leadership, |_| true, &Machine::this());
+        gate.set("bots", "mybot", opened(pods)).await;
+        (gate, sender)
+    }
+
+    fn opened(pods: Vec<GatePod>) -> GateSetting {
         let now = Timestamp::now();
-        let setting = GateSetting::Open {
+        GateSetting::Open {
             token: Fingerprint([1; 16]),
             reserve_percent: 20,
             gateway: GatewaySeen {
@@ -457,9 +459,7 @@ mod tests {
             },
             layouts: BTreeMap::from([(1, GateLayout { total: 16, pods: 16, fallback_slot: 1 })]),
             pods,
-        };
-        gate.set("bots", "mybot", setting).await;
-        (gate, sender)
+        }
     }
 
     fn grant(answer: &IdentifyAnswer) -> Option<u64> {
@@ -627,6 +627,24 @@ mod tests {
         assert!(online_after().await <= 6, "it is another shard");
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(figures(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_begins_anew_grants_to_nobody_who_waited_and_opens_as_a_fresh_leaders() {
+        let (gate, _leads) = open(Vec::new()).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(grant(&gate.identify(&pod(0), asks(0)).await.unwrap()).is_some());
+        let waits = {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.identify(&pod(1), asks(1)).await })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gate.begin_anew("bots", "mybot");
+        gate.set("bots", "mybot", opened(Vec::new())).await;
+        let begun = Instant::now();
+        assert!(waits.await.unwrap().is_err(), "it was answered by the gate before");
+        assert!(grant(&gate.identify(&pod(1), asks(1)).await.unwrap()).is_some());
+        assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

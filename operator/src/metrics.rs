@@ -7,7 +7,7 @@
 //! | `shard_operator_reconcile_total{result}` | counter | rounds, by result |
 //! | `shard_operator_reconcile_seconds` | histogram, seconds | time of a round |
 //! | `shard_operator_leader` | gauge, 0 or 1 | whether this replica leads |
-//! | `shard_operator_watch_failing{namespace,resource}` | gauge, 0 or 1 | whether a watch of this replica fails; no namespace: of all |
+//! | `shard_operator_watch_failures_total{namespace,resource}` | counter | failures of this replica's watches; no namespace: of all |
 //! | `shard_operator_gate_calls_total{path,code}` | counter | calls of pods, reports among them |
 //! | `shard_operator_gate_grants_total` | counter | IDENTIFYs granted, by `priority`: live, active, standby |
 //! | `shard_operator_gate_failures_total` | counter | granted IDENTIFYs that did not reach READY |
@@ -39,7 +39,7 @@ pub struct Metrics {
     rounds: Family<Outcome, Counter>,
     seconds: Histogram,
     leader: Gauge,
-    watches: Family<Watch, Gauge>,
+    watches: Family<Watch, Counter>,
     calls: Family<Call, Counter>,
     gate: OfGate,
     bots: OfBots,
@@ -108,8 +108,8 @@ impl Default for Metrics {
         registry.register_with_unit("reconcile", "Time of a round", Unit::Seconds, seconds.clone());
         registry.register("leader", "Whether this replica leads", Gauge::clone(&leader));
         registry.register(
-            "watch_failing",
-            "Whether a watch of this replica fails; no namespace: of all",
+            "watch_failures",
+            "Failures of this replica's watches; no namespace: of all",
             Family::clone(&watches),
         );
         registry.register("gate_calls", "Calls of pods, by path and status code", Family::clone(&calls));
@@ -201,10 +201,9 @@ impl Metrics {
         self.seconds.observe(took.as_secs_f64());
     }
 
-    /// Notes whether a watch fails.
-    pub fn watch(&self, namespace: &str, resource: &'static str, fails: bool) {
-        let watch = Watch { namespace: namespace.to_owned(), resource };
-        self.watches.get_or_create(&watch).set(fails.into());
+    /// Counts a failure of a watch.
+    pub fn watch_failed(&self, namespace: &str, resource: &'static str) {
+        self.watches.get_or_create(&Watch { namespace: namespace.to_owned(), resource }).inc();
     }
 
     /// Counts a pod's call.
@@ -240,7 +239,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.round(Duration::from_millis(20), true);
         metrics.call("/v1/identify", 200);
-        metrics.watch("bots", "pods", false);
+        metrics.watch_failed("bots", "pods");
         let totals =
             GateTotals { grants: Grants { live: 3, ..Grants::default() }, failures: 1, waiting: 2, calls: 1 };
         let figures = GateFigures {

@@ -62,6 +62,8 @@ pub struct Observed {
     pub nodes: BTreeMap<String, NodeSeen>,
     /// Whether this process has heard every pod that runs since it leads, or has waited long enough for it.
     pub heard: bool,
+    /// For how long some pod or other of the bot has been heard without a gap; none: none is.
+    pub speaking: Option<Duration>,
     /// Whether another installation watches the bot's namespace as well.
     pub contest: Contest,
     /// What the gate counted.
@@ -476,6 +478,7 @@ mod tests {
                 pods: Vec::new(),
                 nodes: BTreeMap::new(),
                 heard: true,
+                speaking: Some(Duration::MAX),
                 contest: Contest::Alone,
                 gate: None,
                 answers: Answers::default(),

@@ -165,6 +165,7 @@ pub async fn observe(
         heard: since.elapsed() >= HEARS_FOR
             || pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
         pods,
+        speaking: ctx.reports.speaking_for(&key.0, &key.1),
         contest: kept.contest,
         gate,
         answers: Answers::default(),

@@ -112,6 +112,7 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
         }
         // The gate is closed there; nothing is done and nothing said but by the one who keeps it.
         Standing::Theirs { .. } | Standing::Unknown => {
+            ctx.lose(key);
             observe::look_on(ctx, &bot).await.map_err(Error::Observe)?;
             if ctx.claims.is_long_unknown(&key.0) {
                 report::unclaimed(ctx, &bot).await;
@@ -123,7 +124,10 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
     ctx.keep(key, kept.since);
     tokio::select! {
         biased;
-        () = ctx.claims.lost(&key.0) => Ok(Some(UNKEPT)),
+        () = ctx.claims.lost(&key.0) => {
+            ctx.lose(key);
+            Ok(Some(UNKEPT))
+        }
         done = carry_on(&bot, unreadable, kept, ctx) => done.map(Some),
     }
 }

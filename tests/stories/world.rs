@@ -116,6 +116,7 @@ impl World {
             }
             "strange" => self.put_strange(rest),
             "strip" => self.strip(rest),
+            "annotate" => self.annotate(rest),
             "edit" => self.edit_set(rest),
             "full" => self.fill(rest.parse().unwrap()),
             "reconcile" => {}
@@ -172,6 +173,7 @@ impl World {
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
             refusals: self.refusals.clone(),
+            speaking: Some(Duration::from_hours(1)),
             contest: self.contest.clone(),
             discord: self.discord.clone(),
             document: map.and_then(|map| {

@@ -157,12 +157,9 @@ fn a_watched_namespace_that_is_gone_keeps_nobody_from_the_others_and_is_named() 
         let ready = world.operators.page(0, "/readyz").await?;
         ensure!(ready.starts_with("HTTP/1.1 200"), "{ready}");
         let metrics = world.operators.page(0, "/metrics").await?;
-        for (namespace, fails) in [("gone", 1), (NAMESPACE, 0)] {
-            let wanted = format!(
-                "shard_operator_watch_failing{{namespace=\"{namespace}\",resource=\"pods\"}} {fails}"
-            );
-            ensure!(metrics.contains(&wanted), "{wanted} is not in {metrics}");
-        }
+        let failures =
+            |namespace: &str| metrics.contains(&format!("watch_failures_total{{namespace=\"{namespace}\""));
+        ensure!(failures("gone") && !failures(NAMESPACE), "{metrics}");
         Ok(())
     })
 }

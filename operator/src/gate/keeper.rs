@@ -408,6 +408,11 @@ fn later(wait_ms: u64, hold_ms: u64, because: String) -> IdentifyAnswer {
     IdentifyAnswer::NotYet { because, ask_again_after_ms }
 }
 
+/// A span in milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
 /// A moment on the gate's clock; cut to whole milliseconds, so never later than it was.
 pub fn moment(started: Instant, at: Instant) -> Millis {
     Millis(at.duration_since(started).as_millis().try_into().unwrap_or(u64::MAX))

@@ -15,7 +15,7 @@ use crate::names::{
 };
 use shard_contract::REVISION;
 use shard_contract::fallback::LAYOUT_SLOTS;
-use shard_contract::layout::pods_for;
+use shard_contract::layout::{MAX_TOTAL, pods_for};
 use shard_contract::layouts::Role;
 use shard_contract::names::stateful_set as set_name;
 
@@ -117,7 +117,9 @@ pub enum Change {
 /// before revision 2 has session group 0 and the slot that its number gives. One that lost its identity has none.
 #[must_use]
 pub fn sets(observed: &Observed) -> Vec<SetSeen> {
-    let number = |child: &Child, label| child.label(label).and_then(|value| value.parse().ok());
+    let number = |child: &Child, label| {
+        child.label(label).and_then(|value| value.parse().ok()).filter(|number| *number <= MAX_TOTAL)
+    };
     let told = |layout: u32| {
         let mut told = observed.document.iter().flat_map(|document| &document.layouts);
         told.find(|told| told.number == layout && told.total > 0)
@@ -159,7 +161,7 @@ pub fn sets(observed: &Observed) -> Vec<SetSeen> {
 }
 
 /// Corrects what labels say of a set where somebody edited them: what it was made from gives its hash, and tells which of labels and document
-/// are right while the spec is as it was. A revision that is gone is the one that gives its identity; none: the set is a stripped one.
+/// are right while the spec is as it was; else the document is. A revision that is gone is the one that gives its identity.
 pub fn recognise(spec: &Spec, observed: &Observed, sets: &mut [SetSeen]) {
     for set in sets {
         let name = set_name(&spec.owner.name, set.number);
@@ -168,11 +170,9 @@ pub fn recognise(spec: &Spec, observed: &Observed, sets: &mut [SetSeen]) {
             continue;
         };
         if child.annotation(REVISION_ANNOTATION).and_then(|told| told.parse::<u32>().ok()).is_none() {
+            // None: the spec has changed since, or somebody wrote something else there, and the pods are to be replaced.
             let made_by = |revision: &u32| set.identity == identity(spec, set.total, set.pods, *revision);
-            match (1..=REVISION).find(made_by) {
-                Some(revision) => set.revision = revision,
-                None => set.identity.clear(),
-            }
+            set.revision = (1..=REVISION).find(made_by).unwrap_or(set.revision);
         }
         let told = observed.document.iter().flat_map(|document| &document.layouts);
         let Some(told) = told.into_iter().find(|told| told.number == set.number && told.total > 0) else {
@@ -190,7 +190,7 @@ pub fn recognise(spec: &Spec, observed: &Observed, sets: &mut [SetSeen]) {
             fallback_slot: told.fallback_slot,
             ..set.arrangement()
         };
-        if as_told != set.arrangement() && !gives_hash(set.arrangement()) && gives_hash(as_told) {
+        if as_told != set.arrangement() && !gives_hash(set.arrangement()) {
             set.total = told.total;
             set.pods = told.pods;
             set.session_group = told.session_group;

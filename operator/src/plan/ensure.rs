@@ -7,7 +7,7 @@ use super::change::SetSeen;
 use super::objects;
 use super::objects::stateful_set::{bounds, edits, marks};
 use crate::model::{Child, Kind, Object, Observed, Step};
-use crate::names::Owner;
+use crate::names::{Owner, PODS_LABEL};
 use shard_contract::names::stateful_set as set_name;
 
 /// Makes an object that is not there, and one that is not as it should be so.
@@ -31,6 +31,11 @@ pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step
     let name = set_name(&owner.name, set.number);
     let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
     let child = observed.children.iter().find(is_it)?;
+    // Where labels and document disagree nobody knows how many pods are right.
+    let mut told = observed.document.iter().flat_map(|document| &document.layouts);
+    let told = told.find(|told| told.number == set.number)?.pods;
+    let labelled: Option<u32> = child.label(PODS_LABEL).and_then(|pods| pods.parse().ok());
+    (told == set.pods && labelled.is_none_or(|pods| pods == told)).then_some(())?;
     let bounds = bounds(child, set.pods)?;
     Some(Step::Merge(bounds))
 }

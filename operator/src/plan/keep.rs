@@ -82,7 +82,7 @@ fn stripped_set(name: &str) -> Note {
     Note::new(
         Reason::SetUnreadable,
         format!(
-            "StatefulSet {name} lost its annotation {IDENTITY_ANNOTATION}, and its pods are not those of spec.template: whether the spec was changed or the StatefulSet was edited cannot be told, so its pods run on; to replace them by those of spec.template: kubectl annotate statefulset {name} {IDENTITY_ANNOTATION}=lost"
+            "StatefulSet {name} lost its annotation {IDENTITY_ANNOTATION}, and its pods are not those of spec.template: whether the spec was changed or the StatefulSet was edited cannot be told, so its pods run on; to replace them by those of spec.template: kubectl annotate --overwrite statefulset {name} {IDENTITY_ANNOTATION}=lost"
         ),
     )
 }

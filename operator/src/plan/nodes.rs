@@ -5,7 +5,8 @@
 //! is gone, the pod's grace is over, its reports have been silent for 90 s (a pod that is cut off has let its shards go
 //! after 30 s), and the operator was told to replace such pods. A fifth comes from how pods let go: they hold on while half of
 //! their peers on other nodes answer, so where many fell silent together they may be cut off together and hold on together;
-//! then a person must say that the machines are off. Deliberately absent: evicting pods, which Kubernetes does.
+//! then a person must say that the machines are off. And silence says nothing while no other is heard, as where pods do not reach the gate.
+//! Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
 use std::time::Duration;
@@ -63,7 +64,15 @@ fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
         && observed.heard
         && grace_is_over(pod, observed)
         && pod.silent >= SILENCE
+        && others_are_heard(pod, observed)
         && lets_go(pod, observed)
+}
+
+/// Whether pods have been heard for as long, if there are others: else pods did not reach the gate, and one that is deleted and runs on
+/// could not be told.
+fn others_are_heard(pod: &PodSeen, observed: &Observed) -> bool {
+    let mut others = observed.pods.iter().filter(|other| other.uid != pod.uid && other.ready);
+    others.next().is_none() || observed.speaking.is_some_and(|speaking| speaking >= SILENCE)
 }
 
 /// Whether the pod lets its shards go when it is cut off: it asks the pods on other nodes, and holds on while half of them
@@ -93,6 +102,8 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
         "--on-node-loss=Wait leaves it there: bring the node back, or, once you know that the machine is off, delete the Node object or the pod (kubectl delete pod --force)"
     } else if may_be_replaced(pod, observed) {
         "it is deleted by force, so that it is made anew on another node; if none has room, add a node"
+    } else if !others_are_heard(pod, observed) {
+        "the other pods have not been heard for 90 s without a gap either, so that its silence says nothing yet; if that lasts, check that pods reach the gate (Service, network policies), and the operator's log"
     } else if !lets_go(pod, observed) {
         "so many other pods are silent that it may hold its shards together with them; bring the nodes back, or, once you know that the machines are off, delete the Node objects or the pods (kubectl delete pod --force)"
     } else {
@@ -167,6 +178,18 @@ mod tests {
         let mut gone = among(&[("m", false)]);
         gone.nodes.insert("m".to_owned(), NodeSeen { state: NodeState::Gone, since: None });
         assert_eq!(lost(&gone).steps.len(), 1, "what is on a machine that is gone holds nothing");
+    }
+
+    #[test]
+    fn a_silent_pod_is_replaced_only_once_others_have_been_heard_for_as_long() {
+        let mut all = among(&[("m", true)]);
+        all.pods.iter_mut().skip(1).for_each(|other| (other.uid, other.ready) = ("o".into(), true));
+        assert_eq!(lost(&all).steps.len(), 1);
+        for speaking in [None, Some(Duration::from_secs(89))] {
+            all.speaking = speaking;
+            let Lost { steps, note } = lost(&all);
+            assert!(steps.is_empty() && note.unwrap().message.contains("check that pods reach the gate"));
+        }
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl World {
         }
     }
 
+    /// `NAME MARK VALUE`.
+    pub(super) fn annotate(&mut self, what: &str) {
+        let words: Vec<_> = what.split(' ').collect();
+        let child = self.child(words[0]);
+        child.live["metadata"]["annotations"][format!("shard-operator.dev/{}", words[1])] = words[2].into();
+    }
+
     /// Somebody edits the spec of a set: `NAME`, `NAME rollout`, or `NAME rolling` (its update strategy).
     pub(super) fn edit_set(&mut self, what: &str) {
         let (name, how) = what.split_once(' ').unwrap_or((what, ""));
