@@ -27,13 +27,7 @@ pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &
     }
     let key = (namespace, name);
     for step in steps {
-        let done = match step {
-            Step::Apply(object) | Step::Merge(object) | Step::PutBack(object, _) => {
-                correct(ctx, &key, observed, step, object).await
-            }
-            _ => carry_out(ctx, &key.0, step).await,
-        };
-        match (done, step) {
+        match (carry_out(ctx, &key, observed, step).await, step) {
             (Ok(changed), Step::PutBack(_, hand)) => {
                 applied.put_back.extend(changed.map(|what| put_back(&what, *hand)));
             }
@@ -54,7 +48,13 @@ pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &
     applied
 }
 
-async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option<String>, Failure> {
+async fn carry_out(
+    ctx: &Context,
+    key: &Key,
+    observed: &Observed,
+    step: &Step,
+) -> Result<Option<String>, Failure> {
+    let namespace = &key.0;
     let api = |kind| Apis::of(&ctx.client, namespace, kind);
     match step {
         Step::Try(object) => {
@@ -69,8 +69,9 @@ async fn carry_out(ctx: &Context, namespace: &str, step: &Step) -> Result<Option
                 .map_err(|error| refused(object, &error, false))?;
             Ok(Some(said(object.kind, &object.name)))
         }
-        // Theirs is to make what exists as it should be (`correct`).
-        Step::Apply(_) | Step::Merge(_) | Step::PutBack(..) => Ok(None),
+        Step::Apply(object) | Step::Merge(object) | Step::PutBack(object, _) => {
+            correct(ctx, key, observed, step, object).await
+        }
         Step::Delete(kind, name) => match delete(&ctx.client, &api(*kind), name).await {
             Ok(()) => Ok(Some(said(*kind, name))),
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),

@@ -2,7 +2,7 @@
 //!
 //! From a Lease in each namespace that has bots, held by an installation and not by one of its replicas, to whether a round may change
 //! anything there and the gate may grant to the pods there. Whoever finds it held by another installation yields: it leaves its name at the
-//! Lease, so that the holder can tell the bots' owners, and takes over only when the Lease has run out. Deliberately absent: which
+//! Lease, so that the holder can tell the bots' owners, and takes over only when the Lease has run out or was given back. Deliberately absent: which
 //! replica of an installation leads; only that one looks at claims.
 
 mod contender;
@@ -47,7 +47,10 @@ const YOUNG_FOR: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Not known: the API server has not answered, or does not let this installation know.
-    Unknown,
+    Unknown {
+        /// Since when.
+        since: Instant,
+    },
     /// This installation keeps it.
     Ours {
         /// Since when.
@@ -87,9 +90,20 @@ struct Claim {
     /// Since when it is looked at.
     begun: Instant,
     standing: watch::Receiver<Standing>,
-    /// Since when it is unknown, if it is.
-    unknown_since: watch::Receiver<Instant>,
     asked: watch::Sender<Instant>,
+}
+
+impl Standing {
+    /// Whether it has been unknown for long who keeps the namespace.
+    #[must_use]
+    pub fn is_long_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { since } if since.elapsed() >= UNKNOWN_FOR)
+    }
+
+    /// From now on it is unknown.
+    fn unknown() -> Self {
+        Self::Unknown { since: Instant::now() }
+    }
 }
 
 impl Claims {
@@ -112,11 +126,10 @@ impl Claims {
         if !self.is_young(namespace) {
             return standing.borrow().clone();
         }
-        let known = standing.wait_for(|standing| *standing != Standing::Unknown);
-        match tokio::time::timeout(KNOWN_WITHIN, known).await {
-            Ok(Ok(standing)) => standing.clone(),
-            Ok(Err(_)) | Err(_) => Standing::Unknown,
-        }
+        let known = standing.wait_for(|standing| !matches!(standing, Standing::Unknown { .. }));
+        // How it stands is read below, whether that came in time or not.
+        let _ = tokio::time::timeout(KNOWN_WITHIN, known).await;
+        standing.borrow().clone()
     }
 
     /// Whether this installation surely keeps a namespace at this moment.
@@ -133,17 +146,6 @@ impl Claims {
     #[must_use]
     pub fn is_young(&self, namespace: &str) -> bool {
         self.claims().get(namespace).is_some_and(|claim| claim.begun.elapsed() < YOUNG_FOR)
-    }
-
-    /// Whether it has been unknown for long who keeps a namespace.
-    #[must_use]
-    pub fn is_long_unknown(&self, namespace: &str) -> bool {
-        let claims = self.claims();
-        let claim = claims.get(namespace);
-        claim.is_some_and(|claim| {
-            let since = claim.unknown_since.borrow();
-            *claim.standing.borrow() == Standing::Unknown && since.elapsed() >= UNKNOWN_FOR
-        })
     }
 
     /// A bot lives in a namespace: what this installation keeps there it keeps on.
@@ -184,9 +186,8 @@ impl Claims {
             return claim.standing.clone();
         }
         claims.retain(|_, claim| claim.standing.has_changed().is_ok());
-        let (told, standing) = watch::channel(Standing::Unknown);
+        let (told, standing) = watch::channel(Standing::unknown());
         let (asked, is_asked) = watch::channel(now);
-        let (became_unknown, unknown_since) = watch::channel(now);
         let inner = &self.0;
         let candidate = Candidate {
             me: inner.me.clone(),
@@ -194,14 +195,10 @@ impl Claims {
             client: inner.client.clone(),
             machine: inner.machine.clone(),
             told,
-            became_unknown,
             ending: inner.ending.clone(),
         };
         inner.machine.tasks.spawn(candidate.run(is_asked));
-        claims.insert(
-            namespace.to_owned(),
-            Claim { begun: now, standing: standing.clone(), unknown_since, asked },
-        );
+        claims.insert(namespace.to_owned(), Claim { begun: now, standing: standing.clone(), asked });
         standing
     }
 
@@ -218,7 +215,6 @@ struct Candidate {
     client: kube::Client,
     machine: Machine,
     told: watch::Sender<Standing>,
-    became_unknown: watch::Sender<Instant>,
     ending: CancellationToken,
 }
 
@@ -249,8 +245,7 @@ impl Candidate {
                 () = self.tell(acquired, leadership, others, &mut contender) => return,
                 () = self.unwanted(&mut asked) => {
                     let is_contested = matches!(&*self.told.borrow(), Standing::Ours { contest: Contest::With(_), .. });
-                    self.became_unknown.send_replace(Instant::now());
-                    self.told.send_replace(Standing::Unknown);
+                    self.told.send_replace(Standing::unknown());
                     // The next leader of this installation must not lose it to the one that yields at each restart.
                     if !(is_contested && self.ending.is_cancelled()) {
                         leader.release().await;
@@ -258,8 +253,7 @@ impl Candidate {
                     return;
                 }
             };
-            self.became_unknown.send_replace(Instant::now());
-            self.told.send_replace(Standing::Unknown);
+            self.told.send_replace(Standing::unknown());
             tracing::warn!(namespace = post.namespace, because = %lost, "does not keep the bots of this namespace any more");
         }
     }
@@ -382,7 +376,7 @@ mod tests {
     fn contender(standing: &Standing) -> Option<&str> {
         match standing {
             Standing::Ours { contest: Contest::With(contender), .. } => Some(contender),
-            Standing::Ours { .. } | Standing::Unknown | Standing::Theirs { .. } => None,
+            Standing::Ours { .. } | Standing::Unknown { .. } | Standing::Theirs { .. } => None,
         }
     }
 

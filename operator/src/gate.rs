@@ -129,13 +129,7 @@ impl Gate {
     /// forgotten with the last bot of the token: the next one's layouts have the same numbers.
     pub fn forget(&self, namespace: &str, bot: &str) {
         let mut inner = self.lock();
-        let Some(GateSetting::Open { token, .. }) =
-            inner.bots.remove(&(namespace.to_owned(), bot.to_owned()))
-        else {
-            return;
-        };
-        let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
-        if !inner.bots.values().any(holds)
+        if let Some(token) = inner.remove(namespace, bot)
             && let Some(gate) = inner.tokens.get(&token)
         {
             // Where there is no room for it, shards wait a while longer than they need.
@@ -147,16 +141,9 @@ impl Gate {
     /// granted since, and of what pods heard, this one knows nothing.
     pub fn begin_anew(&self, namespace: &str, bot: &str) {
         let mut inner = self.lock();
-        let Some(GateSetting::Open { token, .. }) =
-            inner.bots.remove(&(namespace.to_owned(), bot.to_owned()))
-        else {
-            return;
-        };
-        let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
-        if inner.bots.values().any(holds) {
-            return;
-        }
-        if let Some(TokenGate { commands, .. }) = inner.tokens.remove(&token) {
+        if let Some(token) = inner.remove(namespace, bot)
+            && let Some(TokenGate { commands, .. }) = inner.tokens.remove(&token)
+        {
             inner.anew.insert(token);
             // It must not grant to those that wait beside the one that is opened next.
             self.tasks.spawn(async move { commands.send(Command::Close).await });
@@ -396,6 +383,16 @@ impl Gate {
 }
 
 impl Inner {
+    /// Removes a bot; returns the token that no other bot holds since.
+    fn remove(&mut self, namespace: &str, bot: &str) -> Option<Fingerprint> {
+        let GateSetting::Open { token, .. } = self.bots.remove(&(namespace.to_owned(), bot.to_owned()))?
+        else {
+            return None;
+        };
+        let holds = |setting: &GateSetting| matches!(setting, GateSetting::Open { token: held, .. } if *held == token);
+        (!self.bots.values().any(holds)).then_some(token)
+    }
+
     fn of(&self, caller: &Caller) -> Result<(&Layouts, &TokenGate), Refused> {
         if self.closed {
             return Err(Refused::Closed("the operator is stopping; ask again".into()));

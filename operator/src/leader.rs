@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How often a long wait is told of, beside whenever its cause is another.
 const SAY_EVERY: Duration = Duration::from_secs(300);
 /// Of a holder's name so much is kept: a namespace's 63 characters, a Lease's 253, and what parts them. Anybody with rights may write it.
-const MOST_CHARACTERS: usize = 317;
+pub const MOST_CHARACTERS: usize = 317;
 
 /// Which Lease, and what it says of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@
 //! Nouns: [`crd`], [`model`], [`names`]. Verbs: [`observe`], [`plan`], [`apply`], [`report`]; only [`reconcile`] knows all
 //! four. The gate is part of the world: `observe` reads its figures, `apply` sets its limits, pods ask it over HTTP.
 //! Of several
-//! replicas one leads, by a [`lease`]; the others answer who. Of several installations one keeps the bots of a namespace, by its [`claims`]. [`run`] wires everything and holds no logic. Deliberately absent:
-//! the dashboard, which comes later.
+//! replicas one leads, by a [`lease`]; the others answer who. Of several installations one keeps the
+//! bots of a namespace, by its [`claims`]. [`run`] wires everything and holds no logic. Deliberately absent: the dashboard, which comes later.
 
 pub mod apply;
 pub mod backoff;

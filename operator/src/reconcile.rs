@@ -111,10 +111,10 @@ async fn round(listed: &Listed<ShardedBot>, key: &Key, ctx: &Context) -> Result<
             Kept { since, contest }
         }
         // The gate is closed there; nothing is done and nothing said but by the one who keeps it.
-        Standing::Theirs { .. } | Standing::Unknown => {
+        standing @ (Standing::Theirs { .. } | Standing::Unknown { .. }) => {
             ctx.lose(key);
             observe::look_on(ctx, &bot).await.map_err(Error::Observe)?;
-            if ctx.claims.is_long_unknown(&key.0) {
+            if standing.is_long_unknown() {
                 report::unclaimed(ctx, &bot).await;
                 return Err(Error::Unclaimed);
             }

@@ -7,8 +7,11 @@ use crate::fleet::{BOT, GateSays};
 use anyhow::{Context, Result, bail, ensure};
 use discord_sim::{Generate, Ledger, LedgerQuery};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
 use shard_contract::identify::{IDENTIFY_PATH, IdentifyRequest, Priority};
 use shard_contract::names::parse_pod;
 use shard_operator::crd::ShardedBot;
@@ -185,6 +188,16 @@ pub trait AnyFleet: Sync {
         Ok(())
     }
 
+    /// What events of its namespace say.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    async fn told(&self) -> Result<Vec<String>> {
+        let events: Api<Event> = Api::namespaced(self.client(), self.namespace());
+        let events = events.list(&ListParams::default()).await.context("list events")?.items;
+        Ok(events.into_iter().filter_map(|event| event.note).collect())
+    }
+
     /// Names and UIDs of the pods that there are.
     ///
     /// # Errors
@@ -306,4 +319,14 @@ async fn go_on(
     // The pace of asking, not a time that anything depends on.
     tokio::time::sleep(fleet.pace().look).await;
     Ok(())
+}
+
+/// A merge patch that takes all labels and annotations away.
+#[must_use]
+pub fn without_marks(metadata: &ObjectMeta) -> Value {
+    let gone = |marks: &Option<BTreeMap<String, String>>| -> Value {
+        let marks = marks.iter().flat_map(BTreeMap::keys);
+        marks.map(|mark| (mark.clone(), Value::Null)).collect::<serde_json::Map<_, _>>().into()
+    };
+    json!({ "metadata": { "labels": gone(&metadata.labels), "annotations": gone(&metadata.annotations) } })
 }

@@ -5,30 +5,22 @@
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::events::v1::Event;
 use kube::Resource;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::client::Body;
 use serde_json::{Value, json};
 use shard_contract::names::{shards, stateful_set};
-use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::any_fleet::{AnyFleet as _, without_marks};
+use shard_tests::fleet::proxy::{Fault, Hits, How};
 use shard_tests::fleet::schedule::ONE;
 use shard_tests::fleet::stage::{Stage, Way};
 use shard_tests::fleet::{BOT, Fleet, PATIENCE};
-use std::collections::BTreeMap;
 
 /// Rounds that are woken while a policy changes what is written.
 const ROUNDS: u32 = 8;
 
 fn edit_by(manager: &str) -> PatchParams {
     PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
-}
-
-/// What events say of the bot.
-async fn told(fleet: &Fleet) -> Result<Vec<String>> {
-    let events: Api<Event> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
-    let events = events.list(&ListParams::default()).await?.items;
-    Ok(events.into_iter().filter_map(|event| event.note).collect())
 }
 
 pub fn edited(stage: &Stage) -> Result<()> {
@@ -50,19 +42,14 @@ pub fn edited(stage: &Stage) -> Result<()> {
             .await?;
         fleet
             .wait("the event", PATIENCE, async || {
-                let told = told(fleet).await?;
+                let told = fleet.told().await?;
                 let is_told = told.iter().any(|told| told.contains("was edited by hand and was put back"));
                 Ok(if is_told { Ok(()) } else { Err(format!("{told:?}")) })
             })
             .await?;
         // A label that is taken away brings the set out of the operator's sight, and its other marks say no more what it is.
-        let bare = |marks: &Option<BTreeMap<String, String>>| -> Value {
-            let marks = marks.iter().flat_map(BTreeMap::keys);
-            marks.map(|mark| (mark.clone(), Value::Null)).collect::<serde_json::Map<_, _>>().into()
-        };
         let before = before.metadata;
-        let bare =
-            json!({ "metadata": { "labels": bare(&before.labels), "annotations": bare(&before.annotations) } });
+        let bare = without_marks(&before);
         sets.patch(&name, &edit_by("kubectl-edit"), &Patch::Merge(bare)).await?;
         fleet
             .wait("the marks to be back", PATIENCE, async || {
@@ -149,11 +136,17 @@ pub fn turned_into_what_stands(stage: &Stage) -> Result<()> {
                     Ok(if label == Some("1") { Ok(()) } else { Err(format!("{label:?}")) })
                 })
                 .await?;
-            // The first write may still change who is said to own what.
+            // The first write may still change who is said to own what; one more would be hit.
             if round == 0 {
                 before = version().await?;
+                fleet.proxies[0].add(Fault {
+                    hits: Hits::WritesTo("/services/"),
+                    how: How::Answer(500, "InternalError", None),
+                    count: 1,
+                });
             }
         }
+        ensure!(!fleet.proxies[0].is_used_up(), "the Service was written to again");
         ensure!(version().await? == before, "the Service was changed again");
         let seen = fleet.bots().get(BOT).await?.status.context("no status")?;
         let ready = seen.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");

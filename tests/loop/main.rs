@@ -29,7 +29,7 @@ const TESTS: [Test; 13] = [
         tenants::ends_while_the_list_fails,
     ),
     ("a_set_that_is_edited_or_loses_its_marks_is_put_back_on_the_real_api_server", hands::edited),
-    ("a_policy_that_turns_writes_into_what_stands_makes_no_event", hands::turned_into_what_stands),
+    ("a_policy_that_turns_writes_into_what_stands_is_written_to_once", hands::turned_into_what_stands),
     ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
 ];
 

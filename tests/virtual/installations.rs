@@ -20,7 +20,7 @@ const TWO_INSTALLATIONS: Shape = Shape { pods: 4, shards: 8, buckets: 1, install
 const RUNS: u64 = 20;
 const SEED: u64 = 17;
 /// Of the form of a token, of an application that the simulated Discord does not know.
-const ANOTHER_TOKEN: &str = "OTk5OTk5OTk5OTk5OTk5OTk5.XXXXXX.YYYYYYYYYYYYYYYYYYYYYYYYYYYYYY";
+const ANOTHER_TOKEN: &str = "OTk5OTk5OTk5OTk5OTk5OTk5OQ.sim.another";
 
 /// The number of the installation that keeps the bot.
 async fn keeper(fleet: &World) -> Result<u32> {
@@ -57,6 +57,7 @@ fn two_installations_on_one_bot_one_keeps_it_and_the_other_takes_over() -> Resul
             anyhow::Ok(map.metadata.resource_version)
         };
         let (written, pods) = (version().await?, fleet.uids().await?);
+        // Time in which both would write, on the paused clock.
         tokio::time::sleep(Duration::from_secs(300)).await;
         ensure!(version().await? == written, "the document was written though nothing changed");
         // All have to be identified anew, and the one who grants dies in the midst of it.

@@ -4,16 +4,14 @@ use anyhow::{Result, ensure};
 use discord_sim::{DropConnections, How};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use shard_contract::names::{layouts_config_map, sessions_secret};
-use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::any_fleet::{AnyFleet as _, without_marks};
 use shard_tests::fleet::schedule::SMALL;
 use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, World};
-use std::collections::BTreeMap;
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -90,13 +88,6 @@ fn bot_deleted_and_made_again_at_once_inherits_no_back_off() -> Result<()> {
     })
 }
 
-/// What events say of this bot.
-async fn told(fleet: &World) -> Result<Vec<String>> {
-    let events: Api<Event> = Api::namespaced(fleet.client.clone(), NAMESPACE);
-    let events = events.list(&ListParams::default()).await?.items;
-    Ok(events.into_iter().filter_map(|event| event.note).collect())
-}
-
 #[test]
 fn a_stateful_set_that_somebody_edits_is_put_back_and_it_is_said() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
@@ -124,7 +115,7 @@ fn a_stateful_set_that_somebody_edits_is_put_back_and_it_is_said() -> Result<()>
                     Ok(if now == before { Ok(()) } else { Err(format!("{now:?}")) })
                 })
                 .await?;
-            ensure!(told(fleet).await?.iter().any(|told| told.contains(words)), "{:?}", told(fleet).await?);
+            ensure!(fleet.told().await?.iter().any(|told| told.contains(words)), "{:?}", fleet.told().await?);
         }
         ensure!(fleet.uids().await? == pods, "pods were replaced");
         Ok(())
@@ -137,12 +128,7 @@ fn a_stateful_set_whose_marks_somebody_takes_away_keeps_its_duty_and_gets_them_b
         let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         let (name, pods) = (format!("{BOT}-1"), fleet.uids().await?);
         let before = sets.get(&name).await?.metadata;
-        let of = |marks: &Option<BTreeMap<String, String>>| -> Value {
-            let marks = marks.iter().flat_map(BTreeMap::keys).map(|mark| (mark.clone(), Value::Null));
-            Value::Object(marks.collect())
-        };
-        let bare =
-            json!({ "metadata": { "labels": of(&before.labels), "annotations": of(&before.annotations) } });
+        let bare = without_marks(&before);
         sets.patch(&name, &PatchParams::default(), &Patch::Merge(bare)).await?;
         fleet
             .wait("the marks to be back", PATIENCE, async || {

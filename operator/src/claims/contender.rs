@@ -3,15 +3,13 @@
 //! From what stands at the Lease, and when it was seen to change, to its name. By the time that passes here, never by one that another
 //! machine wrote: of what stood there before it was looked at nothing is known until it changes, or long enough does not.
 
+use crate::leader::MOST_CHARACTERS;
 use crate::model::Contest;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a word counts: three of its times, and a renewal of the Lease with which it is seen.
 const COUNTS_FOR: Duration = Duration::from_secs(120);
-/// Of a name: a namespace's 63, a Lease's 253, and what parts them. Anybody with rights may write there.
-const MOST_CHARACTERS: usize = 317;
-
 /// What was seen of it.
 #[derive(Clone, Debug, Default)]
 pub struct Contender {

@@ -20,6 +20,8 @@ pub enum Hits {
     Writes,
     /// Those of this word in their path.
     Path(&'static str),
+    /// Writes among them.
+    WritesTo(&'static str),
     /// Watches.
     Watches,
     /// Patches that write a record of a session as this.
@@ -40,6 +42,7 @@ impl Hits {
         match self {
             Self::All => true,
             Self::Writes => !request.method().is_safe(),
+            Self::WritesTo(word) => Self::Writes.has(request) && Self::Path(word).has(request),
             Self::Path(word) => request.uri().path().contains(word),
             Self::Watches => query.contains("watch=true") || query.contains("watch=1"),
             Self::Records(state) => writes(None, state),
