@@ -12,6 +12,10 @@
 //! known otherwise, is fenced too, whoever else answers. An API server that says 401 knows nothing of the pod; that alone fences nobody,
 //! for it may say so to everybody, as when a service account or the signing key was made anew.
 //!
+//! **A pod that is taken for gone** though it runs, since its node does not answer and the gate does not hear it, is named in the layouts
+//! document before another one is made: it is fenced at once, and free when the document no longer names it. Where it cannot read that, a
+//! peer that it asks tells it.
+//!
 //! **A container that begins** when its pod was last heard of that long ago ([`heard`]) does not go on by its progress file until somebody
 //! answers: one that crashes again and again would have its shards anew for as long as it takes to find that it is cut off.
 //!
@@ -25,6 +29,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use shard_contract::layouts::Layouts;
 use shard_machine::Random;
 use tokio::{
     sync::watch,
@@ -35,6 +40,7 @@ pub(crate) use self::heard::LastHeard;
 use crate::{
     backoff::spread,
     kubernetes::{Word, said, within},
+    layouts,
     operator::Operator,
     peers::{Census, Peers},
     status::Status,
@@ -46,6 +52,8 @@ pub(crate) const MARKER: &str = "fenced";
 const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
 /// The API server is asked once the gate has been silent for this long: longer than two reports.
 const ASK_API_AFTER: Duration = Duration::from_secs(10);
+/// It is also asked when nobody who knows this pod has answered for this long: longer than two reports without a leader.
+const UNLED_AFTER: Duration = Duration::from_secs(20);
 /// The peers are asked once the API server has been silent for this long, too.
 const ASK_PEERS_AFTER: Duration = Duration::from_secs(12);
 /// So many rounds of asking the peers must have failed: one lost packet proves nothing.
@@ -91,6 +99,8 @@ struct Evidence {
     known: Instant,
     /// When a leader last said that it is gone.
     denied: Option<Instant>,
+    /// Whether the newest layouts document takes this pod for gone.
+    named: bool,
     /// When this container began to look.
     began: Instant,
 }
@@ -98,7 +108,15 @@ struct Evidence {
 impl Evidence {
     /// `heard`, `known`: when this pod's last container heard of anybody, and of somebody who knew it; at the latest now.
     const fn at_first(heard: Instant, known: Instant, now: Instant) -> Self {
-        Self { api: heard, gate: heard, peers: PeersSeen::NotAsked, known, denied: None, began: now }
+        Self {
+            api: heard,
+            gate: heard,
+            peers: PeersSeen::NotAsked,
+            known,
+            denied: None,
+            named: false,
+            began: now,
+        }
     }
 
     /// When anybody was heard who tells that this pod is not cut off.
@@ -128,11 +146,16 @@ enum Because {
     CutOff,
     /// A leader says that it is gone, and nobody knows otherwise.
     Deleted,
+    /// The layouts document takes it for gone: another one is made in a moment.
+    Named,
 }
 
 /// Whether a pod with this evidence is to let its shards go.
 fn is_to_go(evidence: &Evidence, now: Instant) -> Option<Because> {
     let silent = |since: Instant| now.saturating_duration_since(since) >= CUT_OFF_AFTER;
+    if evidence.named {
+        return Some(Because::Named);
+    }
     if evidence.denied.is_some_and(|at| at > evidence.known && !silent(at)) && silent(evidence.known) {
         return Some(Because::Deleted);
     }
@@ -169,6 +192,9 @@ pub(crate) struct Fence {
     pub(crate) api: Api<ConfigMap>,
     /// Name of the bot's ConfigMap.
     pub(crate) config_map: String,
+    pub(crate) layouts: watch::Receiver<Layouts>,
+    /// This pod's UID.
+    pub(crate) uid: String,
     pub(crate) operator: Operator,
     pub(crate) peers: Peers,
     pub(crate) status: Arc<Status>,
@@ -206,9 +232,13 @@ impl Fence {
         let answers = self.operator.answers();
         (evidence.gate, evidence.denied) = (evidence.gate.max(answers.any), answers.denied);
         evidence.known = evidence.known.max(answers.knew);
+        let known = self.layouts.borrow().clone();
+        self.read(&known, evidence);
         let silent = |since: Instant, span| now.saturating_duration_since(since) >= span;
         let is_denied = answers.denied.is_some_and(|at| at > answers.knew);
-        if !silent(evidence.gate, ASK_API_AFTER) && !is_denied && !self.is_fenced() {
+        // Replicas that do not lead are heard, too: they tell nobody what a leader that this pod does not reach has decided.
+        let is_led = !silent(evidence.gate, ASK_API_AFTER) && !silent(evidence.known, UNLED_AFTER);
+        if is_led && !is_denied && !self.is_fenced() {
             // As long as the gate answers, nobody knows or needs to know since when the others are silent.
             evidence.api = evidence.api.max(evidence.gate);
             evidence.peers = PeersSeen::NotAsked;
@@ -216,6 +246,11 @@ impl Fence {
         }
         let asked = within(self.api.get_opt(&self.config_map)).await;
         let word = asked.as_ref().map_or_else(said, |_| Word::Answer);
+        // A watch may be a minute behind.
+        let read = asked.ok().flatten().and_then(|found| layouts::parse(&self.config_map, &found).ok());
+        if let Some(newest) = read.filter(|read| read.generation >= known.generation) {
+            self.read(&newest, evidence);
+        }
         match word {
             Word::Answer => {
                 evidence.api = Instant::now();
@@ -226,12 +261,19 @@ impl Fence {
             _ if silent(evidence.api, ASK_PEERS_AFTER) => {
                 let census = self.peers.ask().await;
                 evidence.peers = evidence.peers.after(census, Instant::now());
+                evidence.named |= census.gone;
             }
             _ => {}
         }
         // What came while the others were asked counts: at first the gate has just been asked, too.
         evidence.gate = evidence.gate.max(self.operator.answers().any);
         word == Word::Answer
+    }
+
+    /// Takes from a document whether it takes this pod for gone, and keeps for others whom it does.
+    fn read(&self, layouts: &Layouts, evidence: &mut Evidence) {
+        evidence.named = layouts.takes_for_gone(&self.uid);
+        self.status.set_gone(&layouts.gone);
     }
 
     /// Only an answer that came in this look frees a fenced pod: when it began is no evidence of what it can reach.
@@ -245,7 +287,7 @@ impl Fence {
             (Fencing::Unsure, Some(Because::CutOff)) if now < evidence.began + ASK_API_AFTER => {
                 Fencing::Unsure
             }
-            (Fencing::Free | Fencing::Unsure, Some(_)) => Fencing::Fenced,
+            (Fencing::Free | Fencing::Unsure, Some(_)) | (_, Some(Because::Named)) => Fencing::Fenced,
             (Fencing::Unsure, None) if is_silent => Fencing::Unsure,
             _ => Fencing::Free,
         };
@@ -266,6 +308,9 @@ impl Fence {
         match because.filter(|_| fenced) {
             Some(Because::Deleted) => tracing::error!(
                 "the gate says that this pod is gone, and the API server does not know it either: it lets its shards go"
+            ),
+            Some(Because::Named) => tracing::error!(
+                "the layouts document takes this pod for gone, since its node does not answer: it lets its shards go"
             ),
             Some(Because::CutOff) => tracing::error!(
                 peers = ?evidence.peers,

@@ -2,7 +2,7 @@
 //!
 //! Live means that the event loop answers, and nothing more: a pod that Discord refuses is not helped by a restart,
 //! which would cost IDENTIFYs. Ready means that users can count on every shard; else the answer names those they
-//! cannot count on, and why. `/peer` says which pod this is, for [`crate::peers`] of others. In a pod all interfaces
+//! cannot count on, and why. `/peer` says which pod this is and which it knows to be taken for gone, for [`crate::peers`] of others. In a pod all interfaces
 //! are listened on, in a local run only loopback; what an unrecognised caller can hold there is bounded ([`shard_serve`]). Deliberately absent:
 //! anything secret, and any way to change something.
 
@@ -84,7 +84,8 @@ fn why_not(shard: &ShardStatus) -> String {
 }
 
 async fn peer(State(health): State<Arc<Health>>) -> Result<Json<Peer>, StatusCode> {
-    health.me.clone().map(Json).ok_or(StatusCode::NOT_FOUND)
+    let me = health.me.clone().ok_or(StatusCode::NOT_FOUND)?;
+    Ok(Json(Peer { gone: health.status.gone(), ..me }))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {

@@ -30,7 +30,7 @@ const WATCH_FOR: u32 = 60;
 
 /// The document could not be had.
 #[derive(Debug, thiserror::Error)]
-enum LayoutsError {
+pub(crate) enum LayoutsError {
     #[error("could not read the ConfigMap {name}")]
     Get { name: String, source: kube::Error },
     #[error("there is no ConfigMap {name} yet; shard-operator makes it")]
@@ -128,7 +128,8 @@ async fn keep(
     }
 }
 
-fn parse(name: &str, config_map: &ConfigMap) -> Result<Layouts, LayoutsError> {
+/// The document in the ConfigMap.
+pub(crate) fn parse(name: &str, config_map: &ConfigMap) -> Result<Layouts, LayoutsError> {
     let data = config_map.data.as_ref().and_then(|data| data.get(names::LAYOUTS_KEY));
     let text = data.ok_or_else(|| LayoutsError::NoKey { name: name.to_owned() })?;
     serde_json::from_str(text).map_err(|source| LayoutsError::Garbled { name: name.to_owned(), source })

@@ -1,7 +1,7 @@
 //! Asks the other pods of the bot whether they are there, for [`crate::fence`].
 //!
 //! From the layouts document, which names every layout and its number of pods, to a [`Census`]: how many of the others answered,
-//! on this pod's node or elsewhere. One that does not answer counts as one on another node. Of a large fleet [`MOST`] are drawn
+//! on this pod's node or elsewhere, and whether one of them knows that this pod is taken for gone. One that does not answer counts as one on another node. Of a large fleet [`MOST`] are drawn
 //! by lot each time. Bounded: [`AT_A_TIME`] calls, each 2 s. Deliberately absent: what follows from it, and any
 //! other conversation between pods.
 
@@ -24,6 +24,8 @@ use crate::{config::Pod, resolver::Resolver};
 const MOST: usize = 64;
 /// So many are asked at a time.
 const AT_A_TIME: usize = 16;
+/// The longest answer that is read: a thousand UIDs and more.
+const MOST_BYTES: usize = 64 * 1024;
 /// How long one may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -36,6 +38,8 @@ pub(crate) struct Census {
     pub(crate) on_my_node: u32,
     /// So many answered elsewhere.
     pub(crate) elsewhere: u32,
+    /// Whether one of them knows that this pod is taken for gone.
+    pub(crate) gone: bool,
 }
 
 /// The other pods of the bot.
@@ -70,24 +74,33 @@ impl Peers {
     async fn count(&self, bases: Vec<String>) -> Census {
         let mut census =
             Census { asked: u32::try_from(bases.len()).unwrap_or(u32::MAX), ..Census::default() };
-        let asking = bases.into_iter().map(|base| self.node_of(base));
+        let asking = bases.into_iter().map(|base| self.peer_at(base));
         let mut answers = futures::stream::iter(asking).buffer_unordered(AT_A_TIME);
-        while let Some(node) = answers.next().await {
-            match node {
-                // Without a node's name nobody knows, and then it helps nobody.
-                Some(node) if node.is_empty() || node == self.me.node => census.on_my_node += 1,
-                Some(_) => census.elsewhere += 1,
-                None => {}
+        while let Some(answer) = answers.next().await {
+            let Some(Peer { node, gone, .. }) = answer else { continue };
+            census.gone |= gone.contains(&self.me.uid);
+            // Without a node's name nobody knows, and then it helps nobody.
+            if node.is_empty() || node == self.me.node {
+                census.on_my_node += 1;
+            } else {
+                census.elsewhere += 1;
             }
         }
         census
     }
 
-    /// The node of the pod there, if one answers that is not this one.
-    async fn node_of(&self, base: String) -> Option<String> {
-        let answer = self.http.get(base + PEER_PATH).send().await.ok()?.error_for_status().ok()?;
-        let peer: Peer = answer.json().await.ok()?;
-        (peer.pod_uid != self.me.uid).then_some(peer.node)
+    /// The pod there, if one answers that is not this one.
+    async fn peer_at(&self, base: String) -> Option<Peer> {
+        let mut answer = self.http.get(base + PEER_PATH).send().await.ok()?.error_for_status().ok()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.ok()? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MOST_BYTES {
+                return None;
+            }
+        }
+        let peer: Peer = serde_json::from_slice(&body).ok()?;
+        (peer.pod_uid != self.me.uid).then_some(peer)
     }
 }
 
@@ -131,7 +144,8 @@ mod tests {
     }
 
     async fn pod(uid: &str, node: &str) -> String {
-        let peer = Peer { pod_uid: uid.to_owned(), node: node.to_owned() };
+        let gone = if uid == "b" { vec!["somebody".to_owned(), "me".to_owned()] } else { Vec::new() };
+        let peer = Peer { pod_uid: uid.to_owned(), node: node.to_owned(), gone };
         let pages = Router::new().route(PEER_PATH, get(async move || Json(peer)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -151,7 +165,7 @@ mod tests {
             pod("me", "there").await,
             format!("http://{closed}"),
         ];
-        assert_eq!(peers.count(bases).await, Census { asked: 5, on_my_node: 1, elsewhere: 2 });
+        assert_eq!(peers.count(bases).await, Census { asked: 5, on_my_node: 1, elsewhere: 2, gone: true });
     }
 
     #[test]

@@ -129,7 +129,9 @@ impl Parts {
     fn begin_health(&self, config: &Config, machine: &Machine) -> Result<(), Error> {
         let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
         let me = match &config.place {
-            Place::Pod(pod) => Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone() }),
+            Place::Pod(pod) => {
+                Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone(), gone: Vec::new() })
+            }
             Place::Local(_) => None,
         };
         let in_pod = me.is_some();

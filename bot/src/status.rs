@@ -141,6 +141,7 @@ pub(crate) struct Status {
     shards: Vec<Mutex<ShardStatus>>,
     on_fallback_schedule: AtomicBool,
     fenced: AtomicBool,
+    gone: Mutex<Vec<String>>,
     gate: OnceLock<watch::Receiver<Answers>>,
     changed: watch::Sender<()>,
 }
@@ -155,6 +156,7 @@ impl Status {
             shards,
             on_fallback_schedule: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            gone: Mutex::default(),
             gate: OnceLock::new(),
             changed: watch::Sender::new(()),
         }
@@ -197,6 +199,15 @@ impl Status {
     /// Whether the pod found itself cut off and has let its shards go.
     pub(crate) fn fenced(&self) -> bool {
         self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// Pods that are taken for gone, by UID, as far as this one knows.
+    pub(crate) fn gone(&self) -> Vec<String> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_gone(&self, gone: &[String]) {
+        gone.clone_into(&mut self.gone.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn set_fenced(&self, fenced: bool) {

@@ -6,10 +6,12 @@
 mod bare;
 mod corrections;
 mod held;
+mod named;
 
 pub use bare::Bare;
 pub use corrections::{Corrections, Made};
 pub use held::{Found, Held};
+pub use named::Named;
 
 use crate::backoff::Backoff;
 use crate::claims::Claims;
@@ -128,6 +130,8 @@ pub struct Memory {
     pub bare: Bare,
     /// What was corrected last.
     pub corrections: Corrections,
+    /// Since when pods are named as gone.
+    pub named: Named,
 }
 
 /// A set by its UID, and an identity whose pods would be others.
@@ -191,6 +195,7 @@ impl Memory {
         lock(&self.unlike).remove(key);
         self.bare.forget(key);
         self.corrections.forget(key);
+        self.named.forget(key);
         lock(&self.uids).remove(key);
         lock(&self.kept).remove(key);
     }

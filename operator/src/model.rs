@@ -62,10 +62,10 @@ pub struct Observed {
     pub nodes: BTreeMap<String, NodeSeen>,
     /// Whether this process has heard every pod that runs since it leads, or has waited long enough for it.
     pub heard: bool,
-    /// For how long some pod or other of the bot has been heard without a gap; none: none is.
-    pub speaking: Option<Duration>,
     /// Whether another installation watches the bot's namespace as well.
     pub contest: Contest,
+    /// For how long the document has named each pod that is taken for gone, by UID; anew once the pod is no longer there.
+    pub named: BTreeMap<String, Duration>,
     /// What the gate counted.
     pub gate: Option<GateFigures>,
     /// What the API server answered to what a plan had to know.
@@ -478,7 +478,7 @@ mod tests {
                 pods: Vec::new(),
                 nodes: BTreeMap::new(),
                 heard: true,
-                speaking: Some(Duration::MAX),
+                named: BTreeMap::new(),
                 contest: Contest::Alone,
                 gate: None,
                 answers: Answers::default(),

@@ -147,6 +147,8 @@ pub async fn observe(
     let refusals = refusals(ctx, &key, &children).await?;
     let document = document(&children);
     let most = secrets::most_shards(&bot.spec, &children, document.as_ref(), discord.answer.as_ref());
+    let told = document.as_ref().map(|document| document.gone.as_slice()).unwrap_or_default();
+    let named = ctx.memory.named.note(&key, told, |uid| pods.iter().any(|pod| pod.uid == uid));
     let secrets = secrets(ctx, &key, &uid, most).await.map_err(Error::ReadRecords)?;
     Ok(Observed {
         now: ctx.machine.wall.now(),
@@ -161,11 +163,11 @@ pub async fn observe(
         document,
         children,
         secrets,
-        nodes: nodes(&ctx.client, &ctx.machine.random, &pods).await,
+        nodes: nodes(&ctx.client, &ctx.machine.random, &pods, &named).await,
+        named,
         heard: since.elapsed() >= HEARS_FOR
             || pods.iter().all(|pod| pod.phase != Phase::Running || pod.report.is_some()),
         pods,
-        speaking: ctx.reports.speaking_for(&key.0, &key.1),
         contest: kept.contest,
         gate,
         answers: Answers::default(),

@@ -20,13 +20,13 @@ use crate::model::{
     Plan, Question, Reason, Step, TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
-use ensure::{bounded, ensure};
+use ensure::{bounded, ensure, tell_of};
 use nodes::Lost;
 use objects::records::{Needs, records};
 use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
 use shard_contract::REVISION;
-use shard_contract::layouts::{Layout, Role};
+use shard_contract::layouts::{Layout, Layouts, Role};
 use shard_contract::names::stateful_set as set_name;
 use spec::Spec;
 use std::collections::BTreeMap;
@@ -103,12 +103,14 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
         Ok(outlook) => outlook,
         Err(note) => return stand_still(bot, observed, &sets, note),
     };
-    let Lost { steps: replaced, note: node_loss } = nodes::lost(observed);
+    let Lost { steps: replaced, note: node_loss, gone } = nodes::lost(observed);
     let change = keep::change(&spec, &sets, observed, wanted, held.clone());
     let layouts = layouts(&change, observed);
     // First: a refusal of something else must not keep a lost pod where it is.
     let mut steps = replaced;
-    let base = Base { layouts: &layouts, needs: needs(&sets, &change, observed) };
+    let told = tell_of(&gone, &spec.owner, observed, &mut steps);
+    let document = config_map::document(told.as_ref(), layouts.clone(), &gone, observed);
+    let base = Base { document: &document, needs: needs(&sets, &change, observed) };
     let verdict = carry_out(&spec, observed, &change, &base, &mut steps);
     let verdict = held.map_or(verdict, hold::Hold::into_verdict);
     let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
@@ -128,8 +130,9 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
     let change = Change::Keep { current, verdict: Verdict::Settled, strays: Vec::new() };
-    let Lost { mut steps, note: node_loss } = nodes::lost(observed);
+    let Lost { mut steps, note: node_loss, gone } = nodes::lost(observed);
     let owner = spec::owner(bot);
+    tell_of(&gone, &owner, observed, &mut steps);
     steps.extend(sets.iter().rev().find(|set| !set.deleting).and_then(|set| bounded(&owner, set, observed)));
     Plan {
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
@@ -211,7 +214,7 @@ fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
 
 /// What the objects that every layout shares are made of.
 struct Base<'a> {
-    layouts: &'a [Layout],
+    document: &'a Layouts,
     needs: Needs,
 }
 
@@ -297,15 +300,14 @@ fn carry_out(
 
 /// The objects that every layout shares.
 fn base(spec: &Spec, observed: &Observed, shared: &Base<'_>, steps: &mut Vec<Step>) {
-    let Base { layouts, needs } = shared;
+    let Base { document, needs } = shared;
     let secrets = needs.secrets(&spec.owner);
     for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts(observed), &secrets) {
         ensure(observed, object, steps);
     }
     ensure(observed, service::service(&spec.owner), steps);
     steps.extend(records(&spec.owner, needs, observed));
-    let document = config_map::document(layouts.to_vec(), observed);
-    ensure(observed, config_map::config_map(&spec.owner, &document), steps);
+    ensure(observed, config_map::config_map(&spec.owner, document), steps);
 }
 
 /// The accounts of the sets that exist: a layout that still runs keeps its rights when the template names another.

@@ -29,7 +29,6 @@ const WAKES_EVERY: Duration = Duration::from_secs(2);
 pub struct Reports {
     pods: Arc<Mutex<HashMap<(String, String), Kept>>>,
     wakes: Arc<Mutex<HashMap<(String, String), Wake>>>,
-    speaking: Arc<Mutex<HashMap<(String, String), Speaking>>>,
     /// One sender for all: each clone of it would have a place of its own in the channel.
     changed: Arc<Mutex<mpsc::Sender<ObjectRef<Listed<ShardedBot>>>>>,
 }
@@ -39,13 +38,6 @@ pub struct Reports {
 struct Wake {
     at: Instant,
     due: bool,
-}
-
-/// Since when some pod or other of a bot is heard, and when one was heard last.
-#[derive(Debug)]
-struct Speaking {
-    since: Instant,
-    last: Instant,
 }
 
 #[derive(Debug)]
@@ -61,12 +53,11 @@ impl Reports {
     pub fn new() -> (Self, impl Stream<Item = ObjectRef<Listed<ShardedBot>>> + use<>) {
         let (changed, bots) = mpsc::channel(1_024);
         let changed = Arc::new(Mutex::new(changed));
-        (Self { pods: Arc::default(), wakes: Arc::default(), speaking: Arc::default(), changed }, bots)
+        (Self { pods: Arc::default(), wakes: Arc::default(), changed }, bots)
     }
 
     /// Keeps a pod's report.
     pub fn keep(&self, caller: &Caller, report: Report) {
-        self.speaks(&caller.namespace, &caller.bot);
         let key = (caller.namespace.clone(), caller.pod.clone());
         let told = {
             let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,22 +71,6 @@ impl Reports {
         if told {
             self.wake(&caller.namespace, &caller.bot);
         }
-    }
-
-    fn speaks(&self, namespace: &str, bot: &str) {
-        let now = Instant::now();
-        let mut speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
-        speaking.retain(|_, speaking| now.duration_since(speaking.last) < KEPT);
-        let key = (namespace.to_owned(), bot.to_owned());
-        speaking.entry(key).or_insert(Speaking { since: now, last: now }).last = now;
-    }
-
-    /// For how long some pod or other of a bot has been heard without a gap; none: none is.
-    #[must_use]
-    pub fn speaking_for(&self, namespace: &str, bot: &str) -> Option<Duration> {
-        let speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_bot = speaking.get(&(namespace.to_owned(), bot.to_owned()));
-        of_bot.filter(|speaking| speaking.last.elapsed() < KEPT).map(|speaking| speaking.since.elapsed())
     }
 
     /// Wakes the bot's round: at once, then at most once in [`WAKES_EVERY`], the last time for what came since.
@@ -135,8 +110,6 @@ impl Reports {
     pub fn forget(&self, namespace: &str, bot: &str) {
         let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         pods.retain(|(of, _), kept| of != namespace || kept.bot != bot);
-        let mut speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
-        speaking.remove(&(namespace.to_owned(), bot.to_owned()));
     }
 
     /// How long ago this pod reported last; `None` when this process has not heard it, or not for ten minutes.

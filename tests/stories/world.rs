@@ -4,8 +4,10 @@
 //! that a story says when they come and go.
 
 mod answers;
+mod document;
 mod troubles;
 
+use self::document::Named;
 use crate::kept::Secrets;
 use crate::transcript;
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +43,7 @@ pub struct World {
     pods: Vec<PodSeen>,
     secrets: Secrets,
     nodes: BTreeMap<String, NodeSeen>,
+    named: Named,
     on_node_loss: NodeLoss,
     fresh: bool,
     gate: GateFigures,
@@ -68,6 +71,7 @@ impl World {
             pods: Vec::new(),
             secrets: Secrets::default(),
             nodes: BTreeMap::new(),
+            named: Named::new(),
             on_node_loss: NodeLoss::Replace,
             fresh: false,
             gate: GateFigures { judged: true, ..GateFigures::default() },
@@ -157,8 +161,8 @@ impl World {
         bot
     }
 
-    fn observed(&self) -> Observed {
-        let map = self.children.iter().find(|child| child.kind == Kind::ConfigMap && child.ours);
+    fn observed(&mut self) -> Observed {
+        let document = self.document();
         Observed {
             now: self.now,
             addresses: Addresses {
@@ -173,12 +177,10 @@ impl World {
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
             refusals: self.refusals.clone(),
-            speaking: Some(Duration::from_hours(1)),
             contest: self.contest.clone(),
             discord: self.discord.clone(),
-            document: map.and_then(|map| {
-                serde_json::from_str(map.live["data"]["layouts.json"].as_str().unwrap()).ok()
-            }),
+            named: self.named(document.as_ref()),
+            document,
             children: self.children.clone(),
             secrets: self.secrets.seen("mybot", 128),
             pods: self.pods.clone(),

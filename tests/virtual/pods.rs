@@ -154,6 +154,34 @@ fn pod_whose_kubelet_is_dead_lets_its_shards_go_before_another_has_them() -> Res
     })
 }
 
+/// It runs on and no gate hears it, alone or with others whose gate is away too: only the layouts document can tell it.
+#[test]
+fn pod_whose_kubelet_is_dead_and_whose_gate_is_away_lets_its_shards_go_before_another_has_them() -> Result<()>
+{
+    let both = [0, 75].map(Duration::from_secs);
+    for (pods, before_deletion) in [1, 3].into_iter().flat_map(|pods| both.map(|both| (pods, both))) {
+        let shape = Shape { pods, shards: 3, ..SMALL };
+        on_a_fleet(&shape, async |fleet| {
+            let pod = fleet.kubelet.pods().remove(0);
+            let before = fleet.uids().await?;
+            fleet.talk(1.0)?;
+            fleet.operators.set_reachable(false);
+            tokio::time::sleep(before_deletion).await;
+            fleet.lose_kubelet(&pod).await?;
+            fleet.replaced(&pod, &before, REPLACED).await?;
+            let closes = fleet.ledger().closes.get("4000").copied().unwrap_or_default();
+            let its = u64::from(3 / pods);
+            ensure!(closes == its, "{closes} of {its} shards were let go before the pod was replaced");
+            fleet.operators.set_reachable(true);
+            fleet.online().await?;
+            fleet.answers(20).await?;
+            fleet.find_again().await?;
+            fleet.quiet().await
+        })?;
+    }
+    Ok(())
+}
+
 /// Long enough for its pod to be deleted, and it is told when its kubelet is back.
 #[test]
 fn kubelet_away_for_a_moment_costs_no_identify() -> Result<()> {

@@ -65,4 +65,7 @@ pub struct Peer {
     pub pod_uid: String,
     /// Name of its node; peers on one's own node prove nothing.
     pub node: String,
+    /// Pods that are taken for gone, by UID, as far as it knows: one that reads its own is not to go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
 }

@@ -18,6 +18,17 @@ pub struct Layouts {
     pub gate: GateAddress,
     /// Where Discord is.
     pub discord: DiscordAddress,
+    /// Pods on lost nodes that are taken for gone in a moment: one that reads its own UID here lets its shards go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
+}
+
+impl Layouts {
+    /// Whether the pod of this UID is taken for gone.
+    #[must_use]
+    pub fn takes_for_gone(&self, uid: &str) -> bool {
+        self.gone.iter().any(|gone| gone == uid)
+    }
 }
 
 /// One arrangement of shards.
@@ -90,8 +101,9 @@ mod tests {
             }],
             gate: GateAddress { url: "http://gate:8080".into() },
             discord: DiscordAddress::default(),
+            gone: vec!["a".into()],
         };
-        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{}}"#;
+        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{},"gone":["a"]}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), json);
         assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
     }

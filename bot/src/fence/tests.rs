@@ -5,15 +5,17 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use apiserver_sim::{Before, Call, Hook, Options, Server};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
 use serde_json::json;
-use shard_contract::layouts::Layouts;
+use shard_contract::{layouts::Layouts, names};
 use shard_machine::{BootClock, Machine, Names};
 
 use super::*;
 use crate::config::Pod;
 
 const fn census(asked: u32, on_my_node: u32, elsewhere: u32) -> Census {
-    Census { asked, on_my_node, elsewhere }
+    Census { asked, on_my_node, elsewhere, gone: false }
 }
 
 #[test]
@@ -105,15 +107,22 @@ impl Hook for Says {
     }
 }
 
-/// A pod alone, on an API server that answers every question with this status.
-fn scene(marker: PathBuf, says: Arc<AtomicU16>, silent_since: Instant) -> Fence {
+fn server(says: Arc<AtomicU16>) -> Server {
     let server = Server::new(Options::new(include_str!("../../../crds/shardedbots.yaml"))).unwrap();
     server.hook(Says(says));
+    server
+}
+
+/// A pod alone, on an API server that answers every question with this status.
+fn scene(marker: PathBuf, says: Arc<AtomicU16>, silent_since: Instant) -> Fence {
+    let server = server(says);
     let (_, layouts) = watch::channel(Layouts::default());
     let me = Pod::of_a_test();
     Fence {
         api: Api::namespaced(server.client("pod", "n"), "n"),
         config_map: "b-layouts".into(),
+        layouts: layouts.clone(),
+        uid: me.uid.clone(),
         operator: Operator::new(layouts.clone(), "none".into(), Names::system())
             .unwrap()
             .heard_last(silent_since),
@@ -163,6 +172,58 @@ async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers
     says.store(THERE, Ordering::Relaxed);
     assert!(!restarted.look(&mut evidence).await);
     assert!(!marker.exists(), "it goes on, and so does its next container");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_the_document_takes_for_gone_is_fenced_whoever_answers_until_it_no_longer_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (says, now) = (Arc::new(AtomicU16::new(THERE)), Instant::now());
+    let mut fence = scene(folder.path().join("fenced"), Arc::clone(&says), now);
+    let mut evidence = Evidence::at_first(now, now, now);
+    let named = |uid: &str| {
+        let gone = vec![uid.to_owned()];
+        watch::channel(Layouts { gone, ..Layouts::default() }).1
+    };
+    let me = fence.uid.clone();
+    for (uid, code, expected) in
+        [("another", THERE, false), (&me, THERE, true), ("another", AWAY, true), ("another", THERE, false)]
+    {
+        says.store(code, Ordering::Relaxed);
+        fence.layouts = named(uid);
+        assert_eq!(fence.look(&mut evidence).await, expected, "{uid}, {code}");
+        assert_eq!((fence.marker.exists(), fence.status.gone()), (expected, vec![uid.to_owned()]));
+    }
+}
+
+/// Its watch hangs and a replica answers that does not lead.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_no_leader_answers_reads_for_itself_whether_it_is_taken_for_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (says, now) = (Arc::new(AtomicU16::new(THERE)), Instant::now());
+    let mut fence = scene(folder.path().join("fenced"), Arc::clone(&says), now);
+    let server = server(says);
+    let parameters = PostParams::default();
+    let namespace = serde_json::from_value(json!({ "metadata": { "name": "n" } })).unwrap();
+    Api::<Namespace>::all(server.client("operator", "n")).create(&parameters, &namespace).await.unwrap();
+    fence.api = Api::namespaced(server.client("operator", "n"), "n");
+    let text = |generation: u64| {
+        let document = Layouts { generation, gone: vec![fence.uid.clone()], ..Layouts::default() };
+        let data = json!({ names::LAYOUTS_KEY: serde_json::to_string(&document).unwrap() });
+        serde_json::from_value::<ConfigMap>(json!({ "metadata": { "name": "b-layouts" }, "data": data }))
+            .unwrap()
+    };
+    fence.api.create(&parameters, &text(3)).await.unwrap();
+    for (generation, unled, expected) in [(3, 19, false), (4, 20, false), (3, 20, true)] {
+        fence.layouts = watch::channel(Layouts { generation, ..Layouts::default() }).1;
+        let mut evidence = Evidence { gate: now, ..Evidence::at_first(now, now, now) };
+        evidence.known = now - Duration::from_secs(unled);
+        fence.operator = fence.operator.clone().heard_last(now - Duration::from_secs(unled));
+        assert_eq!(
+            fence.look(&mut evidence).await,
+            expected,
+            "generation {generation}, {unled} s without a leader"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

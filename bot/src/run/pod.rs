@@ -106,6 +106,8 @@ impl Parts {
         let fence = Fence {
             api: kube::Api::namespaced(client, &pod.namespace),
             config_map: names::layouts_config_map(&pod.bot),
+            layouts: layouts.clone(),
+            uid: pod.uid.clone(),
             operator: operator.clone(),
             peers: Peers::new(layouts.clone(), pod.clone(), machine).map_err(Error::Http)?,
             status: Arc::clone(&self.status),

@@ -1,7 +1,7 @@
 //! The nodes of pods that are in doubt: silent for some time, and not ready.
 //!
-//! Read by name, a few in a round: with a healthy cluster none is read at all. Where there are more, those of pods that are being
-//! deleted come first, since those wait for the answer, and the rest are drawn by lot. A node that cannot be read (nodes are not
+//! Read by name, a few in a round: with a healthy cluster none is read at all. Where there are more, those of pods that are taken for gone
+//! come first, then those of pods that are being deleted, since those wait for the answer, and the rest are drawn by lot. A node that cannot be read (nodes are not
 //! namespaced, and the right to read them may have been taken away) is left out, so that nothing is decided by it.
 
 use crate::model::{NodeSeen, NodeState, PodSeen};
@@ -20,8 +20,13 @@ const DOUBT: Duration = Duration::from_secs(45);
 const MOST: usize = 16;
 
 /// The nodes that are worth a look.
-pub(super) async fn nodes(client: &Client, random: &Random, pods: &[PodSeen]) -> BTreeMap<String, NodeSeen> {
-    let names = doubtful(pods, || random.rng().random());
+pub(super) async fn nodes(
+    client: &Client,
+    random: &Random,
+    pods: &[PodSeen],
+    named: &BTreeMap<String, Duration>,
+) -> BTreeMap<String, NodeSeen> {
+    let chosen = doubtful(pods, named, || random.rng().random());
     let api: Api<Node> = Api::all(client.clone());
     let read = |name: &String| {
         let (api, name) = (api.clone(), name.clone());
@@ -36,21 +41,27 @@ pub(super) async fn nodes(client: &Client, random: &Random, pods: &[PodSeen]) ->
             Some((name, node.as_ref().map_or(NodeSeen { state: NodeState::Gone, since: None }, seen)))
         }
     };
-    let reads: Vec<_> = names.into_iter().map(read).collect();
+    let reads: Vec<_> = chosen.into_iter().map(read).collect();
     stream::iter(reads).buffer_unordered(4).filter_map(std::future::ready).collect().await
 }
 
 /// The nodes to be read in this round.
-fn doubtful(pods: &[PodSeen], mut lot: impl FnMut() -> u32) -> Vec<&String> {
-    let mut waits: BTreeMap<&String, bool> = BTreeMap::new();
-    for pod in pods.iter().filter(|pod| !pod.ready && pod.report.is_none() && pod.silent >= DOUBT) {
-        if let Some(node) = &pod.node {
-            *waits.entry(node).or_default() |= pod.deleting;
+fn doubtful<'a>(
+    pods: &'a [PodSeen],
+    named: &BTreeMap<String, Duration>,
+    mut lot: impl FnMut() -> u32,
+) -> Vec<&'a String> {
+    let mut waits: BTreeMap<&String, (bool, bool)> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.ready && pod.report.is_none()) {
+        let is_named = named.contains_key(&pod.uid);
+        if let Some(node) = pod.node.as_ref().filter(|_| is_named || pod.silent >= DOUBT) {
+            let urgent = waits.entry(node).or_default();
+            *urgent = (urgent.0 || is_named, urgent.1 || pod.deleting);
         }
     }
-    let mut names: Vec<_> = waits.into_iter().collect();
-    names.sort_by_cached_key(|(_, deleting)| (!deleting, lot()));
-    names.into_iter().map(|(name, _)| name).take(MOST).collect()
+    let mut all: Vec<_> = waits.into_iter().collect();
+    all.sort_by_cached_key(|(_, (is_named, deleting))| (!is_named, !deleting, lot()));
+    all.into_iter().map(|(name, _)| name).take(MOST).collect()
 }
 
 fn seen(node: &Node) -> NodeSeen {
@@ -92,15 +103,15 @@ mod tests {
         };
         let mut pods: Vec<_> = (0..40).map(|number| pod(number, number >= 38)).collect();
         pods.push(PodSeen { silent: Duration::ZERO, ..pod(50, true) });
+        pods.push(PodSeen { silent: Duration::ZERO, ..pod(51, true) });
+        let named = [("51".to_owned(), Duration::ZERO)].into();
         let mut lots = 0;
-        let chosen = doubtful(&pods, || {
+        let chosen = doubtful(&pods, &named, || {
             lots += 1;
             1_000 - lots
         });
-        assert_eq!(
-            (chosen.len(), &chosen[..3]),
-            (MOST, &[&"node-39".to_owned(), &"node-38".to_owned(), &"node-37".to_owned()][..])
-        );
+        let first = ["node-51", "node-39", "node-38", "node-37"].map(str::to_owned);
+        assert_eq!((chosen.len(), &chosen[..4]), (MOST, &first.each_ref()[..]));
     }
 
     #[test]

@@ -5,9 +5,11 @@
 
 use super::change::SetSeen;
 use super::objects;
+use super::objects::config_map::{config_map, document};
 use super::objects::stateful_set::{bounds, edits, marks};
 use crate::model::{Child, Kind, Object, Observed, Step};
 use crate::names::{Owner, PODS_LABEL};
+use shard_contract::layouts::Layouts;
 use shard_contract::names::stateful_set as set_name;
 
 /// Makes an object that is not there, and one that is not as it should be so.
@@ -21,7 +23,12 @@ pub fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
         None => steps.push(Step::Create(wanted)),
         Some(child) if child.deleting || objects::stands(&wanted, &child.live) => {}
         Some(_) if wanted.kind == Kind::StatefulSet => steps.push(Step::Merge(marks(wanted))),
-        Some(_) => steps.push(Step::Apply(wanted)),
+        Some(_) => {
+            let apply = Step::Apply(wanted);
+            if !steps.contains(&apply) {
+                steps.push(apply);
+            }
+        }
     }
 }
 
@@ -38,4 +45,21 @@ pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step
     (told == set.pods && labelled.is_none_or(|pods| pods == told)).then_some(())?;
     let bounds = bounds(child, set.pods)?;
     Some(Step::Merge(bounds))
+}
+
+/// Tells pods who is taken for gone, if the document names others: before all else, and also where nothing else may change. Returns the
+/// document as it stands then.
+pub fn tell_of(
+    gone: &[String],
+    owner: &Owner,
+    observed: &Observed,
+    steps: &mut Vec<Step>,
+) -> Option<Layouts> {
+    let before = observed.document.as_ref()?;
+    let told = document(Some(before), before.layouts.clone(), gone, observed);
+    if before.gone != gone {
+        steps.push(Step::Apply(config_map(owner, &told)));
+        return Some(told);
+    }
+    Some(before.clone())
 }

@@ -5,7 +5,8 @@
 //! is gone, the pod's grace is over, its reports have been silent for 90 s (a pod that is cut off has let its shards go
 //! after 30 s), and the operator was told to replace such pods. A fifth comes from how pods let go: they hold on while half of
 //! their peers on other nodes answer, so where many fell silent together they may be cut off together and hold on together;
-//! then a person must say that the machines are off. And silence says nothing while no other is heard, as where pods do not reach the gate.
+//! then a person must say that the machines are off. And since a pod may run on and not reach the gate alone, the layouts document names
+//! it for 45 s before: one that reads the API server lets its shards go, and one that does not is cut off.
 //! Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
@@ -14,8 +15,17 @@ use std::time::Duration;
 /// How long a pod must be silent before it is taken for gone.
 const SILENCE: Duration = Duration::from_secs(90);
 
+/// How long it must be silent before the document names it.
+const NAMED_AFTER: Duration = Duration::from_secs(45);
+
+/// How long the document must have named it: a pod asks the API server within 20 s, and one that gets no answer is cut off within 45 s.
+const NAMED: Duration = Duration::from_secs(45);
+
 /// A pod that is cut off asks all of its peers up to this many, and so many by lot of more.
 const ASKED_BY_LOT: usize = 64;
+
+/// So long it names a pod that is no longer there: a token of it may be good for 10 s, and what it has read late must not free it.
+const NAMED_AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// What is done and said about pods on lost nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +34,8 @@ pub struct Lost {
     pub steps: Vec<Step>,
     /// Which pods, which node, and what happens next; none when no node is lost.
     pub note: Option<Note>,
+    /// Whom the document is to name as gone, by UID.
+    pub gone: Vec<String>,
 }
 
 /// Looks for pods on lost nodes.
@@ -31,7 +43,8 @@ pub struct Lost {
 pub fn lost(observed: &Observed) -> Lost {
     let on_lost: Vec<_> =
         observed.pods.iter().filter_map(|pod| Some((pod, node_of(pod, observed)?))).collect();
-    let Some((first, (node, seen))) = on_lost.first() else { return Lost::default() };
+    let gone = gone(observed);
+    let Some((first, (node, seen))) = on_lost.first() else { return Lost { gone, ..Lost::default() } };
     let steps = on_lost
         .iter()
         .filter(|(pod, _)| may_be_replaced(pod, observed))
@@ -45,7 +58,18 @@ pub fn lost(observed: &Observed) -> Lost {
     let others = if others > 0 { format!(" (and {others} more pods on lost nodes)") } else { String::new() };
     let message =
         format!("pod {}{others} is on node {node}, which {how}; {}", first.name, next(first, observed));
-    Lost { steps: steps.collect(), note: Some(Note::new(Reason::NodeLost, message)) }
+    Lost { steps: steps.collect(), note: Some(Note::new(Reason::NodeLost, message)), gone }
+}
+
+/// Whom the document is to name: who is there and is to be named, and for a while who was.
+fn gone(observed: &Observed) -> Vec<String> {
+    let there = observed.pods.iter().filter(|pod| is_to_be_named(pod, observed)).map(|pod| pod.uid.clone());
+    let was = observed.named.iter().filter(|(uid, since)| {
+        **since < NAMED_AFTERWARDS && observed.pods.iter().all(|pod| pod.uid != **uid)
+    });
+    let mut gone: Vec<_> = there.chain(was.map(|(uid, _)| uid.clone())).collect();
+    gone.sort_unstable();
+    gone
 }
 
 /// The pod's node, if the pod is silent and the node is lost.
@@ -59,20 +83,30 @@ fn grace_is_over(pod: &PodSeen, observed: &Observed) -> bool {
     pod.deleting && pod.grace_ends.is_some_and(|ends| ends < observed.now)
 }
 
+/// From here on it takes only time. Who is named stays so until there is a sign of life, also where the node was not read this time, or a
+/// fresh leader has heard nobody yet.
+fn is_to_be_named(pod: &PodSeen, observed: &Observed) -> bool {
+    let answers =
+        |node: &String| observed.nodes.get(node).is_some_and(|node| node.state == NodeState::Answers);
+    let lives = pod.ready || pod.report.is_some() || pod.node.as_ref().is_some_and(answers);
+    let is_lost = || {
+        observed.heard
+            && pod.deleting
+            && pod.silent >= NAMED_AFTER
+            && node_of(pod, observed).is_some()
+            && lets_go(pod, observed)
+    };
+    let stays = observed.named.contains_key(&pod.uid);
+    observed.addresses.on_node_loss == NodeLoss::Replace && !lives && (stays || is_lost())
+}
+
 fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
     observed.addresses.on_node_loss == NodeLoss::Replace
         && observed.heard
         && grace_is_over(pod, observed)
         && pod.silent >= SILENCE
-        && others_are_heard(pod, observed)
+        && observed.named.get(&pod.uid).is_some_and(|named| *named >= NAMED)
         && lets_go(pod, observed)
-}
-
-/// Whether pods have been heard for as long, if there are others: else pods did not reach the gate, and one that is deleted and runs on
-/// could not be told.
-fn others_are_heard(pod: &PodSeen, observed: &Observed) -> bool {
-    let mut others = observed.pods.iter().filter(|other| other.uid != pod.uid && other.ready);
-    others.next().is_none() || observed.speaking.is_some_and(|speaking| speaking >= SILENCE)
 }
 
 /// Whether the pod lets its shards go when it is cut off: it asks the pods on other nodes, and holds on while half of them
@@ -102,12 +136,12 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
         "--on-node-loss=Wait leaves it there: bring the node back, or, once you know that the machine is off, delete the Node object or the pod (kubectl delete pod --force)"
     } else if may_be_replaced(pod, observed) {
         "it is deleted by force, so that it is made anew on another node; if none has room, add a node"
-    } else if !others_are_heard(pod, observed) {
-        "the other pods have not been heard for 90 s without a gap either, so that its silence says nothing yet; if that lasts, check that pods reach the gate (Service, network policies), and the operator's log"
     } else if !lets_go(pod, observed) {
         "so many other pods are silent that it may hold its shards together with them; bring the nodes back, or, once you know that the machines are off, delete the Node objects or the pods (kubectl delete pod --force)"
+    } else if pod.silent >= SILENCE && !observed.named.contains_key(&pod.uid) && observed.document.is_none() {
+        "it could not be told to let its shards go, since there is no ConfigMap with the layouts that could be written; mend what is said of it, or, once you know that the machine is off, delete the pod (kubectl delete pod --force)"
     } else {
-        "it is replaced when its grace is over and nothing has been heard of it for 90 s; bring the node back if you can"
+        "it is replaced when its grace is over, nothing has been heard of it for 90 s, and it has been told for 45 s to let its shards go; bring the node back if you can"
     }
 }
 
@@ -115,6 +149,8 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 mod tests {
     use super::*;
     use crate::model::Phase;
+    use shard_contract::layouts::Layouts;
+    use std::collections::BTreeMap;
 
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -139,9 +175,11 @@ mod tests {
 
     fn observed(pod: PodSeen, state: NodeState) -> Observed {
         Observed {
-            now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1),
+            now: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(45),
             pods: vec![pod],
             nodes: [("n".to_owned(), NodeSeen { state, since: None })].into(),
+            document: Some(Layouts::default()),
+            named: [("u".to_owned(), NAMED)].into(),
             ..Observed::nothing()
         }
     }
@@ -171,7 +209,7 @@ mod tests {
         }
         let left = [&[("m", false)] as &[_], &[("m", false), ("l", true)], &[("n", true), ("m", false)]];
         for peers in left {
-            let Lost { steps, note } = lost(&among(peers));
+            let Lost { steps, note, .. } = lost(&among(peers));
             assert!(steps.is_empty(), "{peers:?}");
             assert!(note.unwrap().message.contains("once you know that the machines are off"));
         }
@@ -181,15 +219,43 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_pod_is_replaced_only_once_others_have_been_heard_for_as_long() {
-        let mut all = among(&[("m", true)]);
-        all.pods.iter_mut().skip(1).for_each(|other| (other.uid, other.ready) = ("o".into(), true));
-        assert_eq!(lost(&all).steps.len(), 1);
-        for speaking in [None, Some(Duration::from_secs(89))] {
-            all.speaking = speaking;
-            let Lost { steps, note } = lost(&all);
-            assert!(steps.is_empty() && note.unwrap().message.contains("check that pods reach the gate"));
-        }
+    fn a_silent_pod_is_named_before_it_is_replaced_until_there_is_a_sign_of_life_or_it_has_been_gone_for_a_minute()
+     {
+        let silent = PodSeen { silent: NAMED_AFTER, ..pod() };
+        let first = Observed { named: BTreeMap::new(), ..observed(silent, NodeState::Unknown) };
+        assert_eq!((lost(&first).steps.len(), lost(&first).gone), (0, vec!["u".to_owned()]));
+        let but = |of: &Observed, change: fn(&mut Observed)| {
+            let mut observed = of.clone();
+            change(&mut observed);
+            lost(&observed).gone.len()
+        };
+        let not_yet: [fn(&mut Observed); 5] = [
+            |seen| seen.pods[0].silent = Duration::from_millis(44_999),
+            |seen| seen.pods[0].deleting = false,
+            |seen| seen.heard = false,
+            |seen| seen.nodes.clear(),
+            |seen| seen.addresses.on_node_loss = NodeLoss::Wait,
+        ];
+        assert_eq!(not_yet.map(|change| but(&first, change)), [0; 5]);
+
+        let named = observed(pod(), NodeState::Unknown);
+        let stays: [fn(&mut Observed); 4] = [
+            |seen| seen.pods[0].silent = Duration::ZERO,
+            |seen| seen.heard = false,
+            |seen| seen.nodes.clear(),
+            |seen| seen.pods.clear(),
+        ];
+        assert_eq!(stays.map(|change| but(&named, change)), [1; 4]);
+        let no_longer: [fn(&mut Observed); 4] = [
+            |seen| seen.pods[0].report = Some(shard_contract::report::Report::default()),
+            |seen| seen.pods[0].ready = true,
+            |seen| seen.nodes.values_mut().for_each(|node| node.state = NodeState::Answers),
+            |seen| {
+                seen.pods.clear();
+                seen.named.values_mut().for_each(|named| *named = NAMED_AFTERWARDS);
+            },
+        ];
+        assert_eq!(no_longer.map(|change| but(&named, change)), [0; 4]);
     }
 
     #[test]
@@ -210,9 +276,10 @@ mod tests {
             but(|seen| seen.pods[0].deleting = false),
             but(|seen| seen.pods[0].grace_ends = Some(seen.now)),
             but(|seen| seen.pods[0].silent = Duration::from_secs(89)),
+            but(|seen| seen.named.values_mut().for_each(|named| *named = Duration::from_secs(44))),
         ];
         for observed in waits {
-            let Lost { steps, note } = lost(&observed);
+            let Lost { steps, note, .. } = lost(&observed);
             assert!(steps.is_empty() && note.is_some(), "{observed:?}");
         }
         let not_lost = [
@@ -223,7 +290,8 @@ mod tests {
             observed(pod(), NodeState::Answers),
         ];
         for observed in not_lost {
-            assert_eq!(lost(&observed), Lost::default(), "{observed:?}");
+            let Lost { steps, note, gone: _ } = lost(&observed);
+            assert_eq!((steps, note), (Vec::new(), None), "{observed:?}");
         }
     }
 }

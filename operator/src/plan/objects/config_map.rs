@@ -10,10 +10,14 @@ use serde_json::{Value, json};
 use shard_contract::layouts::{DiscordAddress, GateAddress, Layout, Layouts};
 use shard_contract::names::{LAYOUTS_KEY, layouts_config_map};
 
-/// The document: the one before, if it says the same, else one of a higher generation.
+/// The document: the one before, if it says the same, else one of a higher generation. `gone`: pods that are taken for gone, by UID.
 #[must_use]
-pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
-    let before = observed.document.as_ref();
+pub fn document(
+    before: Option<&Layouts>,
+    layouts: Vec<Layout>,
+    gone: &[String],
+    observed: &Observed,
+) -> Layouts {
     let kept = before.map_or(0, |before| before.generation);
     let document = Layouts {
         generation: kept,
@@ -23,6 +27,7 @@ pub fn document(layouts: Vec<Layout>, observed: &Observed) -> Layouts {
             api: observed.addresses.discord.clone(),
             time_factor: observed.addresses.time_factor,
         },
+        gone: gone.to_vec(),
     };
     if before == Some(&document) {
         return document;
@@ -43,30 +48,31 @@ pub fn config_map(owner: &Owner, document: &Layouts) -> Object {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Layouts, Observed};
     use crate::model::Addresses;
     use k8s_openapi::jiff::Timestamp;
 
-    fn observed(gate: &str, second: i64, document: Option<Layouts>) -> Observed {
-        Observed {
+    /// The document of no layouts at this second, with this gate, after this one.
+    fn document(gate: &str, second: i64, before: Option<&Layouts>) -> Layouts {
+        let observed = Observed {
             now: Timestamp::from_second(second).unwrap(),
             addresses: Addresses { gate: gate.into(), ..Addresses::default() },
-            document,
             ..Observed::nothing()
-        }
+        };
+        super::document(before, Vec::new(), &[], &observed)
     }
 
     #[test]
     fn the_generation_rises_with_the_content_and_never_otherwise() {
-        let first = document(Vec::new(), &observed("http://gate", 1_000, None));
+        let first = document("http://gate", 1_000, None);
         assert_eq!(first.generation, 1_000);
-        assert_eq!(document(Vec::new(), &observed("http://gate", 2_000, Some(first.clone()))), first);
-        assert_eq!(document(Vec::new(), &observed("http://elsewhere", 1_000, Some(first))).generation, 1_001);
+        assert_eq!(document("http://gate", 2_000, Some(&first)), first);
+        assert_eq!(document("http://elsewhere", 1_000, Some(&first)).generation, 1_001);
     }
 
     #[test]
     fn a_document_that_was_deleted_comes_back_above_the_one_before() {
-        let first = document(Vec::new(), &observed("http://gate", 1_000, None));
-        assert!(document(Vec::new(), &observed("http://gate", 1_001, None)).generation > first.generation);
+        let first = document("http://gate", 1_000, None);
+        assert!(document("http://gate", 1_001, None).generation > first.generation);
     }
 }
