@@ -50,10 +50,9 @@ use crate::{
 pub(crate) const MARKER: &str = "fenced";
 /// Without any evidence for this long a pod is fenced (`docs/protocols.md` section 3).
 const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
-/// The API server is asked once the gate has been silent for this long: longer than two reports.
-const ASK_API_AFTER: Duration = Duration::from_secs(10);
-/// It is also asked when nobody who knows this pod has answered for this long: longer than two reports without a leader.
-const UNLED_AFTER: Duration = Duration::from_secs(20);
+/// The API server is asked once the gate has been silent for this long, or nobody there has known the pod: longer than from one report
+/// to the next, so that a pod whose reports are answered never asks.
+const ASK_API_AFTER: Duration = Duration::from_secs(20);
 /// The peers are asked once the API server has been silent for this long, too.
 const ASK_PEERS_AFTER: Duration = Duration::from_secs(12);
 /// So many rounds of asking the peers must have failed: one lost packet proves nothing.
@@ -193,6 +192,8 @@ pub(crate) struct Fence {
     /// Name of the bot's ConfigMap.
     pub(crate) config_map: String,
     pub(crate) layouts: watch::Receiver<Layouts>,
+    /// The newest document that was watched or read here: a watch may be a minute behind.
+    pub(crate) newest: Layouts,
     /// This pod's UID.
     pub(crate) uid: String,
     pub(crate) operator: Operator,
@@ -226,30 +227,32 @@ impl Fence {
         }
     }
 
-    /// Asks whom there is reason to ask; whether the API server answered now.
-    async fn gather(&self, evidence: &mut Evidence) -> bool {
+    /// Asks whom there is reason to ask; whether the API server told now what the document says.
+    async fn gather(&mut self, evidence: &mut Evidence) -> bool {
         let now = Instant::now();
         let answers = self.operator.answers();
         (evidence.gate, evidence.denied) = (evidence.gate.max(answers.any), answers.denied);
         evidence.known = evidence.known.max(answers.knew);
-        let known = self.layouts.borrow().clone();
-        self.read(&known, evidence);
+        let watched = self.layouts.borrow().clone();
+        evidence.named = self.takes(watched);
         let silent = |since: Instant, span| now.saturating_duration_since(since) >= span;
         let is_denied = answers.denied.is_some_and(|at| at > answers.knew);
         // Replicas that do not lead are heard, too: they tell nobody what a leader that this pod does not reach has decided.
-        let is_led = !silent(evidence.gate, ASK_API_AFTER) && !silent(evidence.known, UNLED_AFTER);
+        let is_led = !silent(evidence.gate, ASK_API_AFTER) && !silent(evidence.known, ASK_API_AFTER);
         if is_led && !is_denied && !self.is_fenced() {
             // As long as the gate answers, nobody knows or needs to know since when the others are silent.
             evidence.api = evidence.api.max(evidence.gate);
             evidence.peers = PeersSeen::NotAsked;
             return false;
         }
+        if evidence.named && !self.is_fenced() {
+            return false;
+        }
         let asked = within(self.api.get_opt(&self.config_map)).await;
         let word = asked.as_ref().map_or_else(said, |_| Word::Answer);
-        // A watch may be a minute behind.
-        let read = asked.ok().flatten().and_then(|found| layouts::parse(&self.config_map, &found).ok());
-        if let Some(newest) = read.filter(|read| read.generation >= known.generation) {
-            self.read(&newest, evidence);
+        let read = asked.as_ref().ok().and_then(Option::as_ref);
+        if let Some(Ok(read)) = read.map(|found| layouts::parse(&self.config_map, found)) {
+            evidence.named = self.takes(read);
         }
         match word {
             Word::Answer => {
@@ -257,7 +260,7 @@ impl Fence {
                 evidence.known = evidence.api;
                 evidence.peers = PeersSeen::NotAsked;
             }
-            _ if self.is_fenced() || !silent(evidence.gate, ASK_API_AFTER) => {}
+            _ if self.is_fenced() || !silent(evidence.known, ASK_API_AFTER) => {}
             _ if silent(evidence.api, ASK_PEERS_AFTER) => {
                 let census = self.peers.ask().await;
                 evidence.peers = evidence.peers.after(census, Instant::now());
@@ -267,13 +270,16 @@ impl Fence {
         }
         // What came while the others were asked counts: at first the gate has just been asked, too.
         evidence.gate = evidence.gate.max(self.operator.answers().any);
-        word == Word::Answer
+        asked.is_ok()
     }
 
-    /// Takes from a document whether it takes this pod for gone, and keeps for others whom it does.
-    fn read(&self, layouts: &Layouts, evidence: &mut Evidence) {
-        evidence.named = layouts.takes_for_gone(&self.uid);
-        self.status.set_gone(&layouts.gone);
+    /// Takes a document, unless a newer one is known, and keeps for others whom it takes for gone; whether it does this pod.
+    fn takes(&mut self, layouts: Layouts) -> bool {
+        if layouts.generation >= self.newest.generation {
+            self.newest = layouts;
+            self.status.set_gone(&self.newest.gone);
+        }
+        self.newest.takes_for_gone(&self.uid)
     }
 
     /// Only an answer that came in this look frees a fenced pod: when it began is no evidence of what it can reach.

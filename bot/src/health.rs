@@ -105,6 +105,18 @@ mod tests {
     use shard_machine::JobThreads;
 
     #[tokio::test]
+    async fn a_peer_is_told_who_this_is_and_whom_it_knows_to_be_taken_for_gone() {
+        let status = Arc::new(Status::new(0..1, 1));
+        status.set_gone(&["a".to_owned()]);
+        let me = Peer { pod_uid: "u".into(), node: "n".into(), gone: Vec::new() };
+        let metrics =
+            Metrics::new(Arc::clone(&status), Jobs::new(1, JobThreads::Pool).unwrap(), &Counters::default());
+        let health = Health { status, metrics, stop: CancellationToken::new(), me: Some(me.clone()) };
+        let Json(told) = peer(State(Arc::new(health))).await.unwrap();
+        assert_eq!(told, Peer { gone: vec!["a".into()], ..me });
+    }
+
+    #[tokio::test]
     async fn ready_only_when_every_shard_is_and_the_answer_names_the_others() {
         let status = Arc::new(Status::new(0..3, 3));
         let metrics =

@@ -137,11 +137,11 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
     Plan {
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
         steps,
+        next_check: Duration::from_secs(if waits { 2 } else { 30 }).min(nodes::next_look(observed)),
         node_loss,
         gate: gate(bot.spec.identify.reserve_percent, observed, &change),
         layouts: layouts(&change, observed),
         verdict: if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) },
-        next_check: Duration::from_secs(if waits { 2 } else { 30 }),
     }
 }
 
@@ -360,8 +360,6 @@ fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step
     let seconds = match (&observed.token, verdict) {
         // A pod's write may have come first, so it is looked at again.
         _ if steps.iter().any(|step| matches!(step, Step::Patch { .. } | Step::ForceDelete { .. })) => 2,
-        // A node tells nobody here when it is lost or comes back.
-        _ if observed.nodes.values().any(|node| node.is_lost()) => 5,
         (TokenSeen::Present(_), Verdict::Settled) => {
             // Spread over objects, the same for one object.
             45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
@@ -377,5 +375,5 @@ fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step
         // Something is waited for; a missing token is looked for as often.
         _ => 5,
     };
-    Duration::from_secs(seconds)
+    Duration::from_secs(seconds).min(nodes::next_look(observed))
 }

@@ -12,7 +12,7 @@ use shard_tests::thread::{BOT, NAMESPACE, World};
 use std::time::Duration;
 
 /// The longest that the replacement of a lost node's pod may take: it has to be silent for 90 s first.
-const REPLACED: Duration = Duration::from_secs(180);
+const REPLACED: Duration = Duration::from_secs(120);
 /// The same where its pod goes on reporting until its token is refused: for its grace and a minute, and for as long as a review of its token counts.
 const WITHOUT_KUBELET: Duration = Duration::from_mins(10);
 

@@ -8,7 +8,7 @@ use apiserver_sim::{Before, Call, Hook, Options, Server};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use serde_json::json;
-use shard_contract::{layouts::Layouts, names};
+use shard_contract::{layouts::Layouts, names, report::REPORT_EVERY_MS};
 use shard_machine::{BootClock, Machine, Names};
 
 use super::*;
@@ -122,6 +122,7 @@ fn scene(marker: PathBuf, says: Arc<AtomicU16>, silent_since: Instant) -> Fence 
         api: Api::namespaced(server.client("pod", "n"), "n"),
         config_map: "b-layouts".into(),
         layouts: layouts.clone(),
+        newest: Layouts::default(),
         uid: me.uid.clone(),
         operator: Operator::new(layouts.clone(), "none".into(), Names::system())
             .unwrap()
@@ -136,7 +137,7 @@ fn scene(marker: PathBuf, says: Arc<AtomicU16>, silent_since: Instant) -> Fence 
 }
 
 impl Fence {
-    async fn look(&self, evidence: &mut Evidence) -> bool {
+    async fn look(&mut self, evidence: &mut Evidence) -> bool {
         let api_answers = self.gather(evidence).await;
         self.decide(evidence, api_answers, Instant::now());
         self.is_fenced()
@@ -153,7 +154,7 @@ async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers
     let folder = tempfile::tempdir().unwrap();
     let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(THERE)));
     let long_ago = Instant::now() - CUT_OFF_AFTER;
-    let fence = scene(marker.clone(), Arc::clone(&says), long_ago);
+    let mut fence = scene(marker.clone(), Arc::clone(&says), long_ago);
     let mut evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     // The API server answers with a refusal, which is an answer.
     assert!(!fence.look(&mut evidence).await && !marker.exists());
@@ -162,7 +163,7 @@ async fn a_pod_alone_is_fenced_also_after_a_restart_until_the_api_server_answers
     assert!(fence.look(&mut evidence).await);
     assert!(marker.exists() && fence.status.fenced());
 
-    let restarted = scene(marker.clone(), Arc::clone(&says), Instant::now());
+    let mut restarted = scene(marker.clone(), Arc::clone(&says), Instant::now());
     // As it begins: nothing has been heard yet.
     let mut evidence = Evidence::at_first(Instant::now(), Instant::now(), Instant::now());
     assert!(
@@ -195,6 +196,18 @@ async fn a_pod_that_the_document_takes_for_gone_is_fenced_whoever_answers_until_
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_reports_are_answered_asks_nobody_else() {
+    assert!(ASK_API_AFTER >= Duration::from_millis(REPORT_EVERY_MS) + LOOK_EVERY);
+    let folder = tempfile::tempdir().unwrap();
+    for (silent, asks) in [(0, false), (19, false), (20, true)] {
+        let heard = Instant::now() - Duration::from_secs(silent);
+        let mut fence = scene(folder.path().join("fenced"), Arc::new(AtomicU16::new(THERE)), heard);
+        let mut evidence = Evidence::at_first(heard, heard, heard);
+        assert_eq!(fence.gather(&mut evidence).await, asks, "silent for {silent} s");
+    }
+}
+
 /// Its watch hangs and a replica answers that does not lead.
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_no_leader_answers_reads_for_itself_whether_it_is_taken_for_gone() {
@@ -214,6 +227,7 @@ async fn a_pod_that_no_leader_answers_reads_for_itself_whether_it_is_taken_for_g
     };
     fence.api.create(&parameters, &text(3)).await.unwrap();
     for (generation, unled, expected) in [(3, 19, false), (4, 20, false), (3, 20, true)] {
+        fence.newest = Layouts::default();
         fence.layouts = watch::channel(Layouts { generation, ..Layouts::default() }).1;
         let mut evidence = Evidence { gate: now, ..Evidence::at_first(now, now, now) };
         evidence.known = now - Duration::from_secs(unled);
@@ -231,10 +245,10 @@ async fn an_api_server_that_says_401_knows_nothing_of_a_pod_and_frees_none() {
     let folder = tempfile::tempdir().unwrap();
     let (marker, says) = (folder.path().join("fenced"), Arc::new(AtomicU16::new(DENIES)));
     let long_ago = Instant::now() - CUT_OFF_AFTER;
-    let fence = scene(marker, Arc::clone(&says), Instant::now());
+    let mut fence = scene(marker, Arc::clone(&says), Instant::now());
     let mut evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     assert!(!fence.look(&mut evidence).await, "the gate answers");
-    let fence = scene(fence.marker, Arc::clone(&says), long_ago);
+    let mut fence = scene(fence.marker, Arc::clone(&says), long_ago);
     evidence = Evidence::at_first(long_ago, long_ago, long_ago);
     assert!(fence.look(&mut evidence).await && fence.look(&mut evidence).await, "nobody answers a pod alone");
     says.store(THERE, Ordering::Relaxed);
@@ -258,7 +272,7 @@ async fn a_container_of_a_pod_that_heard_of_nobody_waits_until_somebody_answers(
     fence.decide(&evidence, false, Instant::now());
     assert_eq!(*fence.fencing.borrow(), Fencing::Free);
 
-    let alone = scene(&says);
+    let mut alone = scene(&says);
     let mut evidence = Evidence::at_first(long_ago, Instant::now(), Instant::now());
     says.store(AWAY, Ordering::Relaxed);
     assert!(
@@ -274,7 +288,7 @@ async fn a_container_of_a_pod_that_heard_of_nobody_waits_until_somebody_answers(
     assert_eq!(*alone.fencing.borrow(), Fencing::Free, "the gate alone is enough");
     std::fs::remove_file(&marker).unwrap();
     says.store(THERE, Ordering::Relaxed);
-    let back = scene(&says);
+    let mut back = scene(&says);
     let mut evidence = Evidence::at_first(long_ago, Instant::now(), Instant::now());
     assert!(!back.look(&mut evidence).await && *back.fencing.borrow() == Fencing::Free);
 }

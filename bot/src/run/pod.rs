@@ -61,7 +61,8 @@ impl Parts {
             random: machine.random.clone(),
         };
         machine.tasks.spawn(reporter.run());
-        let was_fenced = state.join(fence::MARKER).exists();
+        let is_gone = layouts.borrow().takes_for_gone(&pod.uid);
+        let was_fenced = is_gone || state.join(fence::MARKER).exists();
         self.status.set_fenced(was_fenced);
         let (fence, fencing) = watch::channel(Fencing::at_first(was_fenced, heard.at()));
         if *fencing.borrow() == Fencing::Unsure {
@@ -107,6 +108,7 @@ impl Parts {
             api: kube::Api::namespaced(client, &pod.namespace),
             config_map: names::layouts_config_map(&pod.bot),
             layouts: layouts.clone(),
+            newest: Layouts::default(),
             uid: pod.uid.clone(),
             operator: operator.clone(),
             peers: Peers::new(layouts.clone(), pod.clone(), machine).map_err(Error::Http)?,

@@ -1,7 +1,7 @@
 //! The nodes of pods that are in doubt: silent for some time, and not ready.
 //!
-//! Read by name, a few in a round: with a healthy cluster none is read at all. Where there are more, those of pods that are taken for gone
-//! come first, then those of pods that are being deleted, since those wait for the answer, and the rest are drawn by lot. A node that cannot be read (nodes are not
+//! Read by name, a few in a round: with a healthy cluster none is read at all. Where there are more, those of pods that are to be
+//! replaced now come first, then those of pods that are being deleted and wait to be named, and the rest are drawn by lot. A node that cannot be read (nodes are not
 //! namespaced, and the right to read them may have been taken away) is left out, so that nothing is decided by it.
 
 use crate::model::{NodeSeen, NodeState, PodSeen};
@@ -51,17 +51,33 @@ fn doubtful<'a>(
     named: &BTreeMap<String, Duration>,
     mut lot: impl FnMut() -> u32,
 ) -> Vec<&'a String> {
-    let mut waits: BTreeMap<&String, (bool, bool)> = BTreeMap::new();
+    let mut waits: BTreeMap<&String, Urgency> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| !pod.ready && pod.report.is_none()) {
-        let is_named = named.contains_key(&pod.uid);
-        if let Some(node) = pod.node.as_ref().filter(|_| is_named || pod.silent >= DOUBT) {
-            let urgent = waits.entry(node).or_default();
-            *urgent = (urgent.0 || is_named, urgent.1 || pod.deleting);
+        let named_for = named.get(&pod.uid);
+        let urgency = match named_for {
+            Some(named) if *named >= DOUBT => Urgency::Due,
+            None if pod.deleting => Urgency::Unnamed,
+            _ => Urgency::Waits,
+        };
+        if let Some(node) = pod.node.as_ref().filter(|_| named_for.is_some() || pod.silent >= DOUBT) {
+            let most = waits.entry(node).or_insert(urgency);
+            *most = urgency.min(*most);
         }
     }
     let mut all: Vec<_> = waits.into_iter().collect();
-    all.sort_by_cached_key(|(_, (is_named, deleting))| (!is_named, !deleting, lot()));
+    all.sort_by_cached_key(|(_, urgency)| (*urgency, lot()));
     all.into_iter().map(|(name, _)| name).take(MOST).collect()
+}
+
+/// What a node's answer is wanted for, the most urgent first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// A pod has been named as gone for long enough.
+    Due,
+    /// One that is being deleted is not named yet.
+    Unnamed,
+    /// Neither.
+    Waits,
 }
 
 fn seen(node: &Node) -> NodeSeen {
@@ -103,15 +119,16 @@ mod tests {
         };
         let mut pods: Vec<_> = (0..40).map(|number| pod(number, number >= 38)).collect();
         pods.push(PodSeen { silent: Duration::ZERO, ..pod(50, true) });
-        pods.push(PodSeen { silent: Duration::ZERO, ..pod(51, true) });
-        let named = [("51".to_owned(), Duration::ZERO)].into();
+        pods.extend((51..54).map(|number| PodSeen { silent: Duration::ZERO, ..pod(number, true) }));
+        let named = [("51", 45), ("52", 44), ("53", 0)];
+        let named = named.map(|(uid, seconds)| (uid.to_owned(), Duration::from_secs(seconds))).into();
         let mut lots = 0;
         let chosen = doubtful(&pods, &named, || {
             lots += 1;
             1_000 - lots
         });
-        let first = ["node-51", "node-39", "node-38", "node-37"].map(str::to_owned);
-        assert_eq!((chosen.len(), &chosen[..4]), (MOST, &first.each_ref()[..]));
+        let first = ["node-51", "node-39", "node-38", "node-53", "node-52", "node-37"].map(str::to_owned);
+        assert_eq!((chosen.len(), &chosen[..6]), (MOST, &first.each_ref()[..]));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Pods on lost nodes: when they may be taken for gone.
 //!
 //! A pod on a node that does not answer stays bound to it, and its StatefulSet makes no other, until somebody says that
-//! it is gone. The operator says so only when four things come together: the node's Ready condition is Unknown or the node
-//! is gone, the pod's grace is over, its reports have been silent for 90 s (a pod that is cut off has let its shards go
-//! after 30 s), and the operator was told to replace such pods. A fifth comes from how pods let go: they hold on while half of
-//! their peers on other nodes answer, so where many fell silent together they may be cut off together and hold on together;
-//! then a person must say that the machines are off. And since a pod may run on and not reach the gate alone, the layouts document names
-//! it for 45 s before: one that reads the API server lets its shards go, and one that does not is cut off.
+//! it is gone. The operator says so only when these come together: the node's Ready condition is Unknown or the node
+//! is gone, the pod's grace is over, its reports have been silent for 90 s, and the operator was told to replace such pods. Two more come
+//! from how pods let go. They hold on while half of their peers on other nodes answer, so where many fell silent together they may be cut
+//! off together and hold on together; then a person must say that the machines are off. And since a pod may run on and not reach the gate
+//! alone, the layouts document has to have named it for 45 s: one that reads it lets its shards go, and one that hears nobody is cut off.
 //! Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
@@ -18,7 +17,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// How long it must be silent before the document names it.
 const NAMED_AFTER: Duration = Duration::from_secs(45);
 
-/// How long the document must have named it: a pod asks the API server within 20 s, and one that gets no answer is cut off within 45 s.
+/// How long the document must have named it, and how long before its grace is over that begins: a pod that no leader answers asks the API
+/// server every 25 s at the latest, within 5 s, and one that gets no answer is cut off within 45 s.
 const NAMED: Duration = Duration::from_secs(45);
 
 /// A pod that is cut off asks all of its peers up to this many, and so many by lot of more.
@@ -61,6 +61,12 @@ pub fn lost(observed: &Observed) -> Lost {
     Lost { steps: steps.collect(), note: Some(Note::new(Reason::NodeLost, message)), gone }
 }
 
+/// How soon to look again for their sake: a node tells nobody here when it is lost or comes back.
+pub fn next_look(observed: &Observed) -> Duration {
+    let is_lost = observed.nodes.values().any(|node| node.is_lost());
+    if is_lost { Duration::from_secs(5) } else { Duration::MAX }
+}
+
 /// Whom the document is to name: who is there and is to be named, and for a while who was.
 fn gone(observed: &Observed) -> Vec<String> {
     let there = observed.pods.iter().filter(|pod| is_to_be_named(pod, observed)).map(|pod| pod.uid.clone());
@@ -92,6 +98,9 @@ fn is_to_be_named(pod: &PodSeen, observed: &Observed) -> bool {
     let is_lost = || {
         observed.heard
             && pod.deleting
+            && pod
+                .grace_ends
+                .is_some_and(|ends| ends.duration_since(observed.now) <= NAMED.try_into().unwrap_or_default())
             && pod.silent >= NAMED_AFTER
             && node_of(pod, observed).is_some()
             && lets_go(pod, observed)
@@ -229,14 +238,15 @@ mod tests {
             change(&mut observed);
             lost(&observed).gone.len()
         };
-        let not_yet: [fn(&mut Observed); 5] = [
+        let not_yet: [fn(&mut Observed); 6] = [
             |seen| seen.pods[0].silent = Duration::from_millis(44_999),
             |seen| seen.pods[0].deleting = false,
+            |seen| seen.pods[0].grace_ends = Some(seen.now + SignedDuration::from_secs(46)),
             |seen| seen.heard = false,
             |seen| seen.nodes.clear(),
             |seen| seen.addresses.on_node_loss = NodeLoss::Wait,
         ];
-        assert_eq!(not_yet.map(|change| but(&first, change)), [0; 5]);
+        assert_eq!(not_yet.map(|change| but(&first, change)), [0; 6]);
 
         let named = observed(pod(), NodeState::Unknown);
         let stays: [fn(&mut Observed); 4] = [
