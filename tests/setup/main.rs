@@ -90,6 +90,8 @@ fn what_cannot_be_installed_is_told_before_anything_is_built() {
     let mut machine = Fresh::new(&mut printer()).unwrap();
     let programs = programs().unwrap();
     machine.show(root(), root()).unwrap();
+    // They may stand elsewhere, by CARGO_TARGET_DIR.
+    machine.show(&programs, &programs).unwrap();
     machine.env("DEMO", programs.join("demo"));
     // No cargo: whatever is built before the packages are there has another error.
     machine.env("CARGO", "/nowhere/cargo");

@@ -7,12 +7,14 @@ use apiserver_sim::{Before, Call, Hook};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use serde_json::json;
+use shard_contract::names::shards;
 use shard_tests::any_fleet::AnyFleet as _;
-use shard_tests::fleet::schedule::ONE;
+use shard_tests::fleet::schedule::{ONE, SMALL, Shape};
 use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{NAMESPACE, PATIENCE, World};
-use std::sync::Arc;
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, World};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Counts calls; those of watches are one each.
@@ -30,6 +32,31 @@ impl Hook for Counts {
     }
 }
 
+/// Counts calls by who asks for what, but for watches, and what is the same for any number of bots.
+struct Kinds(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Kinds {
+    fn count(&self, call: &Call) -> Before {
+        let of_all = ["/leases", "/tokenreviews"].iter().any(|kind| call.path.contains(kind));
+        if call.verb != "watch" && !of_all {
+            let who = if call.user.ends_with(&shards(BOT)) { "pods" } else { "operator" };
+            let what = format!("{who} {} {}", call.verb, call.path);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+        }
+        Before::GoOn
+    }
+}
+
+impl Hook for Kinds {
+    fn before(&mut self, call: &Call) -> Before {
+        self.count(call)
+    }
+
+    fn read(&mut self, call: &Call) -> Before {
+        self.count(call)
+    }
+}
+
 /// Calls in so long.
 async fn calls(fleet: &World, span: Duration) -> u64 {
     let count = Arc::new(AtomicU64::new(0));
@@ -43,6 +70,31 @@ async fn reason(fleet: &World, bot: &str) -> Result<String> {
     let status = fleet.bots().get(bot).await?.status.unwrap_or_default();
     let ready = status.conditions.into_iter().find(|one| one.type_ == "Ready");
     Ok(ready.map(|one| one.reason).unwrap_or_default())
+}
+
+/// A pod looks at the records of its sessions once a minute; an operator at all that a bot has.
+#[test]
+fn a_settled_fleet_costs_the_api_server_few_calls() -> Result<()> {
+    const SPAN: Duration = Duration::from_mins(10);
+    let shape = Shape { pods: 4, shards: 8, ..SMALL };
+    on_a_fleet(&shape, async |fleet| {
+        tokio::time::sleep(SPAN).await;
+        let kinds = Arc::new(Mutex::default());
+        fleet.api.hook(Kinds(Arc::clone(&kinds)));
+        tokio::time::sleep(SPAN).await;
+        fleet.api.unhook();
+        let kinds = std::mem::take(&mut *kinds.lock().unwrap_or_else(PoisonError::into_inner));
+        let of = |who: &str| -> u64 {
+            kinds.iter().filter(|(what, _)| what.starts_with(who)).map(|(_, calls)| calls).sum()
+        };
+        ensure!((4..=4 * 11).contains(&of("pods")), "{} calls by four pods: {kinds:#?}", of("pods"));
+        ensure!(
+            (1..=14 * 12).contains(&of("operator")),
+            "{} calls by the operator: {kinds:#?}",
+            of("operator")
+        );
+        Ok(())
+    })
 }
 
 #[test]
