@@ -21,6 +21,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A quarter of the time went into the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Random faults by seed on real operators and bots, judged by the simulated Discord's ledger.
 #[derive(Debug, Parser)]
 #[command(name = "cargo soak")]

@@ -31,6 +31,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// A quarter of the time went into the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MINUTE: Duration = Duration::from_mins(1);
 /// Runs by seed; the cluster level has two thousand others beside it, `cargo soak` as many as one likes.
 const RUNS: u64 = 100;
