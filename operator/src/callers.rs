@@ -40,6 +40,8 @@ const FOR_PODS: usize = 16;
 const OF_A_POD: usize = 2;
 /// The same about everybody else: unrecognised callers, and pods that are newer than the watch. Nobody costs the API server more.
 const FOR_OTHERS: usize = 4;
+/// Questions whether a known pod stays, whose token is refused.
+const FOR_KNOWN: usize = 4;
 /// Callers of one token, or that say that they are one pod, which are taken for likely while they are under review: as many as a pod may
 /// have connections.
 const LIKELY: usize = 16;
@@ -80,6 +82,9 @@ struct Bound {
 /// A review under way or done. What could not be asked stays open.
 type Reviewed = Arc<OnceCell<Result<Bound, Error>>>;
 
+/// Whether a pod is there and stays, being asked or known; that it could not be asked, too: who asks again at once would ask without end.
+type Stays = Arc<OnceCell<Result<bool, Error>>>;
+
 /// Recognises pods.
 pub struct Callers {
     client: Client,
@@ -91,7 +96,10 @@ pub struct Callers {
     for_pods: Semaphore,
     of_a_pod: Shares<String>,
     for_others: Semaphore,
+    for_known: Semaphore,
     likely: Shares<[u8; 32]>,
+    /// Pods that were asked about, by UID, and when.
+    stays: Mutex<LruCache<String, (Instant, Stays)>>,
 }
 
 /// A caller that is likely to be a shard pod.
@@ -112,7 +120,9 @@ impl Callers {
             for_pods: Semaphore::new(FOR_PODS),
             of_a_pod: Shares::new(OF_A_POD),
             for_others: Semaphore::new(FOR_OTHERS),
+            for_known: Semaphore::new(FOR_KNOWN),
             likely: Shares::new(LIKELY),
+            stays: Mutex::new(LruCache::new(MOST)),
         }
     }
 
@@ -130,11 +140,33 @@ impl Callers {
     }
 
     /// Whether the pod that a token says it is bound to is there, and is not being deleted; none: it names no pod. Anybody who knows a pod's
-    /// UID can write such a token; the answer tells no more than that.
-    #[must_use]
-    pub fn is_of_a_pod_that_stays(&self, token: &str) -> Option<bool> {
-        let pod = self.seen(&claimed(token)?);
-        Some(pod.is_some_and(|pod| pod.meta().deletion_timestamp.is_none()))
+    /// UID can write such a token; the answer tells no more than that. The API server is asked, once in ten seconds for a pod: a watch that has
+    /// gone silent shows what was, and who is told that it is there holds its shards, while another may have been made in its place.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn is_of_a_pod_that_stays(&self, token: &str) -> Result<Option<bool>, Error> {
+        let Some(bound) = claimed(token) else { return Ok(None) };
+        let seen = self.seen(&bound);
+        // That is never taken back.
+        if seen.as_ref().is_some_and(|pod| pod.meta().deletion_timestamp.is_some()) {
+            return Ok(Some(false));
+        }
+        let turns = if seen.is_some() { &self.for_known } else { &self.for_others };
+        let slot = {
+            let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let slot = stays.get_or_insert_mut(bound.uid.clone(), || (now, Stays::default()));
+            if now.duration_since(slot.0) > REFUSED_FOR {
+                *slot = (now, Stays::default());
+            }
+            Arc::clone(&slot.1)
+        };
+        let read = async {
+            let pod = self.read(&bound, turns).await?;
+            Ok(pod.is_some_and(|pod| stays(&pod, &bound)))
+        };
+        slot.get_or_init(|| read).await.clone().map(Some)
     }
 
     /// The known pod of a layout that this token says it is bound to.
@@ -235,18 +267,27 @@ impl Callers {
             return Ok(seen);
         }
         // Newer than the watch: a set's next pod has the name of the one before.
+        Ok(self.read(bound, &self.for_others).await?.map(Arc::new))
+    }
+
+    /// The pod of this name as it is now.
+    async fn read(&self, bound: &Bound, turns: &Semaphore) -> Result<Option<Listed<Pod>>, Error> {
         let api: Api<Listed<Pod>> = Api::namespaced(self.client.clone(), &bound.namespace);
         let found = async {
             // Never closed.
-            let _turn = self.for_others.acquire().await;
+            let _turn = turns.acquire().await;
             api.get_opt(&bound.name).await
         };
-        let pod = tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(PATIENCE, found)
             .await
             .map_err(|_| Error::TimedOut)?
-            .map_err(|error| Error::Review(Arc::new(error)))?;
-        Ok(pod.map(Arc::new))
+            .map_err(|error| Error::Review(Arc::new(error)))
     }
+}
+
+/// Whether this is the pod, and it is not being deleted.
+fn stays(pod: &Listed<Pod>, bound: &Bound) -> bool {
+    pod.meta().uid.as_deref() == Some(&bound.uid) && pod.meta().deletion_timestamp.is_none()
 }
 
 /// The pod that a token says it is bound to. Anybody can write such a token: it decides nothing but the order of reviews.
@@ -324,7 +365,6 @@ fn caller(pod: &Listed<Pod>, bound: &Bound) -> Option<Caller> {
 mod tests {
     use super::*;
     use axum::http;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use kube::client::Body;
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -376,13 +416,16 @@ mod tests {
         assert_eq!(caller(pod("mybot-1", "u", "2")), None, "another layout's");
     }
 
-    /// An API server that says of every token what is given, and how many it was asked about.
+    /// An API server that says of every token, or of the pod, what is given, and how often it was asked.
     fn callers(says: serde_json::Value) -> (Callers, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let counts = asked.clone();
-        let service = tower::service_fn(move |_: http::Request<Body>| {
+        let service = tower::service_fn(move |request: http::Request<Body>| {
             counts.fetch_add(1, Ordering::SeqCst);
-            let answer = if says.is_null() {
+            let pod = says.get("pod").filter(|_| request.method() == http::Method::GET);
+            let answer = if let Some(pod) = pod {
+                Ok(http::Response::new(Body::from(pod.to_string().into_bytes())))
+            } else if says.is_null() {
                 Err(std::io::Error::other("away"))
             } else {
                 let review = json!({ "spec": {}, "metadata": {}, "status": says });
@@ -437,24 +480,45 @@ mod tests {
         (0..100).map(|number| format!("{}{number}", token("mybot-1-0", "u"))).collect()
     }
 
-    #[tokio::test]
+    /// The watch shows a pod that stays; what the API server says of it is what counts, and it is asked seldom.
+    #[tokio::test(start_paused = true)]
     async fn of_a_token_that_is_refused_it_is_told_whether_its_pod_stays() {
-        let leaves = |ends: Option<&str>| {
-            let pod = pod("mybot-1", "u", "1").into_metadata();
-            let ends = ends.map(|ends| serde_json::from_value(json!(ends)).unwrap());
-            let (known, mut writer) = kube::runtime::reflector::store();
-            let pod = Listed::new(ObjectMeta { deletion_timestamp: ends, ..pod });
-            writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod));
-            let (mut callers, _) = callers(json!(null));
-            callers.pods.push(known);
-            callers
+        let mine = token("mybot-1-0", "u");
+        let asked_of = |uid: &str, ends: Option<&str>| {
+            let pod = json!({ "metadata": { "name": "mybot-1-0", "uid": uid, "deletionTimestamp": ends } });
+            let (mut callers, asked) = callers(json!({ "pod": pod }));
+            callers.pods.push(known());
+            (callers, asked)
         };
-        let stays = leaves(None);
-        assert_eq!(stays.is_of_a_pod_that_stays(&token("mybot-1-0", "u")), Some(true));
-        assert_eq!(stays.is_of_a_pod_that_stays(&token("mybot-1-0", "another")), Some(false));
-        assert_eq!(stays.is_of_a_pod_that_stays("no token"), None);
-        let leaves = leaves(Some("2026-11-29T00:00:00Z"));
-        assert_eq!(leaves.is_of_a_pod_that_stays(&token("mybot-1-0", "u")), Some(false));
+        let stays =
+            async |callers: &Callers, token: &str| callers.is_of_a_pod_that_stays(token).await.unwrap();
+        let (callers, asked) = asked_of("u", None);
+        assert_eq!(stays(&callers, "no token").await, None);
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        for forged in forged().iter().chain([&mine]) {
+            assert_eq!(stays(&callers, forged).await, Some(true));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        tokio::time::sleep(REFUSED_FOR + Duration::from_millis(1)).await;
+        assert_eq!(stays(&callers, &mine).await, Some(true));
+        assert_eq!(stays(&callers, &token("mybot-1-0", "another")).await, Some(false));
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        for (uid, ends) in [("u", Some("2026-11-29T00:00:00Z")), ("next", None)] {
+            assert_eq!(stays(&asked_of(uid, ends).0, &mine).await, Some(false), "{uid}");
+        }
+        // Newer than the watch.
+        let (callers, _) = asked_of("v", None);
+        assert_eq!(stays(&callers, &token("mybot-1-0", "v")).await, Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_api_server_does_not_say_whether_a_pod_stays_it_is_asked_again_after_ten_seconds() {
+        let (mut callers, asked) = callers(json!(null));
+        callers.pods.push(known());
+        for forged in forged() {
+            assert!(matches!(callers.is_of_a_pod_that_stays(&forged).await, Err(Error::Review(_))));
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]

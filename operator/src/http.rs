@@ -261,15 +261,22 @@ fn bearer(headers: &HeaderMap) -> &str {
 }
 
 async fn recognised(state: &AppState, token: &str) -> Result<Caller, TurnedAway> {
-    state.callers.recognise(token).await.map_err(|error| {
-        if let callers::Error::Review(cause) = &error {
-            tracing::warn!(%cause, "a caller's token could not be reviewed");
-        }
-        let is_unknown = matches!(error, callers::Error::Unknown(_) | callers::Error::NotAShardPod(_));
-        let pod_is_there = is_unknown.then(|| state.callers.is_of_a_pod_that_stays(token)).flatten();
-        let refusal = Refusal { error: error.to_string(), leader: None, pod_is_there };
-        TurnedAway(unrecognised(&error), refusal)
-    })
+    let error = match state.callers.recognise(token).await {
+        Ok(caller) => return Ok(caller),
+        Err(error) => error,
+    };
+    if let callers::Error::Review(cause) = &error {
+        tracing::warn!(%cause, "a caller's token could not be reviewed");
+    }
+    let is_unknown = matches!(error, callers::Error::Unknown(_) | callers::Error::NotAShardPod(_));
+    let stays = if is_unknown { state.callers.is_of_a_pod_that_stays(token).await } else { Ok(None) };
+    // Where nobody knows whether the pod is there, nothing is said for or against it.
+    let (error, pod_is_there) = match stays {
+        Ok(stays) => (error, stays),
+        Err(unasked) => (unasked, None),
+    };
+    let refusal = Refusal { error: error.to_string(), leader: None, pod_is_there };
+    Err(TurnedAway(unrecognised(&error), refusal))
 }
 
 /// The status for who was not recognised. A leader whom the API server does not answer can grant nothing: pods must be able to tell.

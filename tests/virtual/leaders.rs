@@ -64,6 +64,36 @@ fn the_leaders_way_to_the_api_server_hangs_and_the_other_leads() -> Result<()> {
     })
 }
 
+/// It keeps its lease, and its watches say nothing for five minutes: what it remembers of pods is what they were before.
+#[test]
+fn a_leader_whose_watches_are_silent_tells_a_pod_that_is_gone_so() -> Result<()> {
+    // Alone, so that no other pod tells it.
+    let shape = Shape { operators: 1, ..TWO };
+    on_a_tampered_fleet(&shape, TAMPERED, async |fleet| {
+        fleet.talk(1.0)?;
+        // Reviews of pods' tokens count for five minutes; when those are over the watches are still silent.
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let holder = async || anyhow::Ok(leases.get(LEASE).await?.spec.and_then(|spec| spec.holder_identity));
+        let leads = holder().await?;
+        let tamper = &fleet.tampers.of_operators[0];
+        tamper.add(Fault { hits: Hits::Watches, how: How::Hang, count: u64::MAX });
+        tamper.cut();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        tamper.clear();
+        let pod = fleet.kubelet.pods().remove(0);
+        let before = fleet.uids().await?;
+        fleet.lose_kubelet(&pod).await?;
+        fleet.replaced(&pod, &before, Duration::from_mins(10)).await?;
+        let closes = fleet.ledger().closes.get("4000").copied().unwrap_or_default();
+        ensure!(closes == 1, "{closes} of 1 shards was let go before the pod was replaced");
+        ensure!(holder().await? == leads, "it did not lead all the time");
+        fleet.online().await?;
+        fleet.find_again().await?;
+        fleet.quiet().await
+    })
+}
+
 #[test]
 fn a_lease_that_is_deleted_makes_no_second_leader() -> Result<()> {
     on_a_tampered_fleet(&TWO, TAMPERED, async |fleet| {

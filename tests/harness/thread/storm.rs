@@ -22,6 +22,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// One deaf leader of so many keeps its lease, and hears nothing by its watches, for five minutes since nothing ends them.
+const ONLY_WATCHES_ONE_OF: u32 = 3;
 /// Writes that come late at once, at most.
 const MOST_KEPT: u32 = 3;
 /// Long enough that a connection that is dead is taken for a zombie, in milliseconds.
@@ -214,7 +216,8 @@ async fn begin(world: &World, schedule: &Schedule, fault: &Fault, under_way: &mu
         Kind::OperatorsKill => world.operators.kill_all(),
         Kind::OperatorDeaf => {
             if let Some(tamper) = world.tampers.of_operators.get((which % operators) as usize) {
-                tamper.add(Tampering { hits: Hits::All, how: How::Hang, count: u64::MAX });
+                let hits = if which % ONLY_WATCHES_ONE_OF == 0 { Hits::Watches } else { Hits::All };
+                tamper.add(Tampering { hits, how: How::Hang, count: u64::MAX });
                 tamper.cut();
             }
         }

@@ -59,7 +59,7 @@ pub enum Kind {
     InvalidAll,
     /// A node is lost with its pod, which runs on and reaches Discord, for so long that it is replaced. Virtual runs alone.
     NodeLost,
-    /// The API server answers one replica of the operator nothing, while pods reach its gate. Virtual runs alone.
+    /// The API server answers one replica of the operator nothing, or tells its watches nothing, while pods reach its gate. Virtual runs alone.
     OperatorDeaf,
     /// REST takes replies, and what it answers is lost.
     RestAnswersLost,
