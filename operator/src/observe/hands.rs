@@ -8,9 +8,10 @@ use crate::model::Hand;
 use crate::names::MANAGER;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
-/// The manager by which `kubectl rollout restart` writes.
-const ROLLOUT: &str = "kubectl-rollout";
+/// The annotation of the template by which `kubectl rollout restart` and those who copied it (k9s, Lens) restart.
+const RESTARTED_AT: &str = "f:kubectl.kubernetes.io/restartedAt";
 
 #[derive(Deserialize)]
 struct Set<'a> {
@@ -45,12 +46,29 @@ struct Fields<'a> {
 #[must_use]
 pub fn other_hand(text: &str) -> Option<Hand> {
     let Ok(Set { metadata }) = serde_json::from_str(text) else { return Some(Hand::Somebody) };
-    let others = metadata.managed_fields.iter().filter(|entry| {
-        let of_spec = entry.fields.as_ref().is_some_and(|fields| fields.spec.is_some());
-        entry.manager != MANAGER && entry.subresource.is_empty() && of_spec
-    });
-    let hands = others.map(|entry| if entry.manager == ROLLOUT { Hand::Rollout } else { Hand::Somebody });
+    let others = metadata
+        .managed_fields
+        .iter()
+        .filter(|entry| entry.manager != MANAGER && entry.subresource.is_empty());
+    let specs = others.filter_map(|entry| entry.fields.as_ref()?.spec);
+    let hands = specs.map(|spec| if restarts(spec) { Hand::Rollout } else { Hand::Somebody });
     hands.max()
+}
+
+/// Whether these fields of a spec are that annotation and nothing else.
+fn restarts(spec: &RawValue) -> bool {
+    let annotations = only(spec, "f:template")
+        .and_then(|template| only(template, "f:metadata"))
+        .and_then(|metadata| only(metadata, "f:annotations"));
+    annotations.is_some_and(|annotations| only(annotations, RESTARTED_AT).is_some())
+}
+
+/// The field of this name, if there is no other. A dot stands for the object itself.
+fn only<'a>(fields: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    let mut fields: BTreeMap<&str, &RawValue> = serde_json::from_str(fields.get()).ok()?;
+    fields.remove(".");
+    let found = fields.remove(name)?;
+    fields.is_empty().then_some(found)
 }
 
 #[cfg(test)]
@@ -66,7 +84,11 @@ mod tests {
         };
         let of_template = r#""f:spec":{"f:template":{"f:spec":{}}}"#;
         assert_eq!(set("kubectl-set", "", of_template), Some(Hand::Somebody));
-        assert_eq!(set("kubectl-rollout", "", of_template), Some(Hand::Rollout));
+        let restart = r#""f:spec":{"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}}"#;
+        assert_eq!(set("kubectl-rollout", "", restart), Some(Hand::Rollout));
+        assert_eq!(set("k9s", "", restart), Some(Hand::Rollout));
+        let both = r#""f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}},"f:spec":{"f:nodeSelector":{}}}}"#;
+        assert_eq!(set("k9s", "", both), Some(Hand::Somebody));
         assert_eq!(set(MANAGER, "", of_template), None);
         assert_eq!(set("kubectl", "scale", r#""f:spec":{"f:replicas":{}}"#), None);
         assert_eq!(set("kube-controller-manager", "status", r#""f:status":{"f:replicas":{}}"#), None);
