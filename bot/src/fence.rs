@@ -25,7 +25,7 @@
 
 mod heard;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -308,7 +308,8 @@ impl Fence {
         self.status.set_fenced(fenced);
         let marked =
             if fenced { std::fs::write(&self.marker, "") } else { std::fs::remove_file(&self.marker) };
-        if let Err(error) = marked {
+        // Of a container that began while its pod was named there is none.
+        if let Some(error) = marked.err().filter(|error| fenced || error.kind() != ErrorKind::NotFound) {
             tracing::warn!(%error, "cannot mark that this pod has let its shards go: its container forgets it when it restarts");
         }
         match because.filter(|_| fenced) {
