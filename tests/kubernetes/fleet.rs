@@ -1,7 +1,7 @@
 //! A fleet's life: online, answering, scaled, changed, a pod killed.
 
-use crate::ground::{BOTS, Ground, PATIENCE};
-use anyhow::{Context, Result, ensure};
+use crate::ground::{BOTS, Ground, PATIENCE, manifest};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -68,6 +68,52 @@ pub fn kubectl_knows_the_resource(ground: &Ground) -> Result<()> {
     );
     ensure!(!described.contains(shard_tests::discord::TOKEN), "the token is in the description");
     ensure!(bot["status"]["observedGeneration"] == bot["metadata"]["generation"], "observedGeneration");
+    Ok(())
+}
+
+/// What becomes of a scaled number when the file is applied again, which README tells.
+pub fn a_scaled_number(ground: &Ground) -> Result<()> {
+    const CLIENT: &[&str] = &["apply", "--filename=-"];
+    const SERVER: &[&str] = &["apply", "--server-side", "--filename=-"];
+    ground.installed()?;
+    let apply = |how: &[&str], shards: &Value| {
+        let mut file = manifest("scaled", "no-such-token");
+        file["spec"]["shards"] = shards.clone();
+        if shards.is_null() {
+            file["spec"].as_object_mut().context("no spec")?.remove("shards");
+        }
+        ground.kube.feed(how, &file.to_string())
+    };
+    let (none, four, seven) = (Value::Null, json!(4), json!(7));
+    // How it is applied, with how many shards before the scaling to 7 and after it, and what they are then; none: refused.
+    let cases = [
+        (CLIENT, &four, &four, Some(&four)),
+        (CLIENT, &none, &none, Some(&seven)),
+        (CLIENT, &four, &none, Some(&none)),
+        (SERVER, &four, &four, None),
+        (SERVER, &four, &seven, Some(&seven)),
+        (SERVER, &four, &none, Some(&seven)),
+        (SERVER, &none, &four, Some(&four)),
+        (SERVER, &none, &none, Some(&seven)),
+    ];
+    for (how, before, after, becomes) in cases {
+        let case = format!("{how:?} {before} then {after}");
+        apply(how, before)?;
+        ground.kube.run(&["scale", "sbot", "scaled", "--namespace", BOTS, "--replicas=7"])?;
+        match (apply(how, after), becomes) {
+            (Ok(_), Some(becomes)) => {
+                let bot = ground.bot("scaled")?.context("the bot is gone")?;
+                ensure!(bot["spec"]["shards"] == *becomes, "{case}: {}", bot["spec"]["shards"]);
+            }
+            (Ok(_), None) => bail!("{case}: it was not refused"),
+            (Err(error), Some(_)) => return Err(error.context(case)),
+            (Err(error), None) => {
+                let told = format!("{error:#}");
+                ensure!(told.contains("conflict") && told.contains(".spec.shards"), "{case}: {told}");
+            }
+        }
+        ground.kube.run(&["delete", "sbot/scaled", "--namespace", BOTS, "--timeout=60s"])?;
+    }
     Ok(())
 }
 

@@ -33,13 +33,14 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 30] = [
+const TESTS: [(&str, On, Test); 31] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("an_autoscaler_on_a_bot_is_refused_with_its_remedy", On::Any, release::autoscalers_are_refused),
     ("the_readmes_example_comes_online_and_breaks_no_rule", On::Any, fleet::the_example_comes_online),
     ("users_of_every_shard_are_answered", On::Any, fleet::a_user_is_answered),
     ("kubectl_explains_prints_and_scales", On::Any, fleet::kubectl_knows_the_resource),
+    ("a_scaled_number_meets_the_next_apply_as_the_readme_says", On::Any, fleet::a_scaled_number),
     ("a_spec_that_makes_no_sense_is_refused_by_name", On::Any, broken::bad_specs_are_refused),
     ("another_total_is_a_new_layout_and_breaks_no_rule", On::Any, fleet::another_total),
     ("a_new_template_is_a_new_layout_and_other_edits_are_none", On::Any, fleet::another_template),
