@@ -15,7 +15,7 @@ const OPERATOR: [(&str, &[&str]); 26] = [
     ("crd", &[]),
     ("model", &[]),
     ("names", &["model"]),
-    ("plan", &["crd", "model", "names"]),
+    ("plan", &["backoff", "crd", "model", "names"]),
     ("world", &["model", "names"]),
     ("dry_run", &["names"]),
     ("backoff", &[]),

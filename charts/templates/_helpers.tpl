@@ -79,10 +79,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, create, patch]
-# Deleted by force on a lost node, and never otherwise; created in dry runs alone, to see whether a change would be admitted.
+# Deleted by force on a lost node, and never otherwise; created in dry runs alone, to see whether a change would be admitted; annotated
+# when the token was replaced, so that kubelets look at it.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # By name, never listed or watched: the token is read, the records of sessions are made and granted to the bot's pods.
 - apiGroups: [""]
   resources: [secrets]

@@ -1,7 +1,10 @@
 //! Carries a plan out, in its order, without a decision of its own.
 //!
 //! From steps to requests: create, server-side apply, patch, delete, dry run; and the gate's limits. The first refusal ends the
-//! round and is recorded, never lost: `report` always runs. Deliberately absent: reads, and any choice.
+//! round and is recorded, never lost: `report` always runs. Last, and whatever came of the steps, kubelets are told of another token
+//! ([`remount`]). Deliberately absent: reads, and any choice.
+
+mod remount;
 
 use crate::context::{Context, Key, Made};
 use crate::crd::ShardedBot;
@@ -13,13 +16,14 @@ use axum::http;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams, Preconditions, Request};
 use kube::{Client, ResourceExt};
+use remount::remount;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 /// Carries out the plan.
 pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &Plan) -> Applied {
-    let Plan { steps, gate, layouts: _, verdict: _, node_loss: _, next_check: _ } = plan;
+    let Plan { steps, remounts, gate, layouts: _, verdict: _, node_loss: _, next_check: _ } = plan;
     let (namespace, name) = (bot.namespace().unwrap_or_default(), bot.name_any());
     let mut applied = Applied::default();
     if steps.iter().any(touches_secrets) {
@@ -45,6 +49,7 @@ pub async fn apply(ctx: &Context, bot: &ShardedBot, observed: &Observed, plan: &
     }
     // After the objects: a pod of a layout that was refused has nothing to ask for.
     ctx.gate.set(&key.0, &key.1, gate.clone()).await;
+    remount(ctx, &key, remounts).await;
     applied
 }
 
@@ -164,7 +169,7 @@ fn put_back(what: &str, hand: Hand) -> Note {
         Hand::Rollout => Note::new(
             Reason::RestartPutBack,
             format!(
-                "{what}: kubectl rollout restart restarts nothing here and was put back; to restart the fleet, set spec.restartedAt of the ShardedBot to a new value"
+                "{what}: kubectl rollout restart, or a restart by the same annotation, restarts nothing here and was put back; to restart the fleet, set spec.restartedAt of the ShardedBot to a new value"
             ),
         ),
         Hand::Somebody => Note::new(

@@ -7,8 +7,19 @@
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
+/// How soon somebody is looked for who is waited for.
+pub const SOONEST: Duration = Duration::from_secs(5);
+/// And at the latest, however long it has been.
+pub const LATEST: Duration = Duration::from_secs(60);
+
 /// By then every wait is the longest one.
 const MOST_DOUBLINGS: u32 = 32;
+
+/// How soon to look again for what a person has to bring, which has been missing for so long: a quarter of that.
+#[must_use]
+pub fn rising(missing_for: Duration) -> Duration {
+    (missing_for / 4).clamp(SOONEST, LATEST)
+}
 
 /// Waits that double from `first` to `longest`.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +52,14 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_missing_is_looked_for_ever_later() {
+        assert_eq!(
+            [0, 20, 100, 9_000].map(|gone| rising(Duration::from_secs(gone)).as_secs()),
+            [5, 5, 25, 60]
+        );
+    }
 
     #[test]
     fn waits_double_to_the_longest_and_stay_there_however_many_there_were() {

@@ -7,11 +7,13 @@ mod bare;
 mod corrections;
 mod held;
 mod named;
+mod tokens;
 
 pub use bare::Bare;
 pub use corrections::{Corrections, Made};
 pub use held::{Found, Held};
 pub use named::Named;
+pub use tokens::{Found as FoundToken, Past, Tokens};
 
 use crate::backoff::Backoff;
 use crate::claims::Claims;
@@ -132,6 +134,8 @@ pub struct Memory {
     pub corrections: Corrections,
     /// Since when pods are named as gone.
     pub named: Named,
+    /// What became of tokens.
+    pub tokens: Tokens,
 }
 
 /// A set by its UID, and an identity whose pods would be others.
@@ -196,6 +200,7 @@ impl Memory {
         self.bare.forget(key);
         self.corrections.forget(key);
         self.named.forget(key);
+        self.tokens.forget(key);
         lock(&self.uids).remove(key);
         lock(&self.kept).remove(key);
     }

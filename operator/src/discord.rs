@@ -52,6 +52,12 @@ pub fn fingerprint(token: &Token) -> Fingerprint {
     hash(token.expose().split('.').next().unwrap_or_default())
 }
 
+/// Names a token, without saying it.
+#[must_use]
+pub fn whole(token: &Token) -> Fingerprint {
+    hash(token.expose())
+}
+
 fn hash(text: &str) -> Fingerprint {
     let mut first = [0; 16];
     first.copy_from_slice(&Sha256::digest(text)[..16]);
@@ -78,13 +84,13 @@ impl Discord {
             if asked.len() > 20_000 {
                 asked.retain(|_, slot| Arc::strong_count(slot) > 1);
             }
-            asked.entry(hash(token.expose())).or_default().clone()
+            asked.entry(whole(token)).or_default().clone()
         };
         let mut slot = slot.lock().await;
         if slot.good_until.is_some_and(|until| Instant::now() < until) {
             return slot.seen.clone();
         }
-        let leave = match self.brake.leave(bot, slot.accepted || answered, Instant::now()) {
+        let leave = match self.brake.leave(bot, whole(token), slot.accepted || answered, Instant::now()) {
             Ok(leave) => leave,
             Err(held) => return held_back(&slot.seen, &held),
         };

@@ -17,7 +17,7 @@ use serde_json::Value;
 use shard_contract::layouts::Layouts;
 use shard_contract::pace::Pace;
 use shard_contract::report::Report;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -42,6 +42,10 @@ pub struct Observed {
     pub token: TokenSeen,
     /// When the token's Secret was made, if it is immutable: a kubelet gives pods that were made before the token that they began with.
     pub token_immutable_since: Option<Timestamp>,
+    /// Pods that began with another token than the Secret holds now, by UID, and whose kubelets were not told to look.
+    pub token_untold: BTreeSet<String>,
+    /// For how long there has been no token that Discord takes, if there is none.
+    pub token_bad_for: Option<Duration>,
     /// Another bot that holds the same token and is older: `namespace/name`.
     pub rival: Option<String>,
     /// Whether older bots, which may hold the same token, have not all been looked at yet.
@@ -228,7 +232,7 @@ pub struct Child {
 /// Who wrote to the spec of a StatefulSet of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hand {
-    /// `kubectl rollout restart`, which restarts nothing here.
+    /// `kubectl rollout restart`, or who restarts by the same annotation, which restarts nothing here.
     Rollout,
     /// Anybody else.
     Somebody,
@@ -334,6 +338,8 @@ pub struct Tripped {
 pub struct Plan {
     /// What to do, in this order; the first refusal ends it.
     pub steps: Vec<Step>,
+    /// Pods whose kubelets are to look at the token's Secret now; nothing hangs on it.
+    pub remounts: Vec<Remount>,
     /// How the gate is set.
     pub gate: GateSetting,
     /// The layouts that exist, as pods are told.
@@ -344,6 +350,15 @@ pub struct Plan {
     pub node_loss: Option<Note>,
     /// When to look again, even if nothing happens.
     pub next_check: Duration,
+}
+
+/// A pod whose kubelet is to look at the token's Secret now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remount {
+    /// Its name.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
 }
 
 /// One thing to do.
@@ -458,6 +473,28 @@ pub struct Failure {
 mod tests {
     use super::*;
 
+    impl PodSeen {
+        /// A pod that runs, not yet ready, of which nothing was heard.
+        pub(crate) fn running() -> Self {
+            Self {
+                name: "b-1-0".into(),
+                uid: "u".into(),
+                layout: 1,
+                ordinal: 0,
+                made: None,
+                ready: false,
+                deleting: false,
+                grace_ends: None,
+                finalizers: Vec::new(),
+                phase: Phase::Running,
+                node: Some("n".into()),
+                silent: Duration::ZERO,
+                trouble: None,
+                report: None,
+            }
+        }
+    }
+
     // A world in which nothing was found, for tests that say what they are about and no more.
     impl Observed {
         /// Nothing, at the beginning of time; the fleet has been heard.
@@ -468,6 +505,8 @@ mod tests {
                 unreadable: None,
                 token: TokenSeen::SecretMissing,
                 token_immutable_since: None,
+                token_untold: BTreeSet::new(),
+                token_bad_for: None,
                 rival: None,
                 waits_for_others: false,
                 refusals: Vec::new(),

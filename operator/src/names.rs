@@ -13,6 +13,8 @@ pub const MANAGER: &str = "shard-operator";
 pub const OURS: &str = "shard-operator.dev/";
 /// Annotation with the hash of the object as it was applied.
 pub const HASH_ANNOTATION: &str = "shard-operator.dev/hash";
+/// Annotation of a pod: of which replacement of the token its kubelet was told.
+pub const TOKEN_REPLACED: &str = "shard-operator.dev/token-replaced-at";
 /// Annotation of a StatefulSet: the identity of its layout.
 pub const IDENTITY_ANNOTATION: &str = "shard-operator.dev/identity";
 /// Annotation of a StatefulSet: the contract's revision that its pods were made by.

@@ -13,11 +13,12 @@ mod nodes;
 mod pods;
 mod secrets;
 
-use crate::context::{Context, Found, Key, Standing};
+use crate::context::{Context, Found, FoundToken, Key, Standing};
 use crate::crd::{Listed, ShardedBot, TokenSecretRef};
+use crate::discord::whole;
 use crate::model::{
-    Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, Token,
-    TokenSeen,
+    Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, PodSeen,
+    Token, TokenSeen,
 };
 use crate::reads;
 use bot::Read;
@@ -34,6 +35,9 @@ use tokio::time::Instant;
 
 /// How long a fresh leader waits for the reports of pods that run: three report times.
 const HEARS_FOR: Duration = Duration::from_secs(45);
+
+/// The close code by which Discord refuses a token.
+const AUTHENTICATION_FAILED: u16 = 4004;
 
 /// Events of a set that are looked at.
 const EVENTS: u32 = 64;
@@ -134,7 +138,11 @@ pub async fn observe(
         children(&ctx.reads, &key, &uid).await.map_err(|(kind, source)| Error::ReadChildren(kind, source))
     };
     let (children, pods) = tokio::try_join!(children, pods)?;
+    let now = ctx.machine.wall.now();
     let (discord, standing) = holder(ctx, bot, &key, &seen, token.as_ref()).await;
+    let is_refused = discord.problem == Some(DiscordProblem::TokenRefused) || pods.iter().any(is_refused);
+    let found = FoundToken { token: token.as_ref().map(whole), is_good: token.is_some() && !is_refused };
+    let past = ctx.memory.tokens.note(&key, found, pods.iter().map(|pod| pod.uid.as_str()));
     let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
     let (rival, waits_for_others) = match standing {
         Standing::Alone => (None, false),
@@ -151,11 +159,13 @@ pub async fn observe(
     let named = ctx.memory.named.note(&key, told, |uid| pods.iter().any(|pod| pod.uid == uid));
     let secrets = secrets(ctx, &key, &uid, most).await.map_err(Error::ReadRecords)?;
     Ok(Observed {
-        now: ctx.machine.wall.now(),
+        now,
         addresses: ctx.addresses.clone(),
         unreadable,
         token: seen,
         token_immutable_since: immutable_since,
+        token_untold: past.untold,
+        token_bad_for: past.bad_for,
         rival,
         waits_for_others,
         refusals,
@@ -186,6 +196,12 @@ pub async fn look_on(ctx: &Context, bot: &ShardedBot) -> Result<(), Error> {
     let TokenRead { seen, token, .. } = secret(ctx, bot, &key).await?;
     holder(ctx, bot, &key, &seen, token.as_ref()).await;
     Ok(())
+}
+
+/// Whether Discord refuses the token of this pod.
+fn is_refused(pod: &PodSeen) -> bool {
+    let shards = pod.report.iter().flat_map(|report| &report.shards);
+    shards.filter_map(|shard| shard.fatal_close).any(|code| code == AUTHENTICATION_FAILED)
 }
 
 async fn secret(ctx: &Context, bot: &ShardedBot, key: &Key) -> Result<TokenRead, Error> {

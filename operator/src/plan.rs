@@ -8,11 +8,13 @@ pub mod change;
 mod ensure;
 pub mod hold;
 mod keep;
+mod next_check;
 pub mod nodes;
 pub mod objects;
 pub mod shards;
 pub mod spec;
 mod stopping;
+mod token;
 
 use crate::crd::ShardedBot;
 use crate::model::{
@@ -21,6 +23,7 @@ use crate::model::{
 };
 use change::{Change, SetSeen};
 use ensure::{bounded, ensure, tell_of};
+use next_check::next_check;
 use nodes::Lost;
 use objects::records::{Needs, records};
 use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
@@ -116,6 +119,7 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
     let verdict = stale.map_or(verdict, Verdict::Stalled);
     Plan {
+        remounts: token::remounts(observed),
         gate: gate(spec.reserve_percent, observed, &change),
         next_check: next_check(&spec, observed, &verdict, &steps),
         steps,
@@ -135,6 +139,7 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
     tell_of(&gone, &owner, observed, &mut steps);
     steps.extend(sets.iter().rev().find(|set| !set.deleting).and_then(|set| bounded(&owner, set, observed)));
     Plan {
+        remounts: token::remounts(observed),
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
         steps,
         next_check: Duration::from_secs(if waits { 2 } else { 30 }).min(nodes::next_look(observed)),
@@ -353,27 +358,4 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
         ordinal: pod.ordinal,
     });
     GateSetting::Open { token, reserve_percent, gateway, layouts, pods: running.collect() }
-}
-
-/// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.
-fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step]) -> Duration {
-    let seconds = match (&observed.token, verdict) {
-        // A pod's write may have come first, so it is looked at again.
-        _ if steps.iter().any(|step| matches!(step, Step::Patch { .. } | Step::ForceDelete { .. })) => 2,
-        (TokenSeen::Present(_), Verdict::Settled) => {
-            // Spread over objects, the same for one object.
-            45 + u64::from(spec.owner.uid.bytes().last().unwrap_or(0) % 15)
-        }
-        // A person mends it, in the cluster as likely as in the spec.
-        (TokenSeen::Present(_), Verdict::Stalled(note))
-            if spec.refused.is_some()
-                || observed.answers.admission.is_some()
-                || note.reason == Reason::SetUnreadable =>
-        {
-            30
-        }
-        // Something is waited for; a missing token is looked for as often.
-        _ => 5,
-    };
-    Duration::from_secs(seconds).min(nodes::next_look(observed))
 }

@@ -12,6 +12,10 @@ use discord_sim::ledger::Identify;
 use discord_sim::{ChangeToken, IdentifyLeadsTo, SettingsChange, Token};
 use serde_json::{Value, json};
 use shard_tests::until::{Seen, until};
+use std::time::Instant;
+
+/// What the token that was refused is replaced by.
+const NEXT_TOKEN: &str = "MzAwMDAwMDAwMDAwMDAwMDAwMA.sim.next";
 
 /// The breaker trips after this many failures.
 const LEAST: usize = 10;
@@ -34,7 +38,35 @@ pub fn a_refused_token(ground: &Ground) -> Result<()> {
     ensure!(!described.contains(REFUSED_TOKEN), "the token is in the description");
     let sent = identifies(ground, REFUSED_TOKEN)?.len();
     ensure!(sent == 1, "{sent} IDENTIFYs; one was enough");
+    replace_token(ground)?;
     end(ground, "refused")
+}
+
+/// The next token reaches the pod that runs, whose kubelet is told.
+fn replace_token(ground: &Ground) -> Result<()> {
+    let before = ground.pods("refused")?;
+    let change = ChangeToken { token: NEXT_TOKEN.to_owned(), refused: false };
+    ground.discord().control("tokens", &serde_json::to_value(change)?)?;
+    let next = json!({ "stringData": { "token": NEXT_TOKEN } }).to_string();
+    let begun = Instant::now();
+    ground.kube.run(&[
+        "patch",
+        "secret",
+        "refused-token",
+        "--namespace",
+        BOTS,
+        "--type=merge",
+        "--patch",
+        &next,
+    ])?;
+    ground.ready("refused")?;
+    eprintln!("  token replaced to Ready: {:.1} s", begun.elapsed().as_secs_f64());
+    ensure!(ground.pods("refused")? == before, "the pod was replaced");
+    let pods =
+        ["get", "pods", "--namespace", BOTS, "--selector=shard-operator.dev/bot=refused", "--output=yaml"];
+    let pods = ground.kube.run(&pods)?;
+    ensure!(pods.contains("shard-operator.dev/token-replaced-at"), "its kubelet was not told:\n{pods}");
+    Ok(())
 }
 
 pub fn a_spent_budget(ground: &Ground) -> Result<()> {

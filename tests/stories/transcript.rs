@@ -1,7 +1,7 @@
 //! A round as people read it: the steps, the layouts, the gate, and what the conditions say.
 
 use shard_operator::crd::ShardedBotStatus;
-use shard_operator::model::{GateSetting, Kind, Object, Plan, Step};
+use shard_operator::model::{GateSetting, Kind, Object, Plan, Remount, Step};
 use shard_operator::report::conditions::Transition;
 
 pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition]) -> String {
@@ -23,6 +23,9 @@ pub fn round(plan: &Plan, status: &ShardedBotStatus, transitions: &[Transition])
             }
             Step::ForceDelete { pod, uid: _ } => format!("  force   delete Pod/{pod}\n"),
         };
+    }
+    for Remount { pod, .. } in &plan.remounts {
+        text += &format!("  remount Pod/{pod}\n");
     }
     let layouts: Vec<_> = plan
         .layouts

@@ -5,6 +5,7 @@
 
 mod answers;
 mod document;
+mod pods;
 mod troubles;
 
 use self::document::Named;
@@ -12,8 +13,6 @@ use crate::kept::Secrets;
 use crate::transcript;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shard_contract::layout::shards_of;
-use shard_contract::report::{Report, ShardReport, ShardState};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
     Addresses, Answers, Applied, Child, Contest, DiscordProblem, DiscordSeen, Failure, Fingerprint,
@@ -22,8 +21,7 @@ use shard_operator::model::{
 };
 use shard_operator::plan::{plan, question};
 use shard_operator::report::{conditions, status};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 const UID: &str = "11111111-1111-1111-1111-111111111111";
 
@@ -34,6 +32,7 @@ pub struct World {
     unreadable: Option<Note>,
     token: TokenSeen,
     token_immutable_since: Option<Timestamp>,
+    token_untold: BTreeSet<String>,
     rival: Option<String>,
     waits_for_others: bool,
     refusals: Vec<String>,
@@ -62,6 +61,7 @@ impl World {
             unreadable: None,
             token: TokenSeen::Present(Fingerprint([1; 16])),
             token_immutable_since: None,
+            token_untold: BTreeSet::new(),
             rival: None,
             waits_for_others: false,
             refusals: Vec::new(),
@@ -174,6 +174,8 @@ impl World {
             unreadable: self.unreadable.clone(),
             token: self.token.clone(),
             token_immutable_since: self.token_immutable_since,
+            token_untold: std::mem::take(&mut self.token_untold),
+            token_bad_for: None,
             rival: self.rival.clone(),
             waits_for_others: self.waits_for_others,
             refusals: self.refusals.clone(),
@@ -272,68 +274,6 @@ impl World {
     fn answer(&self, shards: u32, remaining: u32) -> GatewaySeen {
         let resets_at = self.now.checked_add(SignedDuration::from_hours(20)).unwrap();
         GatewaySeen { shards, total: 1_000, remaining, resets_at, max_concurrency: 1, asked_at: self.now }
-    }
-
-    /// `start N`: pods of layout N exist; `online N`; `refused N CODE`; `failing N`; `gone N`.
-    fn set_pods(&mut self, what: &str) {
-        let words: Vec<_> = what.split(' ').collect();
-        let layout: u32 = words[1].parse().unwrap();
-        if words[0] == "gone" {
-            self.pods.retain(|pod| pod.layout != layout);
-            return;
-        }
-        let set = self
-            .children
-            .iter()
-            .find(|child| child.kind == Kind::StatefulSet && child.name == format!("mybot-{layout}"));
-        let of = |label: &str| {
-            set.unwrap().label(&format!("shard-operator.dev/{label}")).unwrap().parse::<u32>().unwrap()
-        };
-        let (total, pods) = (of("total"), of("pods"));
-        self.gate.waiting = if words[0] == "waiting" { total } else { 0 };
-        self.pods.retain(|pod| pod.layout != layout);
-        for ordinal in 0..pods {
-            let state = if words[0] == "online" { ShardState::Online } else { ShardState::Waiting };
-            let code = (words[0] == "refused").then(|| words[2].parse().unwrap());
-            let shards = shards_of(ordinal, pods, total).map(|id| ShardReport {
-                id,
-                state,
-                guilds: 10,
-                unavailable_guilds: 0,
-                latency_ms: None,
-                identifies: 0,
-                resumes: 0,
-                events: 0,
-                redelivered: 0,
-                idle_ms: None,
-                fatal_close: code,
-                waits_for: None,
-            });
-            let report = Report { layout, shards: shards.collect(), ..Report::default() };
-            self.pods.push(PodSeen {
-                name: format!("mybot-{layout}-{ordinal}"),
-                uid: format!("{layout}-{ordinal}"),
-                layout,
-                ordinal,
-                made: Some(self.now),
-                ready: words[0] == "online",
-                deleting: false,
-                grace_ends: None,
-                finalizers: Vec::new(),
-                phase: if matches!(words[0], "start" | "failing") { Phase::Pending } else { Phase::Running },
-                node: Some(format!("node-{ordinal}")),
-                silent: Duration::ZERO,
-                trouble: (words[0] == "failing")
-                    .then(|| "container bot: ImagePullBackOff no such image".into()),
-                report: (!matches!(words[0], "start" | "failing")).then_some(report),
-            });
-        }
-    }
-
-    fn fill(&mut self, guilds: u32) {
-        let shards =
-            self.pods.iter_mut().filter_map(|pod| pod.report.as_mut()).flat_map(|report| &mut report.shards);
-        shards.for_each(|shard| shard.guilds = guilds);
     }
 }
 

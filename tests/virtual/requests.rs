@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use apiserver_sim::{Before, Call, Hook};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 use shard_contract::names::shards;
 use shard_tests::any_fleet::AnyFleet as _;
@@ -94,6 +94,26 @@ fn a_settled_fleet_costs_the_api_server_few_calls() -> Result<()> {
             of("operator")
         );
         Ok(())
+    })
+}
+
+/// Nothing of it changes but that the Secret comes back, and whoever brings it waits for the fleet.
+#[test]
+fn a_fleet_whose_secret_is_gone_costs_hardly_more_than_a_settled_one() -> Result<()> {
+    const SPAN: Duration = Duration::from_mins(30);
+    on_a_fleet(&ONE, async |fleet| {
+        tokio::time::sleep(SPAN / 3).await;
+        let settled = calls(fleet, SPAN).await;
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let kept = secrets.get("token").await?;
+        let _ = secrets.delete("token", &DeleteParams::default()).await?;
+        tokio::time::sleep(SPAN / 3).await;
+        ensure!(reason(fleet, BOT).await? == "SecretMissing", "{}", reason(fleet, BOT).await?);
+        let missing = calls(fleet, SPAN).await;
+        ensure!(4 * missing <= 5 * settled, "{missing} calls in {SPAN:?}, {settled} with its Secret");
+        let secret = json!({ "metadata": { "name": "token" }, "data": kept.data });
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+        fleet.online().await.map(drop)
     })
 }
 

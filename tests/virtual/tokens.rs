@@ -81,6 +81,32 @@ fn token_rotated_is_picked_up_without_replacing_pods() -> Result<()> {
     })
 }
 
+/// A kubelet that is left alone takes a minute or more.
+#[test]
+fn token_that_was_reset_and_replaced_reaches_every_shard_within_seconds() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let before = fleet.uids().await?;
+        let discord = fleet.discord.control();
+        change_token(discord, FAKE_TOKEN, true)?;
+        change_token(discord, NEXT_TOKEN, false)?;
+        named(fleet, "goes on by itself").await?;
+        // As long as a person takes.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let next = json!({ "stringData": { "token": NEXT_TOKEN } });
+        secrets.patch("token", &PatchParams::default(), &Patch::Merge(next)).await?;
+        fleet
+            .until("every shard to come back with the new token", Duration::from_secs(45), |ledger| {
+                let connected = ledger.sessions.iter().filter(|session| session.connected).count();
+                if connected == 4 { Ok(()) } else { Err(format!("{connected} connected")) }
+            })
+            .await?;
+        fleet.quiet().await?;
+        ensure!(fleet.uids().await? == before, "pods were replaced");
+        Ok(())
+    })
+}
+
 #[test]
 fn token_that_discord_refuses_for_a_moment_and_takes_again_needs_nobody() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {

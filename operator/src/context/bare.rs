@@ -4,16 +4,13 @@
 //! read, and sixty tenants with a typing error cost the API server next to nothing. A change of the spec, or half an hour, bring a whole
 //! round again. Deliberately absent: the look itself.
 
+use crate::backoff::{LATEST, rising};
 use crate::crd::TokenSecretRef;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How soon the Secret is looked for at first: whoever makes it waits for the bot.
-const SOONEST: Duration = Duration::from_secs(5);
-/// And in the end.
-const LATEST: Duration = Duration::from_secs(60);
 /// How long nothing else is looked at.
 const NOTHING_ELSE_FOR: Duration = Duration::from_secs(1_800);
 
@@ -63,15 +60,16 @@ impl Bare {
     }
 }
 
-/// A quarter of how long it has waited; spread over bots in the end, the same for one bot.
+/// Spread over bots in the end, the same for one bot.
 fn wait(since: Instant, uid: &str) -> Duration {
     let spread = Duration::from_secs(u64::from(uid.bytes().last().unwrap_or_default() % 8));
-    (since.elapsed() / 4).clamp(SOONEST, LATEST.saturating_sub(spread))
+    rising(since.elapsed()).min(LATEST.saturating_sub(spread))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backoff::SOONEST;
 
     #[tokio::test(start_paused = true)]
     async fn the_secret_is_looked_for_ever_later_and_a_change_brings_a_whole_round() {

@@ -1,11 +1,12 @@
 //! A brake on refused requests, since Discord bans an address after 10,000 of them in ten minutes, whoever's tokens they had.
 //!
 //! From what was refused lately (401, 403, 429) to whether a bot's token may be tried now. Three bounds, each far below the ban: a
-//! back-off of each bot, whatever its Secret says by then; a part for each namespace; and one for the process, of which tokens that Discord
+//! back-off of each bot, shorter for another token than the one that was refused; a part for each namespace; and one for the process, of which tokens that Discord
 //! has answered to before keep a share. Source of the number: Discord's documentation, Rate Limits, "Invalid Request Limit". Time is an argument. Deliberately
 //! absent: what is asked.
 
 use crate::backoff::Backoff;
+use crate::model::Fingerprint;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ const NAMESPACE_ALL: usize = 150;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// A bot's waits after its refusals.
 const WAITS: Backoff = Backoff::new(FIRST_WAIT, Duration::from_secs(300));
+/// The longest that another token than the one that was refused last waits: whoever put it there waits for the fleet.
+const ANOTHER: Duration = Duration::from_secs(30);
 
 /// A bot's namespace and name.
 type Key = (String, String);
@@ -47,6 +50,7 @@ struct Counted {
 struct Wait {
     refused: u32,
     last: Instant,
+    token: Fingerprint,
 }
 
 /// Permission to ask once. It counts as a refusal to come until it is dropped.
@@ -54,6 +58,7 @@ struct Wait {
 pub(super) struct Leave {
     brake: Brake,
     key: Key,
+    token: Fingerprint,
 }
 
 /// Why nothing is asked now.
@@ -80,19 +85,26 @@ impl fmt::Display for Held {
 impl Brake {
     /// Leave to ask for a bot. `accepted`: Discord has answered to this token before, or to this bot, as its status shows to a leader that
     /// has just begun. That counts for nothing once the bot was refused lately.
+    /// `token`: a hash of all of it.
     ///
     /// # Errors
     /// Why not now, and for how long.
-    pub(super) fn leave(&self, key: &Key, accepted: bool, now: Instant) -> Result<Leave, Held> {
+    pub(super) fn leave(
+        &self,
+        key: &Key,
+        token: Fingerprint,
+        accepted: bool,
+        now: Instant,
+    ) -> Result<Leave, Held> {
         let mut counted = self.lock();
         counted.forget(now);
         let trusted = accepted && !counted.waits.contains_key(key);
         let (all, namespace) = if trusted { (ALL, NAMESPACE_ALL) } else { (UNTRIED, NAMESPACE) };
         counted.bound(all, "of this operator", now, |_| true)?;
         counted.bound(namespace, "of this namespace", now, |(namespace, _)| *namespace == key.0)?;
-        counted.backs_off(key, now)?;
+        counted.backs_off(key, token, now)?;
         counted.asked.push(key.clone());
-        Ok(Leave { brake: self.clone(), key: key.clone() })
+        Ok(Leave { brake: self.clone(), key: key.clone(), token })
     }
 
     /// Forgets what a bot has to wait for.
@@ -110,8 +122,8 @@ impl Leave {
     pub(super) fn refused(self, now: Instant) {
         let mut counted = self.brake.lock();
         counted.refused.push((now, self.key.clone()));
-        let wait = counted.waits.entry(self.key.clone()).or_insert(Wait { refused: 0, last: now });
-        (wait.refused, wait.last) = (wait.refused.saturating_add(1), now);
+        let refused = counted.waits.get(&self.key).map_or(0, |wait| wait.refused).saturating_add(1);
+        counted.waits.insert(self.key.clone(), Wait { refused, last: now, token: self.token });
     }
 
     /// Discord answered.
@@ -153,9 +165,10 @@ impl Counted {
         Err(Held { refused: refused.len(), whose, wait })
     }
 
-    fn backs_off(&self, key: &Key, now: Instant) -> Result<(), Held> {
-        let Some(Wait { refused, last }) = self.waits.get(key) else { return Ok(()) };
-        let left = (*last + WAITS.after(*refused)).saturating_duration_since(now);
+    fn backs_off(&self, key: &Key, token: Fingerprint, now: Instant) -> Result<(), Held> {
+        let Some(Wait { refused, last, token: before }) = self.waits.get(key) else { return Ok(()) };
+        let longest = if *before == token { Duration::MAX } else { ANOTHER };
+        let left = (*last + WAITS.after(*refused).min(longest)).saturating_duration_since(now);
         if left.is_zero() {
             return Ok(());
         }
@@ -167,6 +180,8 @@ impl Counted {
 mod tests {
     use super::*;
 
+    const TOKEN: Fingerprint = Fingerprint([1; 16]);
+
     fn key(namespace: usize, bot: usize) -> Key {
         (namespace.to_string(), bot.to_string())
     }
@@ -177,7 +192,7 @@ mod tests {
         for second in 0..seconds {
             let now = begun + Duration::from_secs(second);
             for bot in bots {
-                if let Ok(leave) = brake.leave(bot, false, now) {
+                if let Ok(leave) = brake.leave(bot, TOKEN, false, now) {
                     leave.refused(now);
                     refused += 1;
                 }
@@ -194,6 +209,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_token_that_took_the_place_of_one_that_is_refused_for_hours_is_tried_soon() {
+        let (brake, bot, begun) = (Brake::default(), key(0, 0), Instant::now());
+        refused(&brake, begun, std::slice::from_ref(&bot), 500);
+        let now = begun + Duration::from_secs(500);
+        let held = brake.leave(&bot, TOKEN, false, now).unwrap_err();
+        assert!(held.wait > ANOTHER, "{:?}", held.wait);
+        let another = Fingerprint([2; 16]);
+        brake.leave(&bot, another, false, now).unwrap().refused(now);
+        assert_eq!(brake.leave(&bot, Fingerprint([3; 16]), false, now).unwrap_err().wait, ANOTHER);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn neither_a_namespace_nor_all_of_them_come_near_the_ban() {
         let begun = Instant::now();
         let one: Vec<_> = (0..1_000).map(|bot| key(0, bot)).collect();
@@ -202,14 +229,14 @@ mod tests {
         let brake = Brake::default();
         assert_eq!(refused(&brake, begun, &many, 600), UNTRIED);
         let (now, other) = (begun + Duration::from_secs(599), key(7, 7_000));
-        let held = brake.leave(&other, false, now).unwrap_err();
+        let held = brake.leave(&other, TOKEN, false, now).unwrap_err();
         assert_eq!((held.refused, held.wait), (UNTRIED, Duration::from_secs(1)));
         let good = |bot: usize| key(1_000 + bot % 100, 9_000 + bot);
         for bot in UNTRIED..ALL {
-            brake.leave(&good(bot), true, now).unwrap().refused(now);
+            brake.leave(&good(bot), TOKEN, true, now).unwrap().refused(now);
         }
-        assert!(brake.leave(&good(0), true, now).is_err(), "then not even those that were good");
-        assert!(brake.leave(&good(0), true, now + WINDOW).is_ok());
+        assert!(brake.leave(&good(0), TOKEN, true, now).is_err(), "then not even those that were good");
+        assert!(brake.leave(&good(0), TOKEN, true, now + WINDOW).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,11 +244,11 @@ mod tests {
         let (brake, now) = (Brake::default(), Instant::now());
         let flood: Vec<_> = (0..NAMESPACE).map(|bot| key(0, bot)).collect();
         refused(&brake, now, &flood, 1);
-        assert!(brake.leave(&key(0, 9_999), false, now).is_err());
-        assert!(brake.leave(&key(1, 0), false, now).is_ok());
-        assert!(brake.leave(&key(0, 8_888), true, now).is_ok(), "known good, in the same namespace");
+        assert!(brake.leave(&key(0, 9_999), TOKEN, false, now).is_err());
+        assert!(brake.leave(&key(1, 0), TOKEN, false, now).is_ok());
+        assert!(brake.leave(&key(0, 8_888), TOKEN, true, now).is_ok(), "known good, in the same namespace");
         assert!(
-            brake.leave(&key(0, 0), true, now).is_err(),
+            brake.leave(&key(0, 0), TOKEN, true, now).is_err(),
             "it was refused lately, whatever its status says"
         );
     }
@@ -230,24 +257,24 @@ mod tests {
     async fn a_namespace_of_good_tokens_that_are_refused_now_leaves_the_others_theirs() {
         let (brake, now) = (Brake::default(), Instant::now());
         for bot in 0..NAMESPACE_ALL {
-            brake.leave(&key(0, bot), true, now).unwrap().refused(now);
+            brake.leave(&key(0, bot), TOKEN, true, now).unwrap().refused(now);
         }
-        assert!(brake.leave(&key(0, 9_999), true, now).is_err());
-        assert!(brake.leave(&key(1, 0), true, now).is_ok());
+        assert!(brake.leave(&key(0, 9_999), TOKEN, true, now).is_err());
+        assert!(brake.leave(&key(1, 0), TOKEN, true, now).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_under_way_counts_and_an_answer_ends_the_back_off() {
         let (brake, now) = (Brake::default(), Instant::now());
         let asked: Vec<_> =
-            (0..NAMESPACE).map(|bot| brake.leave(&key(0, bot), false, now).unwrap()).collect();
-        assert!(brake.leave(&key(0, 9_999), false, now).is_err());
+            (0..NAMESPACE).map(|bot| brake.leave(&key(0, bot), TOKEN, false, now).unwrap()).collect();
+        assert!(brake.leave(&key(0, 9_999), TOKEN, false, now).is_err());
         drop(asked);
-        brake.leave(&key(0, 1), false, now).unwrap().refused(now);
-        let held = brake.leave(&key(0, 1), false, now).unwrap_err();
+        brake.leave(&key(0, 1), TOKEN, false, now).unwrap().refused(now);
+        let held = brake.leave(&key(0, 1), TOKEN, false, now).unwrap_err();
         assert!(held.to_string().contains("refused 1 requests of this ShardedBot"), "{held}");
         let later = now + FIRST_WAIT;
-        brake.leave(&key(0, 1), false, later).unwrap().accepted();
-        assert!(brake.leave(&key(0, 1), false, later).is_ok());
+        brake.leave(&key(0, 1), TOKEN, false, later).unwrap().accepted();
+        assert!(brake.leave(&key(0, 1), TOKEN, false, later).is_ok());
     }
 }

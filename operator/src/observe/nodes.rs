@@ -96,7 +96,6 @@ fn seen(node: &Node) -> NodeSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Phase;
     use serde_json::json;
 
     #[test]
@@ -104,18 +103,11 @@ mod tests {
         let pod = |number: u32, deleting| PodSeen {
             name: format!("b-1-{number}"),
             uid: number.to_string(),
-            layout: 1,
             ordinal: number,
-            made: None,
-            ready: false,
             deleting,
-            grace_ends: None,
-            finalizers: Vec::new(),
-            phase: Phase::Running,
             node: Some(format!("node-{number:02}")),
             silent: DOUBT,
-            trouble: None,
-            report: None,
+            ..PodSeen::running()
         };
         let mut pods: Vec<_> = (0..40).map(|number| pod(number, number >= 38)).collect();
         pods.push(PodSeen { silent: Duration::ZERO, ..pod(50, true) });

@@ -147,7 +147,7 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
         "it is deleted by force, so that it is made anew on another node; if none has room, add a node"
     } else if !lets_go(pod, observed) {
         "so many other pods are silent that it may hold its shards together with them; bring the nodes back, or, once you know that the machines are off, delete the Node objects or the pods (kubectl delete pod --force)"
-    } else if pod.silent >= SILENCE && !observed.named.contains_key(&pod.uid) && observed.document.is_none() {
+    } else if pod.silent >= SILENCE && observed.document.is_none() {
         "it could not be told to let its shards go, since there is no ConfigMap with the layouts that could be written; mend what is said of it, or, once you know that the machine is off, delete the pod (kubectl delete pod --force)"
     } else {
         "it is replaced when its grace is over, nothing has been heard of it for 90 s, and it has been told for 45 s to let its shards go; bring the node back if you can"
@@ -157,7 +157,6 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Phase;
     use shard_contract::layouts::Layouts;
     use std::collections::BTreeMap;
 
@@ -165,20 +164,10 @@ mod tests {
 
     fn pod() -> PodSeen {
         PodSeen {
-            name: "b-1-0".into(),
-            uid: "u".into(),
-            layout: 1,
-            ordinal: 0,
-            made: None,
-            ready: false,
             deleting: true,
             grace_ends: Some(Timestamp::UNIX_EPOCH),
-            finalizers: Vec::new(),
-            phase: Phase::Running,
-            node: Some("n".into()),
             silent: SILENCE,
-            trouble: None,
-            report: None,
+            ..PodSeen::running()
         }
     }
 

@@ -181,22 +181,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn silent(ready: bool) -> PodSeen {
-        PodSeen {
-            name: "b-1-0".into(),
-            uid: "u".into(),
-            layout: 1,
-            ordinal: 0,
-            made: None,
-            ready,
-            deleting: false,
-            grace_ends: None,
-            finalizers: Vec::new(),
-            phase: Phase::Running,
-            node: Some("n".into()),
-            silent: UNHEARD,
-            trouble: None,
-            report: None,
-        }
+        PodSeen { ready, silent: UNHEARD, ..PodSeen::running() }
     }
 
     fn observed(pods: Vec<PodSeen>) -> Observed {

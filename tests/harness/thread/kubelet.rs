@@ -7,6 +7,7 @@
 mod bot;
 mod kill;
 mod nodes;
+mod probes;
 mod volumes;
 
 use super::containers::{Around, Host, Process};
@@ -14,7 +15,6 @@ use super::{BOT, NAMESPACE};
 use crate::fleet::pod::{container, environment};
 use crate::fleet::proxy::Tamper;
 use crate::fleet::sets::wanted;
-use crate::fleet::status::status;
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -36,9 +36,6 @@ use tokio::time::Instant;
 const PACE: Duration = Duration::from_millis(100);
 /// Between the end of a container and its next start.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Between two questions whether a pod is ready: as the operator's template says, and more often while it is not.
-const PROBES: Duration = Duration::from_secs(5);
-const PROBES_BEFORE: Duration = Duration::from_secs(1);
 /// Nodes.
 const NODES: u32 = 3;
 
@@ -95,7 +92,7 @@ impl Kubelet {
                 .await
                 .context("make a node")?;
         }
-        let probe = reqwest::Client::builder().no_proxy().timeout(PROBES_BEFORE).build()?;
+        let probe = reqwest::Client::builder().no_proxy().timeout(probes::BEFORE).build()?;
         let (pods, trouble, found) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let begun = bot::Begun::default();
         let shared = Arc::new(Shared { around, client, probe, tamper, pods, trouble, begun, found });
@@ -244,7 +241,10 @@ impl Shared {
         if !ends && !is_known {
             return self.take_on(uid, pod).await;
         }
-        if ends && self.has_ended(&uid, &pod) {
+        if !ends {
+            return self.look_at_secrets(&uid, pod).await;
+        }
+        if self.has_ended(&uid, &pod) {
             let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
             let at_once = DeleteParams {
                 grace_period_seconds: Some(0),
@@ -317,53 +317,6 @@ impl Shared {
         }
         kept.process.as_ref().is_none_or(Process::has_ended)
             || kept.deadline.is_some_and(|at| at <= Instant::now())
-    }
-
-    async fn probe_all(&self) {
-        let due: Vec<_> = {
-            let mut pods = self.pods();
-            let due = pods.iter_mut().filter(|(_, kept)| !kept.is_lost).filter(|(_, kept)| {
-                kept.probed.elapsed() >= if kept.is_ready { PROBES } else { PROBES_BEFORE }
-            });
-            due.map(|(uid, kept)| {
-                kept.probed = Instant::now();
-                (uid.clone(), kept.address)
-            })
-            .collect()
-        };
-        for (uid, address) in due {
-            let url = format!("http://{address}:{}/readyz", shard_contract::env::HEALTH_PORT);
-            let answer = self.probe.get(url).send().await;
-            if let Some(kept) = self.pods().get_mut(&uid) {
-                kept.is_ready = answer.is_ok_and(|answer| answer.status().is_success());
-            }
-        }
-    }
-
-    /// Writes the status of those that have news.
-    async fn tell(&self, api: &Api<Pod>) -> Result<()> {
-        let news: Vec<_> = {
-            let pods = self.pods();
-            let heard = pods.iter().filter(|(_, kept)| !kept.is_lost);
-            let changed = heard.filter(|(_, kept)| kept.reported != Some((kept.is_ready, kept.restarts)));
-            changed
-                .map(|(uid, kept)| {
-                    let now = self.around.wall.now();
-                    let status =
-                        status(&kept.address.to_string(), kept.since, now, kept.is_ready, kept.restarts);
-                    (uid.clone(), kept.pod.name_any(), (kept.is_ready, kept.restarts), status)
-                })
-                .collect()
-        };
-        for (uid, name, now, status) in news {
-            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
-                .await
-                .context("tell status")?;
-            if let Some(kept) = self.pods().get_mut(&uid) {
-                kept.reported = Some(now);
-            }
-        }
-        Ok(())
     }
 
     /// What DNS would say of pods.

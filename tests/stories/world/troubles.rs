@@ -3,10 +3,9 @@
 use super::World;
 use jiff::SignedDuration;
 use serde_json::json;
-use shard_contract::report::ShardState;
 use shard_operator::model::{
-    BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Object, Phase,
-    Reason, TokenSeen, Tripped,
+    BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Object, Reason,
+    TokenSeen, Tripped,
 };
 use std::time::Duration;
 
@@ -71,6 +70,9 @@ impl World {
     /// `missing`, `no-key`, `unusable`, `immutable` (made anew now), or one that is there.
     pub(super) fn set_token(&mut self, what: &str) {
         self.token_immutable_since = (what == "immutable").then_some(self.now);
+        if what == "replaced" {
+            self.token_untold = self.pods.iter().map(|pod| pod.uid.clone()).collect();
+        }
         self.token = match what {
             "missing" => TokenSeen::SecretMissing,
             "no-key" => TokenSeen::KeyMissing(vec!["password".into()]),
@@ -104,55 +106,6 @@ impl World {
             hand: None,
             live,
         });
-    }
-
-    /// `NAME deleted`, `NAME ended`, `NAME kept FINALIZER`, `NAME silent`, `NAME on-fallback-schedule`, `NAME fenced`, `NAME online`, `NAME waiting`, `NAME new UID`.
-    pub(super) fn change_pod(&mut self, what: &str) {
-        let words: Vec<_> = what.split(' ').collect();
-        let grace_ends = self.now.checked_add(SignedDuration::from_secs(30)).unwrap();
-        let pod = self.pods.iter_mut().find(|pod| pod.name == words[0]).unwrap();
-        let mut report = pod.report.clone().unwrap_or_default();
-        match words[1] {
-            "deleted" => {
-                pod.deleting = true;
-                pod.grace_ends = Some(grace_ends);
-                return;
-            }
-            "kept" => {
-                pod.deleting = true;
-                pod.grace_ends = Some(self.now);
-                pod.finalizers = vec![words[2].to_owned()];
-                return;
-            }
-            "ended" => {
-                (pod.phase, pod.ready) = (Phase::Ended, false);
-                pod.report = None;
-                return;
-            }
-            "silent" => {
-                pod.ready = false;
-                pod.report = None;
-                return;
-            }
-            "new" => words[2].clone_into(&mut pod.uid),
-            "on-fallback-schedule" => report.on_fallback_schedule = true,
-            "fenced" => report.isolated = true,
-            "online" | "waiting" => {}
-            other => panic!("{other}: not something that becomes of a pod"),
-        }
-        let state = if matches!(words[1], "online" | "on-fallback-schedule") {
-            ShardState::Online
-        } else {
-            ShardState::Waiting
-        };
-        for shard in &mut report.shards {
-            shard.state = state;
-        }
-        if words[1] == "online" {
-            (report.on_fallback_schedule, report.isolated) = (false, false);
-        }
-        pod.ready = state == ShardState::Online;
-        (pod.report, pod.silent) = (Some(report), Duration::ZERO);
     }
 
     /// `NAME lost`, `NAME gone`, `NAME back`.

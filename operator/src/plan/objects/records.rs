@@ -172,7 +172,6 @@ mod tests {
     use super::*;
     use crate::model::{RecordSeen, SecretSeen};
     use shard_contract::report::{Report, ShardReport};
-    use std::time::Duration;
 
     fn layout(number: u32, session_group: u32) -> Arrangement {
         Arrangement { number, total: 4, pods: 2, revision: 2, session_group, fallback_slot: 0 }
@@ -196,19 +195,12 @@ mod tests {
         let shards = |state| vec![shard(ordinal * 2, state), shard(ordinal * 2 + 1, state)];
         PodSeen {
             name: format!("b-{layout}-{ordinal}"),
-            uid: "u".into(),
             layout,
             ordinal,
-            made: None,
             ready: true,
-            deleting: false,
-            grace_ends: None,
-            finalizers: Vec::new(),
-            phase: Phase::Running,
             node: None,
-            silent: Duration::ZERO,
-            trouble: None,
             report: state.map(|state| Report { layout, shards: shards(state), ..Report::default() }),
+            ..PodSeen::running()
         }
     }
 

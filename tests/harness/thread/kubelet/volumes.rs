@@ -1,12 +1,13 @@
 //! What the kubelet mounts into pods, and makes anew in time.
 //!
-//! From a pod's volumes to files in its folder. Deliberately absent: Secrets that change, which a test has brought when it says so
-//! (`nodes.rs`).
+//! From a pod's volumes to files in its folder. Secrets that change are brought to a pod when its annotations change, and when a test says
+//! so (`nodes.rs`). Deliberately absent: the look that a kubelet takes by itself each minute or so.
 
 use super::{Kept, Shared};
 use crate::fleet::pod::{container, fill};
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Pod, Volume};
+use kube::ResourceExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,6 +31,18 @@ impl Shared {
             let folder = root.join(mount.mount_path.trim_start_matches('/'));
             std::fs::create_dir_all(&folder)?;
             fill(&self.client, pod, volume, &folder).await.context("fill a volume")?;
+        }
+        Ok(())
+    }
+
+    /// Mounts anew what a pod's Secrets hold if somebody annotated it.
+    pub(super) async fn look_at_secrets(&self, uid: &str, pod: Pod) -> Result<()> {
+        let is_annotated = |kept: &Kept| !kept.is_lost && kept.pod.annotations() != pod.annotations();
+        if self.pods().get(uid).is_some_and(is_annotated) {
+            self.fill_volumes(uid, &pod, |volume| volume.secret.is_some()).await?;
+            if let Some(kept) = self.pods().get_mut(uid) {
+                kept.pod = pod;
+            }
         }
         Ok(())
     }
