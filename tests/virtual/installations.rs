@@ -158,7 +158,14 @@ fn bots_that_another_installation_keeps_hold_up_no_other_and_hold_their_token() 
 }
 
 fn ends_operators(kind: Kind) -> bool {
-    matches!(kind, Kind::OperatorKill | Kind::OperatorStop | Kind::OperatorsKill | Kind::OperatorDeaf)
+    matches!(
+        kind,
+        Kind::OperatorKill
+            | Kind::OperatorStop
+            | Kind::OperatorsKill
+            | Kind::OperatorDeaf
+            | Kind::NodeDrained
+    )
 }
 
 #[test]

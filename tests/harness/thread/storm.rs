@@ -120,7 +120,7 @@ impl UnderWay {
 /// Whether a fault keeps this replica of so many from running.
 fn stops(fault: &Fault, number: u32, operators: u32) -> bool {
     match fault.kind {
-        Kind::OperatorKill | Kind::OperatorStop => fault.which % operators == number,
+        Kind::OperatorKill | Kind::OperatorStop | Kind::NodeDrained => fault.which % operators == number,
         Kind::OperatorsKill => true,
         _ => false,
     }
@@ -188,14 +188,22 @@ async fn begin(world: &World, schedule: &Schedule, fault: &Fault, under_way: &mu
         return Ok(discord.drop_connection(ends).map(drop)?);
     }
     match kind {
-        Kind::ContainerKill | Kind::PodDelete | Kind::Partition | Kind::NodeLost | Kind::KubeletLost => {
+        Kind::ContainerKill
+        | Kind::PodDelete
+        | Kind::Partition
+        | Kind::NodeLost
+        | Kind::KubeletLost
+        | Kind::NodeDrained => {
+            if kind == Kind::NodeDrained {
+                world.operators.begin_to_stop(which % operators);
+            }
             let killed = kind == Kind::ContainerKill;
             let pods = if killed { world.kubelet.staying() } else { world.kubelet.pods() };
             let Some(pod) = pods.get(which as usize % pods.len().max(1)) else { return Ok(()) };
             match kind {
                 Kind::ContainerKill => world.kubelet.kill(pod),
                 // It may be on its way out already.
-                Kind::PodDelete => drop(world.delete(pod).await),
+                Kind::PodDelete | Kind::NodeDrained => drop(world.delete(pod).await),
                 // Its node may be lost already.
                 Kind::KubeletLost => drop(world.lose_kubelet(pod).await),
                 Kind::NodeLost => drop(world.lose_together(std::slice::from_ref(pod)).await),
@@ -251,7 +259,7 @@ async fn end(world: &World, schedule: &Schedule, fault: &Fault, under_way: &Unde
     let operators = schedule.shape.operators;
     let is_last = !under_way.has(fault.kind);
     match fault.kind {
-        Kind::OperatorKill | Kind::OperatorStop | Kind::OperatorsKill => {
+        Kind::OperatorKill | Kind::OperatorStop | Kind::OperatorsKill | Kind::NodeDrained => {
             for number in 0..operators {
                 if stops(fault, number, operators) && !under_way.stops(number, operators) {
                     world.operators.revive(number).await?;

@@ -71,10 +71,13 @@ pub enum Kind {
     OperatorsBlind,
     /// A kubelet is lost, whose pod runs on and reaches everybody; replaced it is in slow runs. Virtual runs alone.
     KubeletLost,
+    /// A node is drained that a pod and a replica of the operator are on: the one is deleted with its grace, the other stops in good
+    /// order in the same moment and comes back. Virtual runs alone.
+    NodeDrained,
 }
 
 /// Every kind. The order is part of what a seed means.
-pub const KINDS: [Kind; 31] = [
+pub const KINDS: [Kind; 32] = [
     Kind::ContainerKill,
     Kind::PodDelete,
     Kind::Drop,
@@ -106,6 +109,7 @@ pub const KINDS: [Kind; 31] = [
     Kind::NetworkSlow,
     Kind::OperatorsBlind,
     Kind::KubeletLost,
+    Kind::NodeDrained,
 ];
 
 /// What a run is about. Of faults drawn from all kinds two seldom meet in one protocol, and what two do together is what is hard to
@@ -156,6 +160,7 @@ impl About {
                 Kind::ApiAnswersLost,
                 Kind::NetworkSlow,
                 Kind::OperatorsBlind,
+                Kind::NodeDrained,
             ],
         }
     }
@@ -173,6 +178,7 @@ impl Kind {
                 | Self::NetworkSlow
                 | Self::OperatorsBlind
                 | Self::KubeletLost
+                | Self::NodeDrained
         )
     }
 
@@ -216,6 +222,7 @@ impl Kind {
                 | Self::NetworkSlow
                 | Self::OperatorsBlind
                 | Self::KubeletLost
+                | Self::NodeDrained
         )
     }
 
@@ -223,9 +230,12 @@ impl Kind {
     pub(super) const fn ends_sessions(self) -> Whose {
         match self {
             Self::Invalid => Whose::Shard,
-            Self::ContainerKill | Self::PodDelete | Self::Partition | Self::NodeLost | Self::KubeletLost => {
-                Whose::Pod
-            }
+            Self::ContainerKill
+            | Self::PodDelete
+            | Self::Partition
+            | Self::NodeLost
+            | Self::KubeletLost
+            | Self::NodeDrained => Whose::Pod,
             Self::InvalidAll => Whose::All,
             _ => Whose::Nobody,
         }
