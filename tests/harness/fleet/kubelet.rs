@@ -229,6 +229,10 @@ impl Shared {
             let none = json!({ "metadata": { "finalizers": null } });
             sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
         }
+        for (name, status) in &wanted.told {
+            // It may be gone by now.
+            drop(sets.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await);
+        }
         self.forget_deleted(&pods);
         // One pod that cannot be started holds up no other, as on nodes of their own.
         let mut kept = Ok(());

@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
 
 /// What has to be done to the pods of a namespace.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Wanted {
     pub spare: Vec<String>,
     /// Names of sets whose deletion waits for their pods, and that have none left.
     pub finished: Vec<String>,
+    /// Names of sets whose status tells of another number of pods than there are, and what it should be.
+    pub told: Vec<(String, Value)>,
 }
 
 /// Compares sets with pods. `node` names the node of an ordinal.
@@ -44,6 +47,10 @@ pub fn wanted(sets: &[StatefulSet], pods: &[Pod], node: impl Fn(u32) -> String) 
         wanted.spare.extend(mine().filter(is_spare).map(ResourceExt::name_any));
         if ends && mine().next().is_none() {
             wanted.finished.push(set.name_any());
+        }
+        let replicas = i32::try_from(mine().count()).unwrap_or(i32::MAX);
+        if !ends && set.status.as_ref().is_none_or(|status| status.replicas != replicas) {
+            wanted.told.push((set.name_any(), json!({ "status": { "replicas": replicas } })));
         }
     }
     let orphans = pods.iter().filter(|pod| !sets.iter().any(|set| is_of(pod, set)));
@@ -84,7 +91,6 @@ fn pod(set: &StatefulSet, ordinal: u32, node: String) -> Pod {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn set(replicas: u32, start: u32, ends: bool) -> StatefulSet {
         let mut set = json!({
@@ -113,6 +119,7 @@ mod tests {
             (names(&wanted.missing), wanted.spare),
             (vec!["b-1-2".to_owned()], vec!["b-1-0".to_owned()])
         );
+        assert_eq!(wanted.told, [("b-1".to_owned(), json!({ "status": { "replicas": 2 } }))]);
         let made = &wanted.missing[0];
         assert_eq!(made.labels()["apps.kubernetes.io/pod-index"], "2");
         assert_eq!(made.labels()["l"], "1");

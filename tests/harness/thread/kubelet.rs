@@ -217,6 +217,10 @@ impl Shared {
             let none = json!({ "metadata": { "finalizers": null } });
             sets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.context("finish a set")?;
         }
+        for (name, status) in &wanted.told {
+            // It may be gone by now.
+            drop(sets.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await);
+        }
         while self.around.api.collect_garbage() > 0 {}
         let pods = api.list(&all).await?.items;
         self.forget_deleted(&pods);
