@@ -91,12 +91,13 @@ pub fn turned_into_what_stands(stage: &Stage) -> Result<()> {
             "failurePolicy": "Fail",
             "reinvocationPolicy": "Never",
             "matchConstraints": { "resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["CREATE", "UPDATE"],
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["UPDATE"],
             }] },
             "mutations": [{
                 "patchType": "ApplyConfiguration",
                 "applyConfiguration": {
-                    "expression": "Object{metadata: Object.metadata{labels: {'app.kubernetes.io/managed-by': 'policy'}}}",
+                    // Takes back what is written, and notes each write: none leaves the object as it was.
+                    "expression": "Object{metadata: Object.metadata{labels: {'app.kubernetes.io/managed-by': 'policy'}, annotations: {'written-on': oldObject.metadata.resourceVersion}}}",
                 },
             }],
         });
@@ -125,7 +126,7 @@ pub fn turned_into_what_stands(stage: &Stage) -> Result<()> {
         let mut before = None;
         let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), &fleet.namespace);
         for round in 0..ROUNDS {
-            // Each wakes a round, which finds the Service otherwise than it should be, and one of them is the last word.
+            // Each wakes a round, which finds the Service otherwise than it should be.
             let awake = json!({ "metadata": { "labels": { "shard-operator.dev/pods": round.to_string() } } });
             let name = stateful_set(BOT, 1);
             sets.patch(&name, &edit_by("test"), &Patch::Merge(awake)).await?;
