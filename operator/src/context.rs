@@ -1,19 +1,21 @@
 //! The handles that a round may touch, and the little that is remembered between rounds.
 //!
 //! Remembered are only savings and edges: the last status sent, the back-off of a failing object, who holds which token,
-//! which Secrets with records there were a moment ago. Losing all of it costs a few repeated writes. Deliberately absent: decisions.
+//! which Secrets with records there were a moment ago. Losing all of it costs a few repeated reads and writes, an annotation of pods among them. Deliberately absent: decisions.
 
 mod bare;
 mod corrections;
 mod held;
+mod known;
 mod named;
 mod tokens;
 
 pub use bare::Bare;
 pub use corrections::{Corrections, Made};
 pub use held::{Found, Held};
+pub use known::{Known, Looked};
 pub use named::Named;
-pub use tokens::{Found as FoundToken, Past, Tokens};
+pub use tokens::{TokenFound, TokenHistory, Tokens};
 
 use crate::backoff::Backoff;
 use crate::claims::Claims;
@@ -134,6 +136,8 @@ pub struct Memory {
     pub corrections: Corrections,
     /// Since when pods are named as gone.
     pub named: Named,
+    /// What settled bots' rounds go by without reading it again.
+    pub known: Arc<Known>,
     /// What became of tokens.
     pub tokens: Tokens,
 }
@@ -200,6 +204,7 @@ impl Memory {
         self.bare.forget(key);
         self.corrections.forget(key);
         self.named.forget(key);
+        self.known.forget(key);
         self.tokens.forget(key);
         lock(&self.uids).remove(key);
         lock(&self.kept).remove(key);

@@ -1,10 +1,10 @@
 //! The loop around the rounds: what is watched, what wakes which bot, when it ends.
 //!
 //! One controller per watched namespace, or one over all. ShardedBots, their StatefulSets and ConfigMaps, and pods by
-//! label wake a round; so does a pod's report. The rest is looked at again within a minute. Deliberately absent: who
-//! leads; it runs only where the lease is held.
+//! label wake a round; so does a pod's report. The rest is looked at again within a minute, objects in a few (`context/known.rs`).
+//! Deliberately absent: who leads; it runs only where the lease is held.
 
-use crate::context::Context;
+use crate::context::{Context, Known};
 use crate::crd::{Listed, ShardedBot};
 use crate::metrics::Metrics;
 use crate::reconcile::{reconcile, retry};
@@ -15,7 +15,7 @@ use kube::api::Api;
 use kube::runtime::controller::{Config, Controller, Error};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use shard_contract::names::BOT_LABEL;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -68,6 +68,7 @@ impl Scope {
         concurrency: u16,
         reports: impl Stream<Item = ObjectRef<Listed<ShardedBot>>> + Send + 'static,
         metrics: &Arc<Metrics>,
+        known: &Arc<Known>,
     ) -> Self {
         let all = watcher::Config::default().page_size(PAGE);
         let labelled = all.clone().labels(BOT_LABEL);
@@ -94,8 +95,8 @@ impl Scope {
         let maps = watcher(api::<ConfigMap>(client, namespace), labelled);
         let controller = Controller::for_stream(bot_events, bots.clone())
             .with_config(settings)
-            .owns_stream(sets.default_backoff().touched_objects())
-            .owns_stream(maps.default_backoff().touched_objects())
+            .owns_stream(touching(sets.default_backoff(), known).touched_objects())
+            .owns_stream(touching(maps.default_backoff(), known).touched_objects())
             .watches_stream(pod_events, |pod| bot_of(&pod))
             .reconcile_on(reports);
         Self { controller, watches, bots, pods }
@@ -165,9 +166,24 @@ fn seen<K>(
     })
 }
 
+/// Ends what is known of the bots to whose objects something happens, before rounds are woken by it.
+fn touching<K: Resource>(
+    watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    known: &Arc<Known>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
+    let known = Arc::clone(known);
+    watch.inspect(move |event| {
+        use watcher::Event::{Apply, Delete, InitApply};
+        let Ok(Apply(object) | InitApply(object) | Delete(object)) = event else { return };
+        for owner in object.owner_references() {
+            known.touch(&(object.namespace().unwrap_or_default(), owner.name.clone()));
+        }
+    })
+}
+
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<Listed<K>>
 where
-    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
 {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),

@@ -42,7 +42,7 @@ pub mod world;
 use callers::Callers;
 use claims::Claims;
 use config::Config;
-use context::{Context, Memory};
+use context::{Context, Known, Memory};
 use controller::{Filling, Scope};
 use crd::Listed;
 use discord::{Dated, Discord};
@@ -109,7 +109,8 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let stop = stop_on_signal(machine.signals.listen().map_err(Error::Signals)?);
     let (reports, changes) = Reports::new();
     let metrics = Arc::new(Metrics::default());
-    let scopes = scopes(&client, &config, changes, &metrics);
+    let memory = Memory::default();
+    let scopes = scopes(&client, &config, changes, &metrics, &memory.known);
     let kept = claims.clone();
     let is_kept = move |namespace: &str| kept.holds(namespace, Instant::now());
     let gate = Gate::new(config.addresses.time_factor, leadership.clone(), is_kept, &machine);
@@ -133,7 +134,7 @@ pub async fn run(config: Config, machine: Machine) -> Result<(), Error> {
     let health_router = http::health_router(state);
     let serve_health = serve(health_listener, health_router, http::HEALTH_CONNECTIONS, ended.clone());
     let lead = async {
-        let handles = Handles { client, gate, claims, reports, metrics, machine };
+        let handles = Handles { client, gate, claims, reports, memory, metrics, machine };
         let outcome = lead(leader, scopes, handles, &config, &stop).await;
         ended.cancel();
         outcome
@@ -150,6 +151,7 @@ struct Handles {
     gate: Gate,
     claims: Claims,
     reports: Reports,
+    memory: Memory,
     metrics: Arc<Metrics>,
     machine: Machine,
 }
@@ -210,8 +212,7 @@ async fn overdue(stop: &CancellationToken) {
 }
 
 fn context(handles: Handles, config: &Config, scopes: &[Scope], leading_since: Instant) -> Context {
-    let Handles { client, gate, claims, reports, metrics, machine } = handles;
-    let memory = Memory::default();
+    let Handles { client, gate, claims, reports, memory, metrics, machine } = handles;
     for scope in scopes {
         memory.watch(scope.bots.clone());
     }
@@ -259,9 +260,10 @@ fn scopes(
     config: &Config,
     changes: impl Stream<Item = ObjectRef<Listed<crd::ShardedBot>>> + Send + 'static,
     metrics: &Arc<Metrics>,
+    known: &Arc<Known>,
 ) -> Vec<Scope> {
     if config.watch_namespaces.is_empty() {
-        return vec![Scope::new(client, None, config.concurrency, changes, metrics)];
+        return vec![Scope::new(client, None, config.concurrency, changes, metrics, known)];
     }
     let changes = changes.map(|bot| (bot.namespace.clone(), bot));
     let (senders, receivers): (Vec<_>, Vec<_>) = config
@@ -283,8 +285,10 @@ fn scopes(
         future::ready(())
     }));
     let each = config.watch_namespaces.iter().zip(receivers);
-    each.map(|(namespace, changes)| Scope::new(client, Some(namespace), config.concurrency, changes, metrics))
-        .collect()
+    each.map(|(namespace, changes)| {
+        Scope::new(client, Some(namespace), config.concurrency, changes, metrics, known)
+    })
+    .collect()
 }
 
 fn listen(address: std::net::SocketAddr, option: &'static str) -> Result<TcpListener, Error> {

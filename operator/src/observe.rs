@@ -1,6 +1,6 @@
 //! All reads of a round: the API server, Discord, the gate's figures, pods' reports, the clock.
 //!
-//! After planning starts nobody reads again. Reads are live, not from a cache: a round that took a stale list for the
+//! After planning starts nobody reads again. What leads to a step is read live, not from a cache: a round that took a stale list for the
 //! world could make a second layout. Secrets are read by name and never listed. What others may write is looked at as text, within
 //! bounds, before it is parsed ([`crate::reads`]). Deliberately absent: decisions; a read
 //! that fails ends the round, except Discord's, which is an observation like any other.
@@ -13,7 +13,7 @@ mod nodes;
 mod pods;
 mod secrets;
 
-use crate::context::{Context, Found, FoundToken, Key, Standing};
+use crate::context::{Context, Found, Key, Standing, TokenFound};
 use crate::crd::{Listed, ShardedBot, TokenSecretRef};
 use crate::discord::whole;
 use crate::model::{
@@ -115,7 +115,7 @@ pub fn is_bare(observed: &Observed) -> bool {
         && observed.secrets.iter().all(|secret| secret.found.is_none())
 }
 
-/// Reads everything that a plan needs.
+/// Reads everything that a plan needs, but for objects that are `known` from a round before.
 ///
 /// # Errors
 /// The first read that the API server refused or failed.
@@ -124,6 +124,7 @@ pub async fn observe(
     bot: &ShardedBot,
     unreadable: Option<Note>,
     kept: Kept,
+    known: Option<&[Child]>,
 ) -> Result<Observed, Error> {
     let (Some(namespace), Some(name), Some(uid)) = (bot.namespace(), bot.meta().name.clone(), bot.uid())
     else {
@@ -135,13 +136,17 @@ pub async fn observe(
     let TokenRead { seen, token, immutable_since } = secret(ctx, bot, &key).await?;
     let pods = async { pods(ctx, &key, since).await.map_err(Error::ListPods) };
     let children = async {
-        children(&ctx.reads, &key, &uid).await.map_err(|(kind, source)| Error::ReadChildren(kind, source))
+        let Some(known) = known else {
+            let read = children(&ctx.reads, &key, &uid).await;
+            return read.map_err(|(kind, source)| Error::ReadChildren(kind, source));
+        };
+        Ok(known.to_vec())
     };
     let (children, pods) = tokio::try_join!(children, pods)?;
     let now = ctx.machine.wall.now();
     let (discord, standing) = holder(ctx, bot, &key, &seen, token.as_ref()).await;
     let is_refused = discord.problem == Some(DiscordProblem::TokenRefused) || pods.iter().any(is_refused);
-    let found = FoundToken { token: token.as_ref().map(whole), is_good: token.is_some() && !is_refused };
+    let found = TokenFound { token: token.as_ref().map(whole), is_good: token.is_some() && !is_refused };
     let past = ctx.memory.tokens.note(&key, found, pods.iter().map(|pod| pod.uid.as_str()));
     let fingerprint = if let TokenSeen::Present(token) = seen { Some(token) } else { None };
     let (rival, waits_for_others) = match standing {

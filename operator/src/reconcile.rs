@@ -7,7 +7,7 @@ use crate::apply::apply;
 use crate::claims::Standing;
 use crate::context::{Context, Key};
 use crate::crd::{Listed, ShardedBot};
-use crate::model::Note;
+use crate::model::{Child, Note, Observed, Plan, Verdict};
 use crate::observe::{self, Kept, admission, current, observe};
 use crate::plan::{plan, question};
 use crate::report::{self, report};
@@ -157,17 +157,25 @@ async fn carry_on(
     kept: Kept,
     ctx: &Context,
 ) -> Result<Duration, Error> {
-    let mut observed = observe(ctx, bot, unreadable, kept).await.map_err(Error::Observe)?;
-    // Two at most: whether it is another layout, and whether its pods would be admitted.
-    while let Some(question) = question(bot, &observed) {
-        let answers = &mut observed.answers;
-        admission::answer(ctx, bot, &question, answers).await;
+    let metadata = &bot.metadata;
+    let key = (metadata.namespace.clone().unwrap_or_default(), bot.name_any());
+    let (uid, generation) =
+        (metadata.uid.as_deref().unwrap_or_default(), metadata.generation.unwrap_or_default());
+    let mut looked = ctx.memory.known.begin(&key, uid, generation);
+    let (mut observed, mut plan) =
+        look(bot, unreadable.clone(), kept.clone(), looked.children(), ctx).await?;
+    if looked.children().is_some() && !is_quiet(&plan) {
+        // What is known says that something is to be done; what is there now says whether it is.
+        looked.anew();
+        (observed, plan) = look(bot, unreadable, kept, None, ctx).await?;
     }
-    let plan = plan(bot, &observed);
     let applied = apply(ctx, bot, &observed, &plan).await;
     let held_back = report(ctx, bot, &observed, &plan, &applied).await.map_err(Error::Report)?;
     if !applied.changed.is_empty() {
         tracing::info!(bot = bot.name_any(), namespace = bot.namespace(), changed = ?applied.changed, verdict = ?plan.verdict, "applied");
+    }
+    if is_quiet(&plan) && applied.failure.is_none() {
+        ctx.memory.known.end(&key, looked, &observed.children);
     }
     match applied.failure {
         // Who waits for a lost node's pods does not wait longer because of something else.
@@ -176,14 +184,34 @@ async fn carry_on(
             again_within: plan.node_loss.is_some().then_some(plan.next_check),
         }),
         None if observe::is_bare(&observed) && plan.steps.is_empty() && held_back.is_none() => {
-            let metadata = &bot.metadata;
-            let (uid, generation) = (metadata.uid.as_deref().unwrap_or_default(), metadata.generation);
-            let key = (metadata.namespace.clone().unwrap_or_default(), bot.name_any());
             let secret = bot.spec.token_secret_ref.clone();
-            Ok(ctx.memory.bare.keep(key, uid, generation.unwrap_or(0), secret))
+            Ok(ctx.memory.bare.keep(key, uid, generation, secret))
         }
         None => Ok(held_back.map_or(plan.next_check, |due| due.min(plan.next_check))),
     }
+}
+
+/// Reads what is there, and plans.
+async fn look(
+    bot: &ShardedBot,
+    unreadable: Option<Note>,
+    kept: Kept,
+    known: Option<&[Child]>,
+    ctx: &Context,
+) -> Result<(Observed, Plan), Error> {
+    let mut observed = observe(ctx, bot, unreadable, kept, known).await.map_err(Error::Observe)?;
+    // Two at most: whether it is another layout, and whether its pods would be admitted.
+    while let Some(question) = question(bot, &observed) {
+        let answers = &mut observed.answers;
+        admission::answer(ctx, bot, &question, answers).await;
+    }
+    let plan = plan(bot, &observed);
+    Ok((observed, plan))
+}
+
+/// Whether there is nothing to be done, and nothing that is waited for.
+fn is_quiet(plan: &Plan) -> bool {
+    plan.verdict == Verdict::Settled && plan.steps.is_empty()
 }
 
 /// How long to wait after a failed round: 1 s, doubling for each failure in a row, at most 5 minutes.

@@ -11,8 +11,8 @@ pub fn what_is_edited_is_put_back(ground: &Ground) -> Result<()> {
     let uid = get("configmap", "mybot-layouts")?.context("no ConfigMap")?["metadata"]["uid"].clone();
     let number = ground.bot("mybot")?.context("the bot is gone")?["status"]["layouts"][0]["number"].clone();
     let set = format!("statefulset/mybot-{number}");
-    // The Role first: nobody watches it, but each round looks at it too. That a round comes by itself is seen where a token's
-    // Secret is deleted.
+    // The Role first: nobody watches it, but a round that others wake looks at it too. That a round comes by itself is seen where a
+    // token's Secret is deleted.
     let nothing = "--patch={\"rules\":[]}";
     ground.kube.run(&["patch", "role/mybot-shards", "--namespace", BOTS, "--type=merge", nothing])?;
     ground.kube.run(&["delete", "configmap/mybot-layouts", "--namespace", BOTS])?;

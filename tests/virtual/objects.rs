@@ -4,10 +4,11 @@ use anyhow::{Result, ensure};
 use discord_sim::{DropConnections, How};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::rbac::v1::Role;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
-use shard_contract::names::{layouts_config_map, sessions_secret};
+use shard_contract::names::{layouts_config_map, sessions_secret, shards};
 use shard_tests::any_fleet::{AnyFleet as _, without_marks};
 use shard_tests::fleet::schedule::SMALL;
 use shard_tests::thread::stage::on_a_fleet;
@@ -64,6 +65,36 @@ fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
             })
             .await?;
         fleet.answers(10).await?;
+        fleet.quiet().await
+    })
+}
+
+/// Nobody watches them, and of a settled bot they are read seldom: but at the latest in the first round after two and a half minutes, and
+/// in the round after one that wrote anything else.
+#[test]
+fn rights_that_somebody_takes_away_are_put_back_within_minutes_and_at_once_with_something_else() -> Result<()>
+{
+    on_a_fleet(&SMALL, async |fleet| {
+        let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let roles: Api<Role> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        for (with_another, within) in [(false, 215), (true, 10)] {
+            // Until it is settled for long.
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            let nothing = Patch::Merge(json!({ "rules": [] }));
+            let _ = roles.patch(&shards(BOT), &PatchParams::default(), &nothing).await?;
+            if with_another {
+                let _ = maps.delete(&layouts_config_map(BOT), &DeleteParams::default()).await?;
+            }
+            let taken = Instant::now();
+            fleet
+                .wait("the rights to be back", PATIENCE, async || {
+                    let held = roles.get(&shards(BOT)).await?.rules.unwrap_or_default();
+                    Ok(if held.is_empty() { Err("no rules".to_owned()) } else { Ok(()) })
+                })
+                .await?;
+            let took = taken.elapsed();
+            ensure!(took <= Duration::from_secs(within), "{took:?}, with another change: {with_another}");
+        }
         fleet.quiet().await
     })
 }

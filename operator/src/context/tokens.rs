@@ -29,7 +29,7 @@ struct Known {
 
 /// A token, as a round finds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct TokenFound {
     /// A hash of all of it, if there is one that can be read.
     pub token: Option<Fingerprint>,
     /// Whether Discord takes it, as far as anybody has heard.
@@ -38,7 +38,7 @@ pub struct Found {
 
 /// What is known of a token's past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Past {
+pub struct TokenHistory {
     /// The pods that began with another one and were not told, by UID.
     pub untold: BTreeSet<String>,
     /// For how long none has been good, if none is.
@@ -47,7 +47,12 @@ pub struct Past {
 
 impl Tokens {
     /// Notes what a round finds, and the pods that there are.
-    pub fn note<'a>(&self, key: &Key, found: Found, pods: impl Iterator<Item = &'a str>) -> Past {
+    pub fn note<'a>(
+        &self,
+        key: &Key,
+        found: TokenFound,
+        pods: impl Iterator<Item = &'a str>,
+    ) -> TokenHistory {
         let mut all = self.all();
         let known = all.entry(key.clone()).or_default();
         let pods: BTreeSet<_> = pods.map(str::to_owned).collect();
@@ -60,7 +65,7 @@ impl Tokens {
             (known.token, known.replaced, known.untold) = (replaced, Some(Instant::now()), pods);
         }
         known.bad_since = (!found.is_good).then(|| known.bad_since.unwrap_or_else(Instant::now));
-        Past { untold: known.untold.clone(), bad_for: known.bad_since.map(|since| since.elapsed()) }
+        TokenHistory { untold: known.untold.clone(), bad_for: known.bad_since.map(|since| since.elapsed()) }
     }
 
     /// The kubelet of this pod was told, or could not be.
@@ -84,8 +89,9 @@ impl Tokens {
 mod tests {
     use super::*;
 
-    fn note(tokens: &Tokens, token: Option<u8>, pods: &[&str]) -> Past {
-        let found = Found { token: token.map(|number| Fingerprint([number; 16])), is_good: token.is_some() };
+    fn note(tokens: &Tokens, token: Option<u8>, pods: &[&str]) -> TokenHistory {
+        let found =
+            TokenFound { token: token.map(|number| Fingerprint([number; 16])), is_good: token.is_some() };
         tokens.note(&key(), found, pods.iter().copied())
     }
 
