@@ -20,8 +20,8 @@ use std::time::Duration;
 pub(super) const GATE: u16 = 8_080;
 /// Where Discord is, which is no host of the cluster.
 const DISCORD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Stories of one process that run side by side have networks of their own.
-static NETWORKS: AtomicU8 = AtomicU8::new(0);
+/// Stories of one process that run side by side have networks of their own: these numbers are taken, and the one after this comes next.
+static NUMBERS: Mutex<(BTreeSet<u8>, u8)> = Mutex::new((BTreeSet::new(), 0));
 /// A port that nobody listens at but to keep a process's addresses its own.
 const OWN: u16 = 8_079;
 /// What this process's addresses begin with, and what keeps them its own.
@@ -41,9 +41,29 @@ const PROCESSES: u8 = 127;
 #[derive(Clone, Debug)]
 pub(super) struct Network(Arc<Shared>);
 
+/// What sets a story's addresses apart. A long story keeps its number, however many others begin and end meanwhile.
+#[derive(Debug)]
+struct Number(u8);
+
+impl Number {
+    fn take() -> Self {
+        let (taken, next) = &mut *NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = (0..=u8::MAX).map(|more| next.wrapping_add(more)).find(|number| taken.insert(*number));
+        let number = number.expect("fewer stories than numbers run side by side");
+        *next = number.wrapping_add(1);
+        Self(number)
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        NUMBERS.lock().unwrap_or_else(PoisonError::into_inner).0.remove(&self.0);
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
-    number: u8,
+    number: Number,
     hosts: AtomicU8,
     places: AtomicU8,
     names: Mutex<BTreeMap<String, Vec<IpAddr>>>,
@@ -86,9 +106,8 @@ impl Ways {
 impl Network {
     /// `has_ways`: whether hosts may be cut off.
     pub(super) fn new(has_ways: bool) -> Self {
-        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         Self(Arc::new(Shared {
-            number,
+            number: Number::take(),
             hosts: AtomicU8::new(1),
             places: AtomicU8::new(1),
             names: Mutex::default(),
@@ -99,13 +118,13 @@ impl Network {
     /// An address of its own: by the process, the story and the host. Those of hosts long gone come again.
     pub(super) fn address(&self) -> IpAddr {
         let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
-        Ipv4Addr::new(127, 128 + PROCESS.0, self.0.number, host).into()
+        Ipv4Addr::new(127, 128 + PROCESS.0, self.0.number.0, host).into()
     }
 
     /// Where a way begins.
     fn place(&self) -> IpAddr {
         let place = self.0.places.fetch_add(1, Ordering::Relaxed);
-        Ipv4Addr::new(127, 1 + PROCESS.0, self.0.number, place).into()
+        Ipv4Addr::new(127, 1 + PROCESS.0, self.0.number.0, place).into()
     }
 
     /// A name leads to these from now on.

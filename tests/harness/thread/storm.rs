@@ -37,6 +37,8 @@ const MOST_LATE_AT_DISCORD: Duration = Duration::from_millis(100);
 const LULL: Duration = Duration::from_mins(1);
 /// That much of what they write otherwise.
 const LULLED: f64 = 0.1;
+/// Lines on either side of the first in which two runs of a seed differ.
+const AROUND: usize = 6;
 /// Events lost, and events answered twice, that a failure tells of.
 const MOST_TOLD: usize = 3;
 
@@ -363,12 +365,15 @@ impl Ended {
         })
     }
 
-    /// Where another run of the same seed went another way: the first line, as it is in both.
+    /// Where another run of the same seed went another way: the first line, and as it is in both with what is around it.
     #[must_use]
-    pub fn first_difference(&self, other: &Self) -> Option<(usize, [String; 2])> {
+    pub fn first_difference(&self, other: &Self) -> Option<(usize, [Vec<String>; 2])> {
         let longest = self.sent.len().max(other.sent.len());
-        let line = |of: &Self, number: usize| of.sent.get(number).cloned().unwrap_or_default();
-        let both = |number| [line(self, number), line(other, number)];
-        (0..longest).map(|number| (number, both(number))).find(|(_, [one, two])| one != two)
+        let differs = |number: &usize| self.sent.get(*number) != other.sent.get(*number);
+        let first = (0..longest).find(differs)?;
+        let around = |sent: &[String]| -> Vec<String> {
+            sent.iter().skip(first.saturating_sub(AROUND)).take(2 * AROUND + 1).cloned().collect()
+        };
+        Some((first, [around(&self.sent), around(&other.sent)]))
     }
 }
