@@ -106,6 +106,7 @@ impl Context {
 
     /// The bot's namespace is not kept any more: nothing that is waited for at the gate may be granted.
     pub fn lose(&self, key: &Key) {
+        self.memory.known.forget(key);
         if self.memory.is_kept_no_more(key) {
             self.gate.begin_anew(&key.0, &key.1);
         }

@@ -173,10 +173,15 @@ fn touching<K: Resource>(
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
     let known = Arc::clone(known);
     watch.inspect(move |event| {
-        use watcher::Event::{Apply, Delete, InitApply};
-        let Ok(Apply(object) | InitApply(object) | Delete(object)) = event else { return };
-        for owner in object.owner_references() {
-            known.touch(&(object.namespace().unwrap_or_default(), owner.name.clone()));
+        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+        match event {
+            Ok(Apply(object) | InitApply(object) | Delete(object)) => {
+                let owners = object.owner_references().iter().map(|owner| &owner.name);
+                for bot in owners.chain(object.labels().get(BOT_LABEL)) {
+                    known.touch(&(object.namespace().unwrap_or_default(), bot.clone()));
+                }
+            }
+            Ok(Init | InitDone) | Err(_) => known.touch_all(),
         }
     })
 }

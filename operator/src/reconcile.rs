@@ -7,10 +7,10 @@ use crate::apply::apply;
 use crate::claims::Standing;
 use crate::context::{Context, Key};
 use crate::crd::{Listed, ShardedBot};
-use crate::model::{Child, Note, Observed, Plan, Verdict};
+use crate::model::{Child, Note, Observed, Plan};
 use crate::observe::{self, Kept, admission, current, observe};
 use crate::plan::{plan, question};
-use crate::report::{self, report};
+use crate::report::{self, is_quiet, report};
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use std::sync::Arc;
@@ -164,8 +164,8 @@ async fn carry_on(
     let mut looked = ctx.memory.known.begin(&key, uid, generation);
     let (mut observed, mut plan) =
         look(bot, unreadable.clone(), kept.clone(), looked.children(), ctx).await?;
-    if looked.children().is_some() && !is_quiet(&plan) {
-        // What is known says that something is to be done; what is there now says whether it is.
+    if looked.children().is_some() && !is_quiet(&observed, &plan) {
+        // By what is known something is to be done or amiss; what is there now says what.
         looked.anew();
         (observed, plan) = look(bot, unreadable, kept, None, ctx).await?;
     }
@@ -174,7 +174,7 @@ async fn carry_on(
     if !applied.changed.is_empty() {
         tracing::info!(bot = bot.name_any(), namespace = bot.namespace(), changed = ?applied.changed, verdict = ?plan.verdict, "applied");
     }
-    if is_quiet(&plan) && applied.failure.is_none() {
+    if is_quiet(&observed, &plan) && applied.failure.is_none() {
         ctx.memory.known.end(&key, looked, &observed.children);
     }
     match applied.failure {
@@ -207,11 +207,6 @@ async fn look(
     }
     let plan = plan(bot, &observed);
     Ok((observed, plan))
-}
-
-/// Whether there is nothing to be done, and nothing that is waited for.
-fn is_quiet(plan: &Plan) -> bool {
-    plan.verdict == Verdict::Settled && plan.steps.is_empty()
 }
 
 /// How long to wait after a failed round: 1 s, doubling for each failure in a row, at most 5 minutes.

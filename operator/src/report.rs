@@ -83,6 +83,16 @@ pub async fn report(
     Ok(None)
 }
 
+/// Whether nothing is to be done and nothing is waited for: every shard is online, and no pod is taken for gone.
+#[must_use]
+pub fn is_quiet(observed: &Observed, plan: &Plan) -> bool {
+    let outcome = || status::outcome(observed, plan, &Applied::default());
+    plan.steps.is_empty()
+        && plan.node_loss.is_none()
+        && observed.named.is_empty()
+        && outcome().verdict == Verdict::Settled
+}
+
 /// Whether both say the same, counters aside. A message is not a counter, but numbers in it move like one.
 fn same_conditions(before: &ShardedBotStatus, after: &ShardedBotStatus) -> bool {
     let said = |status: &ShardedBotStatus| {

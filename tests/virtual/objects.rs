@@ -1,18 +1,19 @@
 //! Objects that somebody deletes or edits by hand.
 
 use anyhow::{Result, ensure};
-use discord_sim::{DropConnections, How};
+use discord_sim::{DropConnections, How as End};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::rbac::v1::Role;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use shard_contract::names::{layouts_config_map, sessions_secret, shards};
 use shard_tests::any_fleet::{AnyFleet as _, without_marks};
+use shard_tests::fleet::proxy::{Fault, Hits, How};
 use shard_tests::fleet::schedule::SMALL;
-use shard_tests::thread::stage::on_a_fleet;
-use shard_tests::thread::{BOT, NAMESPACE, PATIENCE};
+use shard_tests::thread::stage::{on_a_fleet, on_a_tampered_fleet};
+use shard_tests::thread::{BOT, NAMESPACE, PATIENCE, Tampered, World};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -70,39 +71,84 @@ fn config_map_and_stateful_set_deleted_by_hand_are_put_back() -> Result<()> {
 }
 
 /// Nobody watches them, and of a settled bot they are read seldom: but at the latest in the first round after two and a half minutes, and
-/// in the round after one that wrote anything else.
+/// in any that a watch of another object wakes.
 #[test]
-fn rights_that_somebody_takes_away_are_put_back_within_minutes_and_at_once_with_something_else() -> Result<()>
-{
+fn what_nobody_watches_is_put_back_within_minutes_and_at_once_with_something_else() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
         let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
-        let roles: Api<Role> = Api::namespaced(fleet.client.clone(), NAMESPACE);
         for (with_another, within) in [(false, 215), (true, 10)] {
             // Until it is settled for long.
             tokio::time::sleep(Duration::from_mins(10)).await;
-            let nothing = Patch::Merge(json!({ "rules": [] }));
-            let _ = roles.patch(&shards(BOT), &PatchParams::default(), &nothing).await?;
+            take_away(fleet).await?;
             if with_another {
                 let _ = maps.delete(&layouts_config_map(BOT), &DeleteParams::default()).await?;
             }
-            let taken = Instant::now();
-            fleet
-                .wait("the rights to be back", PATIENCE, async || {
-                    let held = roles.get(&shards(BOT)).await?.rules.unwrap_or_default();
-                    Ok(if held.is_empty() { Err("no rules".to_owned()) } else { Ok(()) })
-                })
-                .await?;
-            let took = taken.elapsed();
+            let took = are_back(fleet).await?;
             ensure!(took <= Duration::from_secs(within), "{took:?}, with another change: {with_another}");
         }
         fleet.quiet().await
     })
 }
 
+/// Nothing tells the operator of what is gone, and it remembers it. That something else is to be done it reads; then it reads everything.
+#[test]
+fn a_round_writes_nothing_by_what_it_remembers() -> Result<()> {
+    let tampered = Tampered { operators: true, pods: false };
+    on_a_tampered_fleet(&SMALL, tampered, async |fleet| {
+        let tamper = &fleet.tampers.of_operators[0];
+        tamper.add(Fault { hits: Hits::Watches, how: How::Hang, count: u64::MAX });
+        tamper.cut();
+        // Rounds go on by the clock, and the first of them reads.
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        take_away(fleet).await?;
+        let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let records = sessions_secret(BOT, 0);
+        let _ = secrets.delete(&records, &DeleteParams::default()).await?;
+        fleet
+            .wait("the Secret to be back", PATIENCE, async || {
+                Ok(secrets.get_opt(&records).await?.map(drop).ok_or_else(|| "none".to_owned()))
+            })
+            .await?;
+        let after = are_back(fleet).await?;
+        ensure!(after <= Duration::from_secs(2), "{after:?} after the Secret");
+        tamper.clear();
+        fleet.quiet().await
+    })
+}
+
+/// Takes a bot's rights and its Service.
+async fn take_away(fleet: &World) -> Result<()> {
+    let roles: Api<Role> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let services: Api<Service> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let nothing = Patch::Merge(json!({ "rules": [] }));
+    let _ = roles.patch(&shards(BOT), &PatchParams::default(), &nothing).await?;
+    let _ = services.delete(&shards(BOT), &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// How long it takes until they are back.
+async fn are_back(fleet: &World) -> Result<Duration> {
+    let roles: Api<Role> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let services: Api<Service> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let taken = Instant::now();
+    fleet
+        .wait("rights and Service to be back", PATIENCE, async || {
+            let held = roles.get(&shards(BOT)).await?.rules.unwrap_or_default();
+            let is_there = services.get_opt(&shards(BOT)).await?.is_some();
+            Ok(if is_there && !held.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{held:?}, Service: {is_there}"))
+            })
+        })
+        .await?;
+    Ok(taken.elapsed())
+}
+
 #[test]
 fn bot_deleted_and_made_again_at_once_inherits_no_back_off() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
-        let invalid = DropConnections::all(How::Invalid);
+        let invalid = DropConnections::all(End::Invalid);
         for _ in 0..4 {
             fleet.drop_connections(invalid)?;
             fleet.online().await?;
@@ -169,7 +215,7 @@ fn a_stateful_set_whose_marks_somebody_takes_away_keeps_its_duty_and_gets_them_b
             })
             .await?;
         // Its shards are granted IDENTIFYs as before.
-        fleet.drop_connections(DropConnections::all(How::Invalid))?;
+        fleet.drop_connections(DropConnections::all(End::Invalid))?;
         fleet.online().await?;
         ensure!(fleet.uids().await? == pods, "pods were replaced");
         let ready = fleet.condition("Ready").await?.unwrap_or_default();

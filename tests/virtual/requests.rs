@@ -72,7 +72,7 @@ async fn reason(fleet: &World, bot: &str) -> Result<String> {
     Ok(ready.map(|one| one.reason).unwrap_or_default())
 }
 
-/// A pod looks at the records of its sessions once a minute; an operator at all that a bot has.
+/// A pod looks at the records of its sessions once a minute; an operator at its pods, and in one look of three at all that a bot has.
 #[test]
 fn a_settled_fleet_costs_the_api_server_few_calls() -> Result<()> {
     const SPAN: Duration = Duration::from_mins(10);

@@ -1,18 +1,20 @@
 //! What rounds of a settled bot go by without reading it again: its objects, as a round before found them.
 //!
-//! From a quiet round's reads to the rounds of the next minutes. A watch that tells of one of the objects ends it, and so do a change of the
-//! spec and a round that is not quiet. No step rests on it: where something is to be done by it, everything is read, and planned, again.
+//! From a quiet round's reads to the rounds of the next minutes. A watch that tells of one of the objects, or begins anew, ends it, and so do
+//! a change of the spec and a round that is not quiet. No step rests on it: where something is to be done by it, or a shard is not online,
+//! everything is read, and planned, again.
 //! Deliberately absent: which rounds are quiet, and the reads.
 
 use crate::model::Child;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often they are read at least: an edit of which no watch tells is found in the first round after that.
+/// How long a read counts: an edit of which no watch tells is found in the first round after that.
 const READ_EVERY: Duration = Duration::from_secs(150);
-/// The longest that they may be together, as JSON in bytes; a small bot's are a quarter of it.
+/// The longest that they may be together, as JSON in bytes, of which the trees in memory are some four times as much; a small bot's are a
+/// quarter of it.
 const LONGEST: usize = 16 << 10;
 
 /// A bot's namespace and name.
@@ -20,7 +22,7 @@ type Key = (String, String);
 
 /// What is known of bots that were looked at.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<HashMap<Key, OfBot>>);
+pub struct Known(Mutex<BTreeMap<Key, OfBot>>);
 
 #[derive(Debug, Default)]
 struct OfBot {
@@ -77,9 +79,11 @@ impl Known {
     pub fn end(&self, key: &Key, looked: Looked, found: &[Child]) {
         let children = looked.children.unwrap_or_else(|| found.to_vec());
         let length: usize = children.iter().map(|child| child.live.to_string().len()).sum();
+        // Nobody tells when one that is on its way out is gone.
+        let stays = children.iter().all(|child| !child.deleting);
         let mut all = self.all();
         let Some(of_bot) = all.get_mut(key).filter(|of_bot| of_bot.touched == looked.touched) else { return };
-        of_bot.read = (length <= LONGEST).then_some(Looked { children: Some(children), ..looked });
+        of_bot.read = (stays && length <= LONGEST).then_some(Looked { children: Some(children), ..looked });
     }
 
     /// A watch tells of an object of this bot, or of one that says so. Nothing is kept of bots that have had no round.
@@ -90,12 +94,20 @@ impl Known {
         }
     }
 
+    /// A watch begins anew, or fails: of what went meanwhile it tells nothing.
+    pub fn touch_all(&self) {
+        for of_bot in self.all().values_mut() {
+            of_bot.touched += 1;
+            of_bot.read = None;
+        }
+    }
+
     /// Forgets a bot.
     pub fn forget(&self, key: &Key) {
         self.all().remove(key);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Key, OfBot>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Key, OfBot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -170,6 +182,10 @@ mod tests {
         known.touch(&key());
         known.end(&key(), looked, &[child(9)]);
         assert!(known.begin(&key(), "u", 3).children().is_none(), "it may have been read before");
+        let looked = known.begin(&key(), "u", 3);
+        known.touch_all();
+        known.end(&key(), looked, &[child(9)]);
+        assert!(known.begin(&key(), "u", 3).children().is_none(), "it may be gone");
         known.touch(&("bots".into(), "nobody".into()));
         assert_eq!(known.all().len(), 1, "strangers' objects take no memory");
         known.forget(&key());
@@ -177,7 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_blew_up_is_not_kept() {
+    fn what_somebody_blew_up_and_what_is_on_its_way_out_is_not_kept() {
         assert!(known(&[child(LONGEST)]).begin(&key(), "u", 3).children().is_none());
+        let goes = Child { deleting: true, ..child(9) };
+        assert!(known(&[goes]).begin(&key(), "u", 3).children().is_none());
     }
 }

@@ -9,7 +9,8 @@ use crate::backoff::rising;
 use crate::model::{Observed, Reason, Step, Verdict};
 use std::time::Duration;
 
-/// Events wake a round at once; this is for what nothing tells of: the token, Discord, edits of unwatched objects.
+/// Events wake a round at once; this is for what nothing tells of: the token, Discord, and, in one look of a few, edits of unwatched
+/// objects.
 pub fn next_check(spec: &Spec, observed: &Observed, verdict: &Verdict, steps: &[Step]) -> Duration {
     let seconds = match verdict {
         // A pod's write may have come first, so it is looked at again.
