@@ -152,6 +152,7 @@ fn the_versions_that_are_supported_are_those_that_are_pinned() {
     for (what, version) in [
         ("Kubernetes, tested", after(&modules, "k8s.io/kubernetes ")),
         ("Kubernetes, claimed", chart.trim_end_matches(".0-0").to_owned()),
+        ("Helm", after(&modules, "helm.sh/helm/v4 ")),
         ("Helm", after(&modules, "helm.sh/helm/v3 ")),
         ("Go", after(&modules, "go ")),
         ("Rust", after(&manifest, "rust-version = ")),

@@ -163,6 +163,15 @@ impl Kube {
         }
     }
 
+    /// The Helm before it, not yet run.
+    #[must_use]
+    pub fn helm3(&self) -> Command {
+        match self {
+            Self::Embedded(cluster) => cluster.helm3(),
+            Self::Users(_) => Command::new("helm3"),
+        }
+    }
+
     /// Runs `kubectl` and returns what it printed.
     ///
     /// # Errors
@@ -259,6 +268,15 @@ impl Kube {
     /// When it fails; its words are quoted.
     pub fn helm_run(&self, checkout: &Path, arguments: &[&str]) -> Result<String> {
         let output = run(self.helm().current_dir(checkout).args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The same with the Helm before it.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn helm3_run(&self, checkout: &Path, arguments: &[&str]) -> Result<String> {
+        let output = run(self.helm3().current_dir(checkout).args(arguments))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -33,7 +33,7 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 31] = [
+const TESTS: [(&str, On, Test); 32] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("an_autoscaler_on_a_bot_is_refused_with_its_remedy", On::Any, release::autoscalers_are_refused),
@@ -68,6 +68,8 @@ const TESTS: [(&str, On, Test); 31] = [
     ("the_gate_lets_in_nobody_but_pods_of_a_layout", On::Any, gate::strangers_are_turned_away),
     ("deleting_the_bot_removes_everything", On::Any, objects::deleting_the_bot),
     ("upgrade_and_uninstall_replace_no_pod", On::Any, release::upgrade_and_uninstall),
+    // Few people have both Helms on their search path.
+    ("a_release_of_one_helm_goes_on_with_the_other", On::Own, release::one_helm_after_the_other),
     (RUNS_BY_SEED, On::Any, beside::runs_end_well),
 ];
 

@@ -9,6 +9,9 @@ use shard_tests::discord::URL;
 pub fn the_chart_is_clean(ground: &Ground) -> Result<()> {
     let lint = ground.kube.helm_run(root(), &["lint", "--strict", "charts/"])?;
     ensure!(lint.contains("0 chart(s) failed"), "{lint}");
+    // Without a cluster, as a user renders it.
+    let plain = ["template", "x", "charts/"];
+    ensure!(ground.kube.helm_run(root(), &plain)?.contains("kind: Deployment"), "nothing was rendered");
     for (value, named) in [
         ("concurrency=0", "concurrency"),
         ("discord.api=discord.com", "api"),
@@ -166,5 +169,43 @@ pub fn upgrade_and_uninstall(ground: &Ground) -> Result<()> {
             &api,
         ],
     )?;
+    ground.rules_were_kept()
+}
+
+/// Whoever installed with Helm 3 goes on with Helm 4, and back.
+pub fn one_helm_after_the_other(ground: &Ground) -> Result<()> {
+    ground.online()?;
+    let before = ground.pods("mybot")?;
+    let api = format!("--set=discord.api={URL}");
+    let release = |verb: &'static str, more: &[&'static str]| {
+        let mut words = vec![verb, "shard-operator"];
+        words.extend(more);
+        words.extend(["--namespace=shard-operator", "--wait"]);
+        words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let run = |helm3: bool, words: Vec<String>, installs: bool| -> Result<()> {
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend(installs.then_some(api.as_str()));
+        let said =
+            if helm3 { ground.kube.helm3_run(root(), &words) } else { ground.kube.helm_run(root(), &words) };
+        let version = if helm3 { 3 } else { 4 };
+        said.with_context(|| format!("Helm {version}: {}", words.join(" ")))?;
+        ensure!(ground.pods("mybot")? == before, "Helm {version}: {}: pods were replaced", words.join(" "));
+        Ok(())
+    };
+    run(false, release("uninstall", &[]), false)?;
+    run(true, release("install", &["charts/", "--set=logLevel=debug"]), true)?;
+    run(false, release("upgrade", &["charts/"]), true)?;
+    run(false, release("rollback", &["1"]), false)?;
+    run(true, release("upgrade", &["charts/"]), true)?;
+    run(true, release("rollback", &["2"]), false)?;
+    run(true, release("uninstall", &[]), false)?;
+    // What Helm 4 installs it applies on the server's side, with owners of fields, of whom Helm 3 knows nothing.
+    run(false, release("install", &["charts/"]), true)?;
+    run(true, release("upgrade", &["charts/"]), true)?;
+    run(false, release("upgrade", &["charts/"]), true)?;
+    // Without a cluster it goes by the version of Kubernetes that it was built for.
+    ground.kube.helm3_run(root(), &["template", "x", "charts/"])?;
+    ground.ready("mybot")?;
     ground.rules_were_kept()
 }

@@ -141,6 +141,11 @@ impl Cluster {
         self.command("helm")
     }
 
+    /// The Helm before it, as the administrator.
+    pub fn helm3(&self) -> Command {
+        self.command("helm3")
+    }
+
     /// The administrator's kubeconfig; its server can be reached from within the cluster's network.
     pub fn kubeconfig(&self) -> PathBuf {
         self.place.kubeconfig()

@@ -88,6 +88,8 @@ struct Sources {
 struct Build {
     packages: Vec<&'static str>,
     ldflags: String,
+    /// Of one package: what its program is called, where that is not the package's name.
+    called: Option<&'static str>,
 }
 
 impl Sources {
@@ -118,26 +120,32 @@ impl Sources {
             hash.update(content);
         }
         for build in self.builds() {
-            hash.update(format!("{:?} {}\n", build.packages, build.ldflags));
+            hash.update(format!("{:?} {} {:?}\n", build.packages, build.ldflags, build.called));
         }
         format!("{:x}", hash.finalize()).chars().take(16).collect()
     }
 
-    /// Versions are set where a program cannot know its own: the API server would call itself v0.0.0, Helm
-    /// v3.22.
-    fn builds(&self) -> [Build; 3] {
+    /// Versions are set where a program cannot know its own: the API server would call itself v0.0.0, Helm v4.3 and v3.22; and Helm 3
+    /// would take the cluster of `helm template` for a Kubernetes 1.20.
+    fn builds(&self) -> [Build; 4] {
         let go_mod = self.go_mod();
         let kubernetes = required(&go_mod, "k8s.io/kubernetes").unwrap_or("v0.0.0");
         let mut numbers = kubernetes.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         let package = "k8s.io/component-base/version";
-        let helm = required(&go_mod, "helm.sh/helm/v3").unwrap_or("v0.0.0");
+        let [helm, helm3] = ["helm.sh/helm/v4", "helm.sh/helm/v3"]
+            .map(|module| required(&go_mod, module).unwrap_or("v0.0.0"));
+        let of_kubernetes = ["pkg/chartutil", "pkg/lint/rules"].map(|package| {
+            let package = format!("helm.sh/helm/v3/{package}");
+            format!("-X {package}.k8sVersionMajor={major} -X {package}.k8sVersionMinor={minor}")
+        });
         [
             Build {
                 packages: vec!["./kubernetes"],
                 ldflags: format!(
                     "-s -w -X {package}.gitVersion={kubernetes} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
                 ),
+                called: None,
             },
             Build {
                 packages: vec![
@@ -147,10 +155,20 @@ impl Sources {
                     "github.com/containerd/containerd/v2/cmd/ctr",
                 ],
                 ldflags: "-s -w".to_owned(),
+                called: None,
+            },
+            Build {
+                packages: vec!["helm.sh/helm/v4/cmd/helm"],
+                ldflags: format!("-s -w -X helm.sh/helm/v4/internal/version.version={helm}"),
+                called: None,
             },
             Build {
                 packages: vec!["helm.sh/helm/v3/cmd/helm"],
-                ldflags: format!("-s -w -X helm.sh/helm/v3/internal/version.version={helm}"),
+                ldflags: format!(
+                    "-s -w {} -X helm.sh/helm/v3/internal/version.version={helm3}",
+                    of_kubernetes.join(" ")
+                ),
+                called: Some("helm3"),
             },
         ]
     }
@@ -191,7 +209,7 @@ impl Sources {
         let mut go = Command::new("go");
         go.current_dir(&self.folder).env("CGO_ENABLED", "0");
         go.args(["build", "-trimpath", "-ldflags", &build.ldflags, "-o"])
-            .arg(part.join(""))
+            .arg(part.join(build.called.unwrap_or_default()))
             .args(&build.packages);
         let names: Vec<&str> = build.packages.iter().filter_map(|path| path.rsplit('/').next()).collect();
         let names = names.join(", ");
@@ -252,7 +270,7 @@ mod tests {
     use super::*;
 
     const GO_MOD: &str = "module x\n\ngo 1.26.6\n\nrequire (\n\tk8s.io/kubernetes v1.37.2\n\
-        \thelm.sh/helm/v3 v3.22.0 // indirect\n)\n\nreplace k8s.io/api => k8s.io/api v0.37.2\n";
+        \thelm.sh/helm/v3 v3.22.0 // indirect\n\thelm.sh/helm/v4 v4.3.2 // indirect\n)\n\nreplace k8s.io/api => k8s.io/api v0.37.2\n";
 
     fn sources(go_mod: &str) -> Sources {
         let contents = [go_mod, "sum", "main", "main"].map(|text| text.as_bytes().to_vec());
@@ -264,17 +282,20 @@ mod tests {
         assert_eq!(required(GO_MOD, "k8s.io/kubernetes"), Some("v1.37.2"));
         assert_eq!(required(GO_MOD, "k8s.io/none"), None);
         assert_eq!(required("require k8s.io/kubernetes v1.2.3", "k8s.io/kubernetes"), Some("v1.2.3"));
-        let [kubernetes, _, helm] = sources(GO_MOD).builds();
+        let [kubernetes, _, helm, helm3] = sources(GO_MOD).builds();
         assert!(kubernetes.ldflags.contains("gitVersion=v1.37.2 "), "{}", kubernetes.ldflags);
         assert!(kubernetes.ldflags.ends_with("gitMinor=37"), "{}", kubernetes.ldflags);
-        assert!(helm.ldflags.ends_with("version.version=v3.22.0"), "{}", helm.ldflags);
+        assert!(helm.ldflags.ends_with("version.version=v4.3.2"), "{}", helm.ldflags);
+        assert!(helm3.ldflags.ends_with("version.version=v3.22.0"), "{}", helm3.ldflags);
+        assert!(helm3.ldflags.contains("chartutil.k8sVersionMinor=37 "), "{}", helm3.ldflags);
     }
 
     #[test]
-    fn the_real_go_mod_names_both_versions() {
+    fn the_real_go_mod_names_all_versions() {
         let real = Sources::here().unwrap();
         assert!(required(&real.go_mod(), "k8s.io/kubernetes").is_some());
         assert!(required(&real.go_mod(), "helm.sh/helm/v3").is_some());
+        assert!(required(&real.go_mod(), "helm.sh/helm/v4").is_some());
     }
 
     #[test]

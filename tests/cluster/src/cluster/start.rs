@@ -121,7 +121,7 @@ impl Cluster {
             let path = place.folder().join(format!("{user}.kubeconfig"));
             write(&path, kubeconfig::kubeconfig(&certificates, user))?;
         }
-        for name in ["kubectl", "helm"] {
+        for name in ["kubectl", "helm", "helm3"] {
             let path = place.bin().join(name);
             write(&path, self.wrapper(name))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
