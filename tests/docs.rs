@@ -149,9 +149,15 @@ fn the_versions_that_are_supported_are_those_that_are_pinned() {
     };
     let manifest = read("Cargo.toml");
     let chart = after(&read("charts/Chart.yaml"), "kubeVersion:");
+    let oldest = after(&read("tests/cluster/programs/oldest/go.mod"), "k8s.io/kubernetes ");
+    assert!(
+        oldest.starts_with(chart.trim_end_matches("0-0")),
+        "the chart takes {chart}, the oldest tested is {oldest}"
+    );
     for (what, version) in [
         ("Kubernetes, tested", after(&modules, "k8s.io/kubernetes ")),
         ("Kubernetes, claimed", chart.trim_end_matches(".0-0").to_owned()),
+        ("Kubernetes, the oldest that is tested", oldest.clone()),
         ("Helm", after(&modules, "helm.sh/helm/v4 ")),
         ("Helm", after(&modules, "helm.sh/helm/v3 ")),
         ("Go", after(&modules, "go ")),

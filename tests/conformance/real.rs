@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use shard_tests::checkout::root;
 use std::fs;
-use test_cluster::Api;
+use test_cluster::{Api, Release};
 use tokio::runtime::Runtime;
 
 /// Where its etcd listens, in its network.
@@ -29,7 +29,7 @@ impl Real {
     /// # Errors
     /// When it does not come up; says what and the remedy.
     pub fn up() -> Result<Self> {
-        let api = Api::up("conformance-tests", &mut test_cluster::printer())?;
+        let api = Api::up("conformance-tests", Release::Newest, &mut test_cluster::printer())?;
         let definition = root().join("crds/shardedbots.yaml");
         let definition =
             fs::read_to_string(&definition).with_context(|| format!("read {}", definition.display()))?;

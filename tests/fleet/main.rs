@@ -14,6 +14,7 @@ mod runs;
 
 use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
+use test_cluster::Release;
 
 /// Those that take longest first, so that none of them is left alone at the end.
 const TESTS: [Test; 12] = [
@@ -32,5 +33,5 @@ const TESTS: [Test; 12] = [
 ];
 
 fn main() -> ExitCode {
-    run("fleet-tests", &TESTS, metrics::build_linter)
+    run("fleet-tests", Release::Newest, &TESTS, metrics::build_linter)
 }

@@ -6,12 +6,14 @@
 
 mod away;
 mod hands;
+mod policies;
 mod refusals;
 mod templates;
 mod tenants;
 
 use shard_tests::fleet::stage::{Test, run};
 use std::process::ExitCode;
+use test_cluster::Release;
 
 /// The one that takes longest first.
 const TESTS: [Test; 13] = [
@@ -29,10 +31,10 @@ const TESTS: [Test; 13] = [
         tenants::ends_while_the_list_fails,
     ),
     ("a_set_that_is_edited_or_loses_its_marks_is_put_back_on_the_real_api_server", hands::edited),
-    ("a_policy_that_turns_writes_into_what_stands_is_written_to_once", hands::turned_into_what_stands),
+    ("a_policy_that_turns_writes_into_what_stands_is_written_to_once", policies::turned_into_what_stands),
     ("the_api_server_stopped_and_started_again_replaces_nothing", away::server_stopped),
 ];
 
 fn main() -> ExitCode {
-    run("loop-tests", &TESTS, || Ok(()))
+    run("loop-tests", Release::Newest, &TESTS, || Ok(()))
 }

@@ -15,6 +15,7 @@ use shard_bench::options::Options;
 use shard_bench::table::{Row, Table, Target};
 use shard_tests::fleet::ground::Ground;
 use std::path::PathBuf;
+use test_cluster::Release;
 
 /// Ordinary bots.
 const BOTS: u32 = 1_000;
@@ -35,7 +36,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let ground = Ground::up("memory-bench")?;
+    let ground = Ground::up("memory-bench", Release::Newest)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let measured = runtime.block_on(measure(&ground, &arguments));
     drop(runtime);

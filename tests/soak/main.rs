@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use test_cluster::Release;
 
 /// A quarter of the time went into the C library's.
 #[global_allocator]
@@ -121,7 +122,7 @@ fn one(seed: u64, places: &[usize]) -> (Report, String) {
 }
 
 fn real(arguments: &Arguments, ends: Ends) -> Result<(Report, String)> {
-    let ground = Arc::new(Ground::up("soak")?);
+    let ground = Arc::new(Ground::up("soak", Release::Newest)?);
     let parallel = arguments.parallel.map_or(4, NonZeroU32::get);
     let row = Row { seed: arguments.seed, ends, parallel };
     // After the ground is up: threads that are started now are in its network.

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::found::Record;
 use crate::keeper::{self, Keeper};
 use crate::place::{MOST_NODES, MachineName, Place};
-use crate::programs::Programs;
+use crate::programs::{Programs, Release};
 use crate::removal::{self, Lock};
 use crate::run::Stop;
 use crate::{config, machine, network, packages, ready, setup};
@@ -36,11 +36,13 @@ pub struct Options {
     pub name: String,
     /// How many nodes, 0 to 9. With 0 there is only etcd and the API server: no controllers, no pods.
     pub nodes: u8,
+    /// Which Kubernetes its API server is of.
+    pub release: Release,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: "local".to_owned(), nodes: 2 }
+        Self { name: "local".to_owned(), nodes: 2, release: Release::default() }
     }
 }
 
@@ -73,8 +75,13 @@ impl Cluster {
         if options.nodes > MOST_NODES {
             return Err(Error::Option { option: "nodes", found: options.nodes.to_string(), rule: "0 to 9" });
         }
+        if options.nodes > 0 && options.release == Release::Oldest {
+            let rule = "0 beside the oldest API server: kubelets must not be newer than it";
+            return Err(Error::Option { option: "nodes", found: options.nodes.to_string(), rule });
+        }
         setup::machine(&[], progress)?;
         let (programs, archives) = setup::programs(place.cache(), &Stop::default(), progress)?;
+        let programs = programs.of(options.release);
         let lock = lock_unused(&place, progress)?;
         if let Some(found) = Self::found(&place, &programs, options.nodes)? {
             progress(&format!("cluster {:?} is up already", options.name));
@@ -278,7 +285,7 @@ impl Cluster {
         command
     }
 
-    /// What the two commands in `bin/` are: the program, in the cluster's network, with caches that end with
+    /// What the commands in `bin/` are: the program, in the cluster's network, with caches that end with
     /// the cluster.
     fn wrapper(&self, name: &str) -> String {
         let quoted = |path: PathBuf| config::quoted(&path.display().to_string());

@@ -11,6 +11,7 @@ pub use cluster::api::Api;
 pub use cluster::{Cluster, Lifetime, Options};
 pub use error::Error;
 pub use place::cache;
+pub use programs::Release;
 pub use progress::printer;
 pub use run::{Stop, run_logged, run_shown, typed};
 pub use sandbox::{GATEWAY, Sandbox};

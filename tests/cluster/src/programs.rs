@@ -1,5 +1,5 @@
 //! Kubernetes' own programs, CoreDNS, containerd and Helm: built from `programs/go.mod` once, then found in
-//! the cache.
+//! the cache; and the API server of the oldest Kubernetes, from `programs/oldest/go.mod`.
 //!
 //! For `cluster.rs`. The cache folder's name carries a hash of everything that goes in, so a changed version
 //! is another folder and an unchanged one is never built twice; a build goes into a folder beside it and is
@@ -21,13 +21,52 @@ use crate::run::{Stop, run_logged_until};
 const KUBERNETES: [&str; 6] =
     ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"];
 
+/// What the version is read of.
+const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
+
 /// What the hash covers, below `programs/`.
-const SOURCES: [&str; 4] = ["go.mod", "go.sum", "kubernetes/main.go", "coredns/main.go"];
+const SOURCES: [&str; 7] = [
+    "go.mod",
+    "go.sum",
+    "kubernetes/main.go",
+    "coredns/main.go",
+    "oldest/go.mod",
+    "oldest/go.sum",
+    "oldest/main.go",
+];
+/// The module of the oldest Kubernetes among them: its folder, and its place there.
+const OLDEST: (&str, usize) = ("oldest", 4);
+
+/// Which Kubernetes the API server is of. Everything else is of the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// The newest that is supported.
+    #[default]
+    Newest,
+    /// The oldest that is supported.
+    Oldest,
+}
+
+impl Release {
+    /// Its version, as `v1.37.2`.
+    pub(crate) fn version(self) -> Result<String, Error> {
+        let sources = Sources::here()?;
+        let module = match self {
+            Self::Newest => sources.go_mod(),
+            Self::Oldest => sources.go_mod_of_oldest(),
+        };
+        Ok(required(&module, KUBERNETES_MODULE).unwrap_or_default().to_owned())
+    }
+}
+
+/// The name of the API server's program, whichever it is.
+const SERVER: &str = "kube-apiserver";
 
 /// The folder with the built programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     folder: PathBuf,
+    release: Release,
 }
 
 impl Programs {
@@ -45,7 +84,7 @@ impl Programs {
     pub fn ensure(cache: &Path, stop: &Stop, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         let sources = Sources::here()?;
         let folder = sources.target(cache);
-        let programs = Self { folder: folder.clone() };
+        let programs = Self { folder: folder.clone(), release: Release::default() };
         if folder.exists() {
             return Ok(programs);
         }
@@ -64,11 +103,19 @@ impl Programs {
 
     /// Those of a cluster that was found, without a look at what would be built now.
     pub fn in_folder(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, release: Release::default() }
+    }
+
+    /// The same, with the API server of this release.
+    pub fn of(self, release: Release) -> Self {
+        Self { release, ..self }
     }
 
     /// A built program.
     pub fn path(&self, name: &str) -> PathBuf {
+        if name == SERVER && self.release == Release::Oldest {
+            return self.folder.join(OLDEST.0).join(name);
+        }
         self.folder.join(name)
     }
 
@@ -90,6 +137,8 @@ struct Build {
     ldflags: String,
     /// Of one package: what its program is called, where that is not the package's name.
     called: Option<&'static str>,
+    /// The folder of its module below `programs/`.
+    module: &'static str,
 }
 
 impl Sources {
@@ -112,6 +161,10 @@ impl Sources {
         String::from_utf8_lossy(&self.contents[0]).into_owned()
     }
 
+    fn go_mod_of_oldest(&self) -> String {
+        String::from_utf8_lossy(&self.contents[OLDEST.1]).into_owned()
+    }
+
     /// Sixteen hex digits over the sources and the flags.
     fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -120,19 +173,22 @@ impl Sources {
             hash.update(content);
         }
         for build in self.builds() {
-            hash.update(format!("{:?} {} {:?}\n", build.packages, build.ldflags, build.called));
+            hash.update(format!(
+                "{} {:?} {} {:?}\n",
+                build.module, build.packages, build.ldflags, build.called
+            ));
         }
         format!("{:x}", hash.finalize()).chars().take(16).collect()
     }
 
     /// Versions are set where a program cannot know its own: the API server would call itself v0.0.0, Helm v4.3 and v3.22; and Helm 3
     /// would take the cluster of `helm template` for a Kubernetes 1.20.
-    fn builds(&self) -> [Build; 4] {
+    fn builds(&self) -> [Build; 5] {
         let go_mod = self.go_mod();
-        let kubernetes = required(&go_mod, "k8s.io/kubernetes").unwrap_or("v0.0.0");
-        let mut numbers = kubernetes.trim_start_matches('v').split('.');
-        let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-        let package = "k8s.io/component-base/version";
+        let oldest = self.go_mod_of_oldest();
+        let [kubernetes, oldest] =
+            [&go_mod, &oldest].map(|module| required(module, KUBERNETES_MODULE).unwrap_or("v0.0.0"));
+        let (major, minor) = numbers_of(kubernetes);
         let [helm, helm3] = ["helm.sh/helm/v4", "helm.sh/helm/v3"]
             .map(|module| required(&go_mod, module).unwrap_or("v0.0.0"));
         let of_kubernetes = ["pkg/chartutil", "pkg/lint/rules"].map(|package| {
@@ -142,10 +198,9 @@ impl Sources {
         [
             Build {
                 packages: vec!["./kubernetes"],
-                ldflags: format!(
-                    "-s -w -X {package}.gitVersion={kubernetes} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-                ),
+                ldflags: of_a_server(kubernetes),
                 called: None,
+                module: "",
             },
             Build {
                 packages: vec![
@@ -156,11 +211,13 @@ impl Sources {
                 ],
                 ldflags: "-s -w".to_owned(),
                 called: None,
+                module: "",
             },
             Build {
                 packages: vec!["helm.sh/helm/v4/cmd/helm"],
                 ldflags: format!("-s -w -X helm.sh/helm/v4/internal/version.version={helm}"),
                 called: None,
+                module: "",
             },
             Build {
                 packages: vec!["helm.sh/helm/v3/cmd/helm"],
@@ -169,6 +226,14 @@ impl Sources {
                     of_kubernetes.join(" ")
                 ),
                 called: Some("helm3"),
+                module: "",
+            },
+            Build {
+                packages: vec!["."],
+                ldflags: of_a_server(oldest),
+                // A server is known by its name, in a folder of its own.
+                called: Some("oldest/kube-apiserver"),
+                module: OLDEST.0,
             },
         ]
     }
@@ -181,13 +246,13 @@ impl Sources {
             fs::remove_dir_all(&part).map_err(Error::io("remove", &part))?;
         }
         fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
-        progress("building Kubernetes, containerd, CoreDNS and Helm: about 12 minutes on two cores, once");
+        progress("building Kubernetes, containerd, CoreDNS and Helm: about 17 minutes on two cores, once");
         let start = Instant::now();
         for build in self.builds() {
             self.go_build(&build, &part, stop, &mut |names| {
                 // Since the start of the whole build, of which this is a part.
                 let elapsed = start.elapsed().as_secs();
-                progress(&format!("  building {names}: {}:{:02} of about 12:00", elapsed / 60, elapsed % 60));
+                progress(&format!("  building {names}: {}:{:02} of about 17:00", elapsed / 60, elapsed % 60));
             })?;
         }
         for name in KUBERNETES {
@@ -207,22 +272,40 @@ impl Sources {
     ) -> Result<(), Error> {
         let log = part.join("build.log");
         let mut go = Command::new("go");
-        go.current_dir(&self.folder).env("CGO_ENABLED", "0");
+        go.current_dir(self.folder.join(build.module)).env("CGO_ENABLED", "0");
         go.args(["build", "-trimpath", "-ldflags", &build.ldflags, "-o"])
             .arg(part.join(build.called.unwrap_or_default()))
             .args(&build.packages);
         let names: Vec<&str> = build.packages.iter().filter_map(|path| path.rsplit('/').next()).collect();
-        let names = names.join(", ");
+        let names = build.called.map_or_else(|| names.join(", "), str::to_owned);
         let ended = run_logged_until(stop, &mut go, &log, |_| tell(&names))?;
         if ended.success() {
             return Ok(());
         }
         Err(Error::Command {
-            what: format!("go build {} (in {})", build.packages.join(" "), self.folder.display()),
+            what: format!(
+                "go build {} (in {})",
+                build.packages.join(" "),
+                self.folder.join(build.module).display()
+            ),
             status: ended.to_string(),
             output: format!("{}    full log: {}", tail(&log, 20), log.display()),
         })
     }
+}
+
+/// Tells a program of Kubernetes its version.
+fn of_a_server(version: &str) -> String {
+    let (package, (major, minor)) = ("k8s.io/component-base/version", numbers_of(version));
+    format!(
+        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    )
+}
+
+/// Of `v1.37.2`: `1` and `37`.
+fn numbers_of(version: &str) -> (&str, &str) {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// The version that `go.mod` requires of a module.
@@ -273,7 +356,9 @@ mod tests {
         \thelm.sh/helm/v3 v3.22.0 // indirect\n\thelm.sh/helm/v4 v4.3.2 // indirect\n)\n\nreplace k8s.io/api => k8s.io/api v0.37.2\n";
 
     fn sources(go_mod: &str) -> Sources {
-        let contents = [go_mod, "sum", "main", "main"].map(|text| text.as_bytes().to_vec());
+        let oldest = "module x\n\nrequire k8s.io/kubernetes v1.34.4\n";
+        let contents =
+            [go_mod, "sum", "main", "main", oldest, "sum", "main"].map(|text| text.as_bytes().to_vec());
         Sources { folder: PathBuf::new(), contents: contents.into() }
     }
 
@@ -282,9 +367,10 @@ mod tests {
         assert_eq!(required(GO_MOD, "k8s.io/kubernetes"), Some("v1.37.2"));
         assert_eq!(required(GO_MOD, "k8s.io/none"), None);
         assert_eq!(required("require k8s.io/kubernetes v1.2.3", "k8s.io/kubernetes"), Some("v1.2.3"));
-        let [kubernetes, _, helm, helm3] = sources(GO_MOD).builds();
+        let [kubernetes, _, helm, helm3, oldest] = sources(GO_MOD).builds();
         assert!(kubernetes.ldflags.contains("gitVersion=v1.37.2 "), "{}", kubernetes.ldflags);
         assert!(kubernetes.ldflags.ends_with("gitMinor=37"), "{}", kubernetes.ldflags);
+        assert!(oldest.ldflags.contains("gitVersion=v1.34.4 ") && oldest.ldflags.ends_with("gitMinor=34"));
         assert!(helm.ldflags.ends_with("version.version=v4.3.2"), "{}", helm.ldflags);
         assert!(helm3.ldflags.ends_with("version.version=v3.22.0"), "{}", helm3.ldflags);
         assert!(helm3.ldflags.contains("chartutil.k8sVersionMinor=37 "), "{}", helm3.ldflags);
@@ -296,6 +382,8 @@ mod tests {
         assert!(required(&real.go_mod(), "k8s.io/kubernetes").is_some());
         assert!(required(&real.go_mod(), "helm.sh/helm/v3").is_some());
         assert!(required(&real.go_mod(), "helm.sh/helm/v4").is_some());
+        let oldest = String::from_utf8_lossy(&real.contents[OLDEST.1]);
+        assert!(required(&oldest, "k8s.io/kubernetes").is_some() && SOURCES[OLDEST.1] == "oldest/go.mod");
     }
 
     #[test]

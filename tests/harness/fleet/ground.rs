@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use test_cluster::{Api, Sandbox};
+use test_cluster::{Api, Release, Sandbox};
 use tokio::runtime::{Handle, Runtime};
 
 /// The API server's own address.
@@ -34,13 +34,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Builds the programs and starts the API server; `name` keeps grounds apart. Everything ends with this process.
+    /// Builds the programs and starts an API server of this release; `name` keeps grounds apart. Everything ends with this process.
     ///
     /// # Errors
     /// When something cannot be built or started; says what and the remedy.
-    pub fn up(name: &str) -> Result<Self> {
+    pub fn up(name: &str, release: Release) -> Result<Self> {
         let Ready { programs, .. } = ready(Wanted::default(), &mut test_cluster::printer())?;
-        let api = Api::up(name, &mut test_cluster::printer())?;
+        let api = Api::up(name, release, &mut test_cluster::printer())?;
         let definition = root().join("crds/shardedbots.yaml");
         let definition =
             std::fs::read_to_string(&definition).with_context(|| format!("read {}", definition.display()))?;

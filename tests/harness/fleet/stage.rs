@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
+use test_cluster::Release;
 use tokio::runtime::Runtime;
 
 /// Tests at a time, where it is not said: they wait more than they compute.
@@ -42,17 +43,17 @@ pub enum Way {
     ProxiesAlone,
 }
 
-/// Runs the tests that the command line asks for, on a ground of this name. What they need of the world is fetched by `prepare`: from the
+/// Runs the tests that the command line asks for, on a ground of this name and release. What they need of the world is fetched by `prepare`: from the
 /// API server's network there is no way out.
 #[must_use]
-pub fn run(name: &str, tests: &[Test], prepare: fn() -> Result<()>) -> ExitCode {
+pub fn run(name: &str, release: Release, tests: &[Test], prepare: fn() -> Result<()>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_A_TIME));
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(tests, None)).exit_code();
     }
     // Before any thread is started: those that come after are in the API server's network.
-    let stage = match prepare().and_then(|()| Stage::up(name)) {
+    let stage = match prepare().and_then(|()| Stage::up(name, release)) {
         Ok(stage) => Arc::new(stage),
         Err(error) => return complain(&error),
     };
@@ -82,8 +83,8 @@ fn trials(tests: &[Test], stage: Option<&Arc<Stage>>) -> Vec<Trial> {
 }
 
 impl Stage {
-    fn up(name: &str) -> Result<Self> {
-        let ground = Arc::new(Ground::up(name)?);
+    fn up(name: &str, release: Release) -> Result<Self> {
+        let ground = Arc::new(Ground::up(name, release)?);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
         Ok(Self { ground, runtime, others: RwLock::default() })
     }

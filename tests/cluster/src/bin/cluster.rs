@@ -24,7 +24,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Start it, or find it running. The first time, Kubernetes is built: about 12 minutes on two cores.
+    /// Start it, or find it running. The first time, Kubernetes is built: about 17 minutes on two cores.
     Up {
         /// How many nodes, 0 to 9; with 0, etcd and the API server alone.
         #[arg(long, default_value_t = 2)]
@@ -53,7 +53,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
     match arguments.verb {
         Verb::Up { nodes } => {
-            let options = Options { name: name.clone(), nodes };
+            let options = Options { name: name.clone(), nodes, ..Options::default() };
             Cluster::up(&options, Lifetime::UntilDown, &mut printer())?;
             let flag = if name == "local" { String::new() } else { format!(" --name {name}") };
             let seconds = start.elapsed().as_secs_f32();

@@ -16,6 +16,7 @@ use super::{Cluster, Lifetime, Options};
 use crate::cgroup::Hierarchies;
 use crate::error::Error;
 use crate::place::MachineName;
+use crate::programs::Release;
 use crate::run::run_with_input;
 use crate::sandbox::{self, Sandbox};
 use crate::{ready, run};
@@ -40,9 +41,13 @@ pub struct Api {
 
 impl Api {
     /// Starts one; returns when it answers. `progress` is told each step.
-    pub fn up(name: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
-        let options = Options { name: name.to_owned(), nodes: 0 };
+    pub fn up(name: &str, release: Release, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        let options = Options { name: name.to_owned(), nodes: 0, release };
         let cluster = Cluster::up(&options, Lifetime::WithCaller, progress)?;
+        let (found, wanted) = (version(&cluster)?, release.version()?);
+        if found != wanted {
+            return Err(Error::Differs { name: name.to_owned(), found: format!("{found}, not {wanted}") });
+        }
         sandbox::prepare(&cluster.place)?;
         Ok(Self { cluster })
     }
@@ -147,4 +152,11 @@ impl Api {
             logs: format!("its log is {}/{SERVER}.log", log.display()),
         }
     }
+}
+
+/// The version that the API server says it has.
+fn version(cluster: &Cluster) -> Result<String, Error> {
+    let said = run::run(cluster.kubectl().args(["version", "--output=json"]))?;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+    Ok(said["serverVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned())
 }
