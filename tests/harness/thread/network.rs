@@ -211,3 +211,21 @@ impl Network {
         self.0.ways.as_ref().map(|ways| ways.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_story_keeps_its_addresses_however_many_others_come_and_go() {
+        let long = Network::new(false);
+        let number = long.0.number.0;
+        let again = (0..600).filter(|_| Network::new(false).0.number.0 == number).count();
+        assert_eq!(again, 0);
+        drop(long);
+        assert!(
+            (0..=u32::from(u8::MAX)).any(|_| Network::new(false).0.number.0 == number),
+            "and gives them back"
+        );
+    }
+}
