@@ -7,6 +7,7 @@
 
 pub mod change;
 mod containers;
+mod delivered;
 pub mod each;
 pub mod fields;
 pub mod inject;
@@ -28,6 +29,7 @@ use crate::checkout::root;
 use crate::fleet::proxy::Tamper;
 use anyhow::{Context, Result, ensure};
 use apiserver_sim::{Clock, Options as ApiOptions, Server};
+use delivered::Delivered;
 use discord_sim::{FAKE_TOKEN, Options, Simulator};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -125,7 +127,10 @@ pub fn run<T>(seed: u64, story: impl Future<Output = Result<T>>) -> Result<T> {
     fastrand::seed(seed);
     // kube and twilight ask for it even where nothing is encrypted. It may have been installed by another story.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Builder::new_current_thread().enable_all().start_paused(true).build()?.block_on(async {
+    let delivered = Delivered::new()?;
+    let mut runtime = Builder::new_current_thread();
+    let _ = runtime.enable_all().start_paused(true).on_thread_park(move || delivered.wait());
+    runtime.build()?.block_on(async {
         trace::story_begins();
         story.await
     })
