@@ -22,7 +22,7 @@ use crate::model::{
     Plan, Question, Reason, Step, TokenSeen, Verdict,
 };
 use change::{Change, SetSeen};
-use ensure::{bounded, ensure, tell_of};
+use ensure::{bounded, edited_meanwhile, ensure, tell_of};
 use next_check::next_check;
 use nodes::Lost;
 use objects::records::{Needs, records};
@@ -118,6 +118,12 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let verdict = held.map_or(verdict, hold::Hold::into_verdict);
     let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
     let verdict = stale.map_or(verdict, Verdict::Stalled);
+    let verdict = match &change {
+        Change::Keep { current: Some(set), .. } if !set.matches(&spec) => {
+            edited_meanwhile(&spec.owner, set, observed, verdict)
+        }
+        _ => verdict,
+    };
     Plan {
         remounts: token::remounts(observed),
         gate: gate(spec.reserve_percent, observed, &change),

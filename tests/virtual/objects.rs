@@ -199,6 +199,39 @@ fn a_stateful_set_that_somebody_edits_is_put_back_and_it_is_said() -> Result<()>
     })
 }
 
+/// What it was made from stands nowhere then.
+#[test]
+fn a_stateful_set_that_somebody_edits_while_a_change_waits_is_told_of() -> Result<()> {
+    on_a_fleet(&SMALL, async |fleet| {
+        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let pods = fleet.uids().await?;
+        let other = json!({ "name": "bot", "image": "shard-bot", "env": [{ "name": "A", "value": "b" }] });
+        let template = json!({ "spec": { "containers": [other] } });
+        let asked =
+            json!({ "shards": SMALL.shards, "shardsPerPod": 2, "paused": true, "template": template });
+        fleet.apply(asked).await?;
+        let says = |part: &'static str, wanted: bool| {
+            fleet.wait(part, PATIENCE, async move || {
+                let (_, reason, message) = fleet.condition("Ready").await?.unwrap_or_default();
+                let is_so = reason == "Paused" && message.contains(part) == wanted;
+                Ok(if is_so { Ok(()) } else { Err(message) })
+            })
+        };
+        let words = "somebody edited StatefulSet mybot-1";
+        says(words, false).await?;
+        let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "another" }] } });
+        let edit = json!({ "spec": { "template": template } });
+        let editor = PatchParams { field_manager: Some("kubectl-set".into()), ..PatchParams::default() };
+        sets.patch(&format!("{BOT}-1"), &editor, &Patch::Merge(edit)).await?;
+        says(words, true).await?;
+        ensure!(fleet.uids().await? == pods, "pods were replaced");
+        fleet.apply(json!({ "shards": SMALL.shards, "shardsPerPod": 2 })).await?;
+        fleet.online().await?;
+        ensure!(fleet.uids().await? == pods, "pods were replaced");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_stateful_set_whose_marks_somebody_takes_away_keeps_its_duty_and_gets_them_back() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {

@@ -7,7 +7,7 @@ use super::change::SetSeen;
 use super::objects;
 use super::objects::config_map::{config_map, document};
 use super::objects::stateful_set::{bounds, edits, marks};
-use crate::model::{Child, Kind, Object, Observed, Step};
+use crate::model::{Child, Kind, Note, Object, Observed, Step, Verdict};
 use crate::names::{Owner, PODS_LABEL};
 use shard_contract::layouts::Layouts;
 use shard_contract::names::stateful_set as set_name;
@@ -35,9 +35,7 @@ pub fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
 /// A set that runs on though the spec asks for another, or cannot be read.
 #[must_use]
 pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step> {
-    let name = set_name(&owner.name, set.number);
-    let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
-    let child = observed.children.iter().find(is_it)?;
+    let child = child(owner, set, observed)?;
     // Where labels and document disagree nobody knows how many pods are right.
     let mut told = observed.document.iter().flat_map(|document| &document.layouts);
     let told = told.find(|told| told.number == set.number)?.pods;
@@ -45,6 +43,33 @@ pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step
     (told == set.pods && labelled.is_none_or(|pods| pods == told)).then_some(())?;
     let bounds = bounds(child, set.pods)?;
     Some(Step::Merge(bounds))
+}
+
+fn child<'a>(owner: &Owner, set: &SetSeen, observed: &'a Observed) -> Option<&'a Child> {
+    let name = set_name(&owner.name, set.number);
+    let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
+    observed.children.iter().find(is_it)
+}
+
+/// What is said where somebody edited a set that runs on though the spec asks for another: what it was before stands nowhere, so that it is
+/// not put back.
+#[must_use]
+pub fn edited_meanwhile(owner: &Owner, set: &SetSeen, observed: &Observed, verdict: Verdict) -> Verdict {
+    let Some(child) = child(owner, set, observed).filter(|child| child.hand.is_some()) else {
+        return verdict;
+    };
+    let say = |note: Note| Note {
+        message: format!(
+            "{}; meanwhile somebody edited StatefulSet {}, which is not put back, since what it was made from is no longer what the spec says: a pod that is replaced before the change is made from the edit; undo it there, or let the change go on",
+            note.message, child.name
+        ),
+        ..note
+    };
+    match verdict {
+        Verdict::Settled => Verdict::Settled,
+        Verdict::Moving(note) => Verdict::Moving(say(note)),
+        Verdict::Stalled(note) => Verdict::Stalled(say(note)),
+    }
 }
 
 /// Tells pods who is taken for gone, if the document names others: before all else, and also where nothing else may change. Returns the
