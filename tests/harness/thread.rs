@@ -13,6 +13,7 @@ pub mod fields;
 pub mod inject;
 mod kubelet;
 mod link;
+mod namespace;
 mod network;
 mod operators;
 mod passage;
@@ -127,6 +128,7 @@ pub fn run<T>(seed: u64, story: impl Future<Output = Result<T>>) -> Result<T> {
     fastrand::seed(seed);
     // kube and twilight ask for it even where nothing is encrypted. It may have been installed by another story.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    namespace::enter()?;
     let delivered = Delivered::new()?;
     let mut runtime = Builder::new_current_thread();
     let _ = runtime.enable_all().start_paused(true).on_thread_park(move || delivered.wait());

@@ -26,7 +26,7 @@ use test_cluster::Release;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Random faults by seed on real operators and bots, judged by the simulated Discord's ledger.
+/// Random faults by seed on real operators and bots, judged by the simulated Discord's ledger. Needs root on Linux.
 #[derive(Debug, Parser)]
 #[command(name = "cargo soak")]
 struct Arguments {
@@ -45,7 +45,7 @@ struct Arguments {
     /// Runs at a time; left out: as many as there are cores, with --real 4
     #[arg(long)]
     parallel: Option<NonZeroU32>,
-    /// Processes on a real API server, in real time. Needs root on Linux
+    /// Processes on a real API server, in real time
     #[arg(long)]
     real: bool,
     /// One run, with these of its faults alone, by their places, as in 0,3; without a place: with none

@@ -61,6 +61,7 @@ async fn serve(
     let mut turned = is_open.clone();
     loop {
         tokio::select! {
+            biased;
             Ok((from, _)) = listener.accept() => {
                 let to = if *is_open.borrow() { pick() } else { None };
                 if let Some(to) = to {

@@ -11,9 +11,9 @@ use shard_contract::env::HEALTH_PORT;
 use shard_machine::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Where gates listen.
@@ -22,21 +22,6 @@ pub(super) const GATE: u16 = 8_080;
 const DISCORD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Stories of one process that run side by side have networks of their own: these numbers are taken, and the one after this comes next.
 static NUMBERS: Mutex<(BTreeSet<u8>, u8)> = Mutex::new((BTreeSet::new(), 0));
-/// A port that nobody listens at but to keep a process's addresses its own.
-const OWN: u16 = 8_079;
-/// What this process's addresses begin with, and what keeps them its own.
-static PROCESS: LazyLock<(u8, Option<TcpListener>)> = LazyLock::new(|| {
-    let [first, ..] = std::process::id().to_le_bytes();
-    let mut numbers = (0..PROCESSES).map(|more| (first % PROCESSES + more) % PROCESSES);
-    let own = |number| {
-        let address = Ipv4Addr::new(127, 128 + number, 255, 254);
-        Some((number, Some(TcpListener::bind((address, OWN)).ok()?)))
-    };
-    numbers.find_map(own).unwrap_or((first % PROCESSES, None))
-});
-/// So many processes have addresses of their own.
-const PROCESSES: u8 = 127;
-
 /// The network of one story.
 #[derive(Clone, Debug)]
 pub(super) struct Network(Arc<Shared>);
@@ -115,16 +100,16 @@ impl Network {
         }))
     }
 
-    /// An address of its own: by the process, the story and the host. Those of hosts long gone come again.
+    /// An address of its own: by the story and the host. Those of hosts long gone come again.
     pub(super) fn address(&self) -> IpAddr {
         let host = self.0.hosts.fetch_add(1, Ordering::Relaxed);
-        Ipv4Addr::new(127, 128 + PROCESS.0, self.0.number.0, host).into()
+        Ipv4Addr::new(127, 128, self.0.number.0, host).into()
     }
 
     /// Where a way begins.
     fn place(&self) -> IpAddr {
         let place = self.0.places.fetch_add(1, Ordering::Relaxed);
-        Ipv4Addr::new(127, 1 + PROCESS.0, self.0.number.0, place).into()
+        Ipv4Addr::new(127, 1, self.0.number.0, place).into()
     }
 
     /// A name leads to these from now on.
