@@ -158,6 +158,7 @@ fn the_versions_that_are_supported_are_those_that_are_pinned() {
         ("Kubernetes, tested", after(&modules, "k8s.io/kubernetes ")),
         ("Kubernetes, claimed", chart.trim_end_matches(".0-0").to_owned()),
         ("Kubernetes, the oldest that is tested", oldest.clone()),
+        ("etcd", after(&read("tests/cluster/programs/etcd/go.mod"), "require go.etcd.io/etcd/server/v3 ")),
         ("Helm", after(&modules, "helm.sh/helm/v4 ")),
         ("Helm", after(&modules, "helm.sh/helm/v3 ")),
         ("Go", after(&modules, "go ")),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What each module of the operator may import from the crate, beside modules of its own folder.
-const OPERATOR: [(&str, &[&str]); 26] = [
+const OPERATOR: [(&str, &[&str]); 27] = [
     ("crd", &[]),
     ("model", &[]),
     ("names", &["model"]),
@@ -36,11 +36,12 @@ const OPERATOR: [(&str, &[&str]); 26] = [
     ("apply", &["context", "crd", "dry_run", "model", "names", "world"]),
     ("report", &["claims", "context", "crd", "model"]),
     ("reconcile", &["apply", "claims", "context", "crd", "model", "observe", "plan", "report"]),
-    ("controller", &["context", "crd", "metrics", "reconcile"]),
+    ("controller", &["context", "crd", "metrics", "reconcile", "watches"]),
     ("callers", &["crd", "gate"]),
     ("http", &["callers", "gate", "lease", "metrics", "rates", "reports"]),
     ("config", &["leader", "model"]),
     ("telemetry", &[]),
+    ("watches", &[]),
 ];
 
 /// What is pure may not even name these.

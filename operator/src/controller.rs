@@ -8,6 +8,7 @@ use crate::context::{Context, Known};
 use crate::crd::{Listed, ShardedBot};
 use crate::metrics::Metrics;
 use crate::reconcile::{reconcile, retry};
+use crate::watches::watch;
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -30,9 +31,6 @@ pub struct Scope {
     pub pods: Store<Listed<Pod>>,
 }
 
-/// Objects on a page of a list. Of each only metadata comes, of which managed fields and annotations may take up to etcd's limit of
-/// 1.5 MiB: 12 MiB on a page at the very most, and four watches may be filled at once.
-const PAGE: u32 = 8;
 /// How far a watch is that has to be filled: that of bots or of pods.
 #[derive(Clone, Default)]
 struct Watched(Arc<AtomicU8>);
@@ -70,7 +68,7 @@ impl Scope {
         metrics: &Arc<Metrics>,
         known: &Arc<Known>,
     ) -> Self {
-        let all = watcher::Config::default().page_size(PAGE);
+        let all = watcher::Config::default();
         let labelled = all.clone().labels(BOT_LABEL);
         let watches = [Watched::default(), Watched::default()];
         let told = |what| Told {
@@ -79,11 +77,11 @@ impl Scope {
             metrics: Arc::clone(metrics),
         };
         let (pods, pod_writer) = store();
-        let pod_watch = watcher(api::<Pod>(client, namespace), labelled.clone());
+        let pod_watch = watch(api::<Pod>(client, namespace), labelled.clone());
         let pod_watch = reflector(pod_writer, pod_watch.default_backoff());
         let pod_events = seen(pod_watch, watches[0].clone(), told("pods")).touched_objects();
         let (bots, bot_writer) = store();
-        let bot_watch = watcher(api::<ShardedBot>(client, namespace), all);
+        let bot_watch = watch(api::<ShardedBot>(client, namespace), all);
         // The status is ours: a round for each of our own writes would only find that nothing is to be done.
         let bot_watch = reflector(bot_writer, bot_watch.default_backoff());
         let bot_events = seen(bot_watch, watches[1].clone(), told("shardedbots"))
@@ -91,8 +89,8 @@ impl Scope {
             .predicate_filter(predicates::generation, PredicateConfig::default());
         // Not kube's debounce, which starts anew with each trigger and has no end: rounds keep their own pace.
         let settings = Config::default().concurrency(concurrency);
-        let sets = watcher(api::<StatefulSet>(client, namespace), labelled.clone());
-        let maps = watcher(api::<ConfigMap>(client, namespace), labelled);
+        let sets = watch(api::<StatefulSet>(client, namespace), labelled.clone());
+        let maps = watch(api::<ConfigMap>(client, namespace), labelled);
         let controller = Controller::for_stream(bot_events, bots.clone())
             .with_config(settings)
             .owns_stream(touching(sets.default_backoff(), known).touched_objects())
@@ -146,11 +144,11 @@ struct Told {
 /// Sees whether a watch has been filled, and whether it fails. The stores' own `wait_until_ready` wakes only one of its waiters, and that
 /// must be the controller.
 fn seen<K>(
-    watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
     watched: Watched,
     told: Told,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
-    watch.inspect(move |event| {
+    events.inspect(move |event| {
         let Told { namespace, what, metrics } = &told;
         match event {
             Ok(watcher::Event::InitDone) => watched.set(Filling::Filled),
@@ -168,11 +166,11 @@ fn seen<K>(
 
 /// Ends what is known of the bots to whose objects something happens, before rounds are woken by it.
 fn touching<K: Resource>(
-    watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
     known: &Arc<Known>,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
     let known = Arc::clone(known);
-    watch.inspect(move |event| {
+    events.inspect(move |event| {
         use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
         match event {
             Ok(Apply(object) | InitApply(object) | Delete(object)) => {

@@ -37,6 +37,7 @@ pub mod reconcile;
 pub mod report;
 pub mod reports;
 pub mod telemetry;
+pub mod watches;
 pub mod world;
 
 use callers::Callers;

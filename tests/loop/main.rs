@@ -6,6 +6,7 @@
 
 mod away;
 mod hands;
+mod lists;
 mod policies;
 mod refusals;
 mod templates;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use test_cluster::Release;
 
 /// The one that takes longest first.
-const TESTS: [Test; 13] = [
+const TESTS: [Test; 14] = [
     ("conflicts_and_a_storm_of_them_are_tried_again_and_not_hot", refusals::conflicts),
     ("watches_that_are_expired_410_are_begun_anew", refusals::expired_watches),
     ("watches_that_are_cut_are_begun_anew", refusals::cut_watches),
@@ -24,6 +25,7 @@ const TESTS: [Test; 13] = [
     ("errors_5xx_slow_answers_and_lost_answers_change_nothing_in_the_end", refusals::errors),
     ("a_template_that_is_written_otherwise_is_no_new_layout", templates::written_otherwise),
     ("pods_that_would_not_be_admitted_stop_no_fleet", templates::not_admitted),
+    ("what_is_there_when_an_operator_begins_is_streamed_to_it", lists::streamed),
     ("what_is_null_is_absent", templates::null_is_absent),
     ("bots_that_cannot_be_read_have_a_status_of_their_own_and_hold_up_nobody", tenants::unreadable),
     (

@@ -16,7 +16,7 @@ use test_cluster::{Stop, printer};
 
 /// Whatever this prints on the way is nothing that a machine with packages would.
 const NOTHING_IS_THERE: &str = "set -eu
-for program in etcd runc iptables ip conntrack catatonit buildah curl python3; do
+for program in runc iptables ip conntrack catatonit buildah curl python3; do
   if command -v $program; then echo 'and it should not be there' >&2; exit 1; fi
 done
 ";
@@ -70,7 +70,7 @@ fn on_a_fresh_machine_the_demo_finds_or_makes_all_that_it_needs_and_a_cluster_st
     assert!(ended_well, "{said}");
     for expected in [
         "missing here, and made once",
-        "Debian packages: etcd-server runc",
+        "Debian packages: runc",
         "\nshard-operator-",
         "shard-bot-",
         "discord-sim-",

@@ -1,8 +1,9 @@
 //! Watches: what happens to the objects that match, from a version on, until a time.
 //!
-//! From the store's history to lines of JSON: ADDED, MODIFIED, DELETED as the watcher's selector sees it, bookmarks each minute and
-//! two seconds before the end if anything of the kind has happened since it began, and an ERROR of 410 where the history no longer has what was asked for, or loses what a slow reader
-//! has not read. Deliberately absent: lists as streams; the real server refuses them over the etcd that we have, and so does this.
+//! From the store's history to lines of JSON: first all that is there where that was asked for, with a bookmark that says so; ADDED, MODIFIED,
+//! DELETED as the watcher's selector sees it, bookmarks each minute and two seconds before the end if anything of the kind has happened
+//! since it began, and an ERROR of 410 where the history no longer has what was asked for, or loses what a slow reader has not read.
+//! Deliberately absent: a wait for a version that is still to come.
 
 use crate::address::{Address, Query};
 use crate::hooks::Call;
@@ -10,7 +11,7 @@ use crate::list;
 use crate::meta;
 use crate::selectors::Selector;
 use crate::server::Server;
-use crate::status::{Cause, Refusal, expired, failure, internal, invalid_options};
+use crate::status::{Cause, Refusal, expired, internal, invalid_options};
 use crate::store::Change;
 use crate::write::{Asked, outward};
 use axum::body::Bytes;
@@ -26,6 +27,8 @@ use tokio::time::{Instant, sleep_until};
 const LASTS: u64 = 1_800;
 /// Between bookmarks.
 const PACE: Duration = Duration::from_mins(1);
+/// Marks the bookmark behind all that was there.
+const ALL_TOLD: &str = "k8s.io/initial-events-end";
 /// The last bookmark comes so long before the end.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -64,7 +67,7 @@ pub(crate) fn watch(server: &Server, asked: Asked, is_partial: bool) -> Result<W
             internal(format!("resourceVersion: Invalid value: {version:?}: {why}"))
         })?
     };
-    let state = server.state();
+    let mut state = server.state();
     let start = Instant::now();
     let seconds = query.get("timeoutSeconds").parse().ok().filter(|seconds| *seconds > 0).unwrap_or(LASTS);
     let ends = start + Duration::from_secs(seconds);
@@ -86,20 +89,19 @@ pub(crate) fn watch(server: &Server, asked: Asked, is_partial: bool) -> Result<W
     if query.is("allowWatchBookmarks") {
         watch.bookmark = watch.next_bookmark(start);
     }
-    if query.is("sendInitialEvents") {
-        let status = failure(
-            500,
-            "InternalError",
-            "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled",
-            None,
-        );
-        watch.fail(&status);
-    } else if asked == 0 {
-        watch.seen = state.store.version();
-        let found = list::find(&state, &watch.at, &without_pages(&query), None)?;
+    if query.is("sendInitialEvents") || asked == 0 {
+        // What is streamed in a list's place may be as old as a list.
+        let as_of = if query.is("sendInitialEvents") { state.as_of(&watch.call) } else { None };
+        let found = list::find(&state, &watch.at, &without_pages(&query), as_of)?;
+        watch.seen = found.version;
         for (_, object) in &found.objects {
             let event = watch.event("ADDED", object);
             watch.waiting.push_back(event);
+        }
+        if query.is("sendInitialEvents") && query.is("allowWatchBookmarks") {
+            let mut mark = watch.mark_at(found.version);
+            mark["object"]["metadata"]["annotations"] = json!({ ALL_TOLD: "true" });
+            watch.waiting.push_back(mark);
         }
     }
     drop(state);
@@ -233,16 +235,17 @@ impl Watch {
 
     fn mark(&self) -> Option<Value> {
         let version = self.server.state().store.last(&self.at.kind.shelf());
-        if version <= self.began {
-            return None;
-        }
+        (version > self.began).then(|| self.mark_at(version))
+    }
+
+    fn mark_at(&self, version: u64) -> Value {
         let (kind, api) = if self.is_partial {
             ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned())
         } else {
             (self.at.kind.kind.clone(), self.at.kind.api_version())
         };
         let object = json!({ "kind": kind, "apiVersion": api, "metadata": { "resourceVersion": version.to_string() } });
-        Some(json!({ "type": "BOOKMARK", "object": object }))
+        json!({ "type": "BOOKMARK", "object": object })
     }
 
     /// Ends with an error.

@@ -72,6 +72,15 @@ async fn a_hook_drops_an_answer_and_refuses_and_the_trace_tells_what_was_written
 
 #[tokio::test(start_paused = true)]
 async fn kubes_watcher_lists_watches_and_begins_anew_after_410() {
+    begins_anew(watcher::Config::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn kubes_watcher_streams_a_list_and_begins_anew_after_410() {
+    begins_anew(watcher::Config::default().streaming_lists()).await;
+}
+
+async fn begins_anew(how: watcher::Config) {
     let server = server();
     let client = server.client("me", "default");
     let maps = maps(&client);
@@ -79,7 +88,7 @@ async fn kubes_watcher_lists_watches_and_begins_anew_after_410() {
         maps.create(&PostParams::default(), &of(json!({ "metadata": { "name": name } }))).await.unwrap();
     };
     make("a").await;
-    let mut events = std::pin::pin!(watcher(maps.clone(), watcher::Config::default()));
+    let mut events = std::pin::pin!(watcher(maps.clone(), how));
     let mut names = Vec::new();
     let mut next = async |until: &str| {
         while let Some(event) = tokio::time::timeout(Duration::from_secs(600), events.next()).await.unwrap() {
@@ -139,6 +148,12 @@ async fn a_host_reads_what_was_and_an_event_is_lost_until_the_watches_end() {
     make("c").await;
     assert_eq!(next().await, "c", "the event of b is lost");
     assert_eq!(behind.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let streamed = watcher(behind.clone(), watcher::Config::default().streaming_lists());
+    let told: Vec<_> = streamed.take(3).map(Result::unwrap).collect().await;
+    assert!(
+        matches!(&told[..], [watcher::Event::Init, watcher::Event::InitApply(_), watcher::Event::InitDone]),
+        "{told:?}"
+    );
     assert!(behind.get("a").await.is_ok() && behind.get_opt("b").await.unwrap().is_none());
     assert!(maps.get("b").await.is_ok());
     server.expire_watches();

@@ -1,19 +1,16 @@
-//! The programs that come from the system: etcd, runc, the CNI plugins, iptables and a few more.
+//! The programs that come from the system: runc, the CNI plugins, iptables and a few more.
 //!
 //! Says which they are and Debian's packages of them; `debian.rs` installs what is missing. Also the first check of all:
 //! Linux and root, since namespaces, mounts and cgroups need both. Deliberately absent: versions (Debian 12's serve) and
 //! what `programs.rs` builds.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::debian::{self, Need, program};
+use crate::debian::{self, Need};
 use crate::error::Error;
-use crate::run::run;
 
 /// Each program and Debian's package of it.
-const PROGRAMS: [(&str, &[&str]); 12] = [
-    (ETCD, &["etcd-server"]),
+const PROGRAMS: [(&str, &[&str]); 11] = [
     ("runc", &["runc"]),
     ("iptables", &["iptables"]),
     ("ip", &["iproute2"]),
@@ -26,7 +23,6 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
     ("setsid", &["util-linux"]),
     ("flock", &["util-linux"]),
 ];
-const ETCD: &str = "etcd";
 
 /// Where distributions put the CNI plugins.
 const CNI_FOLDERS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
@@ -66,13 +62,7 @@ pub(crate) fn with<'a>(others: &[Need<'a>]) -> Vec<Need<'a>> {
 
 /// Finds everything, these too, installing what is missing where that can be done.
 pub(crate) fn ensure(others: &[Need<'_>], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let had_etcd = program(ETCD).is_some();
-    debian::ensure(&with(others), progress)?;
-    if !had_etcd && Path::new("/run/systemd/system").exists() {
-        progress("disabling Debian's own etcd service, which came with the package");
-        run(Command::new("systemctl").args(["disable", "--now", "etcd.service"]))?;
-    }
-    Ok(())
+    debian::ensure(&with(others), progress)
 }
 
 /// The folder that has the CNI plugins.

@@ -1,5 +1,6 @@
 //! Kubernetes' own programs, CoreDNS, containerd and Helm: built from `programs/go.mod` once, then found in
-//! the cache; and the API server of the oldest Kubernetes, from `programs/oldest/go.mod`.
+//! the cache; and with modules of their own etcd, of which distributions have older ones that stream no lists, and the API server of the
+//! oldest Kubernetes.
 //!
 //! For `cluster.rs`. The cache folder's name carries a hash of everything that goes in, so a changed version
 //! is another folder and an unchanged one is never built twice; a build goes into a folder beside it and is
@@ -25,7 +26,7 @@ const KUBERNETES: [&str; 6] =
 const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
 
 /// What the hash covers, below `programs/`.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 10] = [
     "go.mod",
     "go.sum",
     "kubernetes/main.go",
@@ -33,6 +34,9 @@ const SOURCES: [&str; 7] = [
     "oldest/go.mod",
     "oldest/go.sum",
     "oldest/main.go",
+    "etcd/go.mod",
+    "etcd/go.sum",
+    "etcd/main.go",
 ];
 /// The module of the oldest Kubernetes among them: its folder, and its place there.
 const OLDEST: (&str, usize) = ("oldest", 4);
@@ -183,7 +187,7 @@ impl Sources {
 
     /// Versions are set where a program cannot know its own: the API server would call itself v0.0.0, Helm v4.3 and v3.22; and Helm 3
     /// would take the cluster of `helm template` for a Kubernetes 1.20.
-    fn builds(&self) -> [Build; 5] {
+    fn builds(&self) -> [Build; 6] {
         let go_mod = self.go_mod();
         let oldest = self.go_mod_of_oldest();
         let [kubernetes, oldest] =
@@ -235,6 +239,7 @@ impl Sources {
                 called: Some("oldest/kube-apiserver"),
                 module: OLDEST.0,
             },
+            Build { packages: vec!["."], ldflags: "-s -w".to_owned(), called: Some("etcd"), module: "etcd" },
         ]
     }
 
@@ -246,7 +251,9 @@ impl Sources {
             fs::remove_dir_all(&part).map_err(Error::io("remove", &part))?;
         }
         fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
-        progress("building Kubernetes, containerd, CoreDNS and Helm: about 17 minutes on two cores, once");
+        progress(
+            "building Kubernetes, etcd, containerd, CoreDNS and Helm: about 17 minutes on two cores, once",
+        );
         let start = Instant::now();
         for build in self.builds() {
             self.go_build(&build, &part, stop, &mut |names| {
@@ -357,8 +364,8 @@ mod tests {
 
     fn sources(go_mod: &str) -> Sources {
         let oldest = "module x\n\nrequire k8s.io/kubernetes v1.34.4\n";
-        let contents =
-            [go_mod, "sum", "main", "main", oldest, "sum", "main"].map(|text| text.as_bytes().to_vec());
+        let contents = [go_mod, "sum", "main", "main", oldest, "sum", "main", "mod", "sum", "main"]
+            .map(|text| text.as_bytes().to_vec());
         Sources { folder: PathBuf::new(), contents: contents.into() }
     }
 
@@ -367,7 +374,7 @@ mod tests {
         assert_eq!(required(GO_MOD, "k8s.io/kubernetes"), Some("v1.37.2"));
         assert_eq!(required(GO_MOD, "k8s.io/none"), None);
         assert_eq!(required("require k8s.io/kubernetes v1.2.3", "k8s.io/kubernetes"), Some("v1.2.3"));
-        let [kubernetes, _, helm, helm3, oldest] = sources(GO_MOD).builds();
+        let [kubernetes, _, helm, helm3, oldest, _] = sources(GO_MOD).builds();
         assert!(kubernetes.ldflags.contains("gitVersion=v1.37.2 "), "{}", kubernetes.ldflags);
         assert!(kubernetes.ldflags.ends_with("gitMinor=37"), "{}", kubernetes.ldflags);
         assert!(oldest.ldflags.contains("gitVersion=v1.34.4 ") && oldest.ldflags.ends_with("gitMinor=34"));

@@ -11,7 +11,7 @@ use crate::programs::Programs;
 
 /// All of them; without nodes the API server alone, for tests that play the controllers themselves.
 pub(crate) fn daemons(place: &Place, programs: &Programs, nodes: u8) -> Vec<Daemon> {
-    let mut daemons = vec![etcd(), api_server(place, programs)];
+    let mut daemons = vec![etcd(programs), api_server(place, programs)];
     if nodes > 0 {
         daemons.push(controller_manager(place, programs));
         daemons.push(scheduler(place, programs));
@@ -19,9 +19,10 @@ pub(crate) fn daemons(place: &Place, programs: &Programs, nodes: u8) -> Vec<Daem
     daemons
 }
 
-fn etcd() -> Daemon {
+fn etcd(programs: &Programs) -> Daemon {
+    let program = programs.path("etcd").display().to_string();
     let command = [
-        "etcd",
+        program.as_str(),
         "--data-dir=/run/etcd",
         "--listen-client-urls=http://127.0.0.1:2379",
         "--advertise-client-urls=http://127.0.0.1:2379",

@@ -1,0 +1,147 @@
+//! A watch that begins with all that is there: as a stream where the API server can do that, in pages where it refuses.
+//!
+//! From an API and a selector to kube's events. Streamed, each object comes by itself, and neither side ever holds a whole list; but an API
+//! server whose feature gate `WatchList` is off, or whose etcd is too old for it, refuses, and kube's watcher would ask it the same for
+//! ever. Deliberately absent: waits between tries, which are the caller's.
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, stream};
+use kube::api::Api;
+use kube::core::Status;
+use kube::runtime::watcher;
+use kube::runtime::watcher::{Config, Event};
+use kube::{Error, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+
+/// Objects on a page of a list. Of each only metadata comes, of which managed fields and annotations may take up to etcd's limit of
+/// 1.5 MiB: 12 MiB on a page at the very most, and four watches may be filled at once.
+const PAGE: u32 = 8;
+
+/// Watches what the configuration selects.
+pub fn watch<K>(
+    api: Api<K>,
+    selected: Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let events = watcher(api.clone(), selected.clone().streaming_lists()).boxed();
+    let begun = Watch { events, pages: Some((api, selected.page_size(PAGE))), is_filled: false };
+    stream::unfold(begun, |mut watch| async move {
+        loop {
+            let event = watch.events.next().await?;
+            match &event {
+                Ok(Event::Init) => watch.is_filled = false,
+                Ok(Event::InitDone) => watch.is_filled = true,
+                Err(error) if !watch.is_filled && is_refused(error) => {
+                    if let Some((api, paged)) = watch.pages.take() {
+                        tracing::info!(what = std::any::type_name::<K>(), %error, "the API server does not stream this list; it is read in pages");
+                        watch.events = watcher(api, paged).boxed();
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            return Some((event, watch));
+        }
+    })
+}
+
+struct Watch<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> {
+    events: BoxStream<'static, watcher::Result<Event<K>>>,
+    /// How it goes on where lists are not streamed; none: so it goes on.
+    pages: Option<(Api<K>, Config)>,
+    /// Whether all that was there has been told.
+    is_filled: bool,
+}
+
+/// Whether this says that lists are not streamed, rather than that something else is wrong: a switched-off gate is a query that is not
+/// valid, an etcd that is too old an internal error.
+fn is_refused(error: &watcher::Error) -> bool {
+    let refuses = |status: &Status| matches!(status.code, 400 | 422 | 500 | 501);
+    match error {
+        watcher::Error::WatchStartFailed(Error::Api(status)) | watcher::Error::WatchError(status) => {
+            refuses(status)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{Request, Response};
+    use futures::TryStreamExt as _;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::client::{Body, Client};
+    use serde_json::{Value, json};
+
+    /// An API server with one object on a list. Whoever wants the list as a stream is answered so.
+    fn server(code: u16, lines: &[Value]) -> Api<ConfigMap> {
+        let lines = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default();
+            let (code, body) = if query.contains("sendInitialEvents=true") {
+                (code, axum::body::Body::from(lines.clone()))
+            } else if query.contains("watch=true") {
+                (200, axum::body::Body::from_stream(stream::pending::<std::io::Result<Vec<u8>>>()))
+            } else {
+                let item = json!({ "metadata": { "name": "listed" } });
+                let list = json!({ "metadata": { "resourceVersion": "7" }, "items": [item] });
+                (200, axum::body::Body::from(list.to_string()))
+            };
+            std::future::ready(Response::builder().status(code).body(body))
+        });
+        Api::namespaced(Client::new(service, "bots"), "bots")
+    }
+
+    fn status(code: u16, message: &str) -> Value {
+        json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "x", "message": message })
+    }
+
+    /// What is told until all is.
+    async fn told(api: Api<ConfigMap>) -> watcher::Result<Vec<String>> {
+        let mut events = std::pin::pin!(watch(api, Config::default()));
+        let mut names = Vec::new();
+        while let Some(event) = events.try_next().await? {
+            match event {
+                Event::InitApply(map) => names.extend(map.metadata.name),
+                Event::InitDone => break,
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_streamed_is_read_in_no_other_way() {
+        let streamed = [
+            json!({ "type": "ADDED", "object": { "metadata": { "name": "streamed", "resourceVersion": "5" } } }),
+            json!({ "type": "BOOKMARK", "object": { "kind": "ConfigMap", "apiVersion": "v1", "metadata": {
+                "resourceVersion": "6", "annotations": { "k8s.io/initial-events-end": "true" },
+            } } }),
+        ];
+        assert_eq!(told(server(200, &streamed)).await.unwrap(), ["streamed"]);
+    }
+
+    #[tokio::test]
+    async fn where_lists_are_not_streamed_they_come_in_pages() {
+        let gate = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        assert_eq!(told(server(422, &[status(422, gate)])).await.unwrap(), ["listed"]);
+        let etcd = "the required storage feature RequestWatchProgress is disabled";
+        let event = json!({ "type": "ERROR", "object": status(500, etcd) });
+        assert_eq!(told(server(200, &[event])).await.unwrap(), ["listed"]);
+    }
+
+    #[tokio::test]
+    async fn other_refusals_are_told() {
+        for code in [403, 429, 503] {
+            let error = told(server(code, &[status(code, "no")])).await.unwrap_err();
+            assert!(matches!(&error, watcher::Error::WatchStartFailed(_)), "{error:?}");
+        }
+        let gone = json!({ "type": "ERROR", "object": status(410, "too old") });
+        let error = told(server(200, &[gone])).await.unwrap_err();
+        assert!(matches!(&error, watcher::Error::WatchError(status) if status.code == 410), "{error:?}");
+    }
+}
