@@ -7,6 +7,7 @@ use crate::images::{Image, run};
 use crate::until::{Seen, until};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use shard_contract::env::STATE_DIR;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -260,6 +261,23 @@ impl Kube {
             ended += cluster.kill_processes(node, "shard-bot", Some(&variable))?;
         }
         if ended == 1 { Ok(()) } else { bail!("pod {pod} has {ended} processes of the bot; expected 1") }
+    }
+
+    /// Fills the folder in memory that a bot's pod keeps its state in; how many bytes that took.
+    ///
+    /// # Errors
+    /// When there is no such process, or the cluster is the user's own.
+    pub fn fill_state(&self, pod: &str) -> Result<u64> {
+        let Self::Embedded(cluster) = self else { bail!("nobody reaches a pod's memory in your cluster") };
+        let (variable, file) = (format!("SHARD_POD_NAME={pod}"), format!("{STATE_DIR}/full"));
+        let mut filled = Vec::new();
+        for node in 1..=cluster.nodes() {
+            filled.extend(cluster.fill(node, "shard-bot", &variable, &file)?);
+        }
+        let [bytes] = filled[..] else {
+            bail!("pod {pod} has {} processes of the bot; expected 1", filled.len())
+        };
+        Ok(bytes)
     }
 
     /// Runs `helm` in the checkout and returns what it printed.

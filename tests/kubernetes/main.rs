@@ -11,6 +11,7 @@ mod faults;
 mod fleet;
 mod gate;
 mod ground;
+mod memory;
 mod objects;
 mod release;
 mod trouble;
@@ -33,7 +34,7 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 32] = [
+const TESTS: [(&str, On, Test); 33] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("an_autoscaler_on_a_bot_is_refused_with_its_remedy", On::Any, release::autoscalers_are_refused),
@@ -48,6 +49,7 @@ const TESTS: [(&str, On, Test); 32] = [
     ("a_killed_leader_is_followed_by_another_and_breaks_no_rule", On::Any, faults::the_leader_is_killed),
     ("a_fleet_resumes_while_its_operator_is_away", On::Any, faults::the_operator_is_deleted),
     ("a_killed_container_resumes", On::Any, faults::a_killed_container_resumes),
+    ("a_bot_of_64_mib_comes_back_with_its_folder_in_memory_full", On::Own, memory::a_full_folder_in_memory),
     ("a_deleted_pod_hands_its_sessions_on", On::Any, faults::a_deleted_pod_hands_its_sessions_on),
     ("a_drained_node_costs_no_identify", On::Any, faults::a_drained_node),
     ("a_lost_nodes_pods_come_back_elsewhere", On::Own, faults::a_lost_node),

@@ -110,6 +110,24 @@ impl Hierarchies {
         found
     }
 
+    /// The cgroup whose memory a process's is.
+    pub fn memory_of(&self, process: u32) -> Result<PathBuf, Error> {
+        let file = PathBuf::from(format!("/proc/{process}/cgroup"));
+        let text = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+        let path = |line: &str| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            let tree = if controllers.is_empty() { "" } else { "memory" };
+            let is_it = controllers.split(',').any(|controller| controller == tree);
+            let root = Path::new(ROOT).join(tree);
+            (is_it && self.roots.contains(&root)).then(|| root.join(path.trim_start_matches('/')))
+        };
+        text.lines().find_map(path).ok_or_else(|| Error::Unsuitable {
+            needs: "a cgroup for memory",
+            found: text.clone(),
+            remedy: "enable the controller `memory`",
+        })
+    }
+
     /// Removes a machine's cgroups after its end, for up to a second: the kernel lets go of them a little
     /// later.
     pub fn remove(&self, place: &Place, machine: MachineName) -> Result<(), Error> {

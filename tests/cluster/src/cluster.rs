@@ -223,7 +223,16 @@ impl Cluster {
     /// A daemon of Kubernetes is started again by its machine, a container by its kubelet.
     pub fn kill_processes(&self, machine: u8, program: &str, variable: Option<&str>) -> Result<usize, Error> {
         let machine = if machine == 0 { MachineName::ControlPlane } else { self.node(machine)? };
-        machine::kill_processes(&self.place, &Hierarchies::find()?, machine, program, variable)
+        let meant = machine::processes(&self.place, &Hierarchies::find()?, machine, program, variable);
+        machine::kill_processes(&meant)?;
+        Ok(meant.len())
+    }
+
+    /// Fills a file of each such process of a node until there is no more room for it, on account of the process's memory; how long each is.
+    pub fn fill(&self, node: u8, program: &str, variable: &str, file: &str) -> Result<Vec<u64>, Error> {
+        let (node, hierarchies) = (self.node(node)?, Hierarchies::find()?);
+        let meant = machine::processes(&self.place, &hierarchies, node, program, Some(variable));
+        meant.into_iter().map(|process| machine::fill(&hierarchies, process, file)).collect()
     }
 
     /// Starts a killed node again, with its disk as it was; returns when its containerd answers, before it is

@@ -105,30 +105,45 @@ pub(crate) fn kill(place: &Place, hierarchies: &Hierarchies, machine: MachineNam
     }
 }
 
-/// Ends those processes of a machine that run this program and have this in their environment.
-pub(crate) fn kill_processes(
+/// Those processes of a machine that run this program and have this in their environment.
+pub(crate) fn processes(
     place: &Place,
     hierarchies: &Hierarchies,
     machine: MachineName,
     program: &str,
     variable: Option<&str>,
-) -> Result<usize, Error> {
-    let mut ended = 0;
-    for member in hierarchies.all(place, machine) {
+) -> Vec<u32> {
+    let is_meant = |member: &u32| {
         // It may end while it is looked at.
         let read = |file: &str| fs::read(format!("/proc/{member}/{file}")).unwrap_or_default();
         let (line, environment) = (read("cmdline"), read("environ"));
         let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
         let runs = Path::new(OsStr::from_bytes(first)).file_name() == Some(OsStr::new(program));
         let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
-        let pid = i32::try_from(member).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid.filter(|_| runs && variable.is_none_or(has)) {
+        runs && variable.is_none_or(has)
+    };
+    hierarchies.all(place, machine).into_iter().filter(is_meant).collect()
+}
+
+/// Ends processes.
+pub(crate) fn kill_processes(processes: &[u32]) -> Result<(), Error> {
+    for process in processes {
+        if let Some(pid) = i32::try_from(*process).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::KILL)
-                .map_err(|error| Error::io("end process", member.to_string())(error.into()))?;
-            ended += 1;
+                .map_err(|error| Error::io("end process", process.to_string())(error.into()))?;
         }
     }
-    Ok(ended)
+    Ok(())
+}
+
+/// Writes to a file of a process until there is no more room for it, and on account of the process's own memory; how long it is then.
+pub(crate) fn fill(hierarchies: &Hierarchies, process: u32, file: &str) -> Result<u64, Error> {
+    let seen = format!("/proc/{process}/root{file}");
+    let cgroup = hierarchies.memory_of(process)?;
+    // Whoever touches a page first has it on his account.
+    let script = r#"echo $$ > "$1/cgroup.procs" && dd if=/dev/zero of="$2" bs=64k; test -s "$2""#;
+    run(Command::new("sh").args(["-c", script, "sh"]).arg(cgroup).arg(&seen))?;
+    Ok(fs::metadata(&seen).map_err(Error::io("look at", &seen))?.len())
 }
 
 pub(crate) fn is_running(place: &Place, hierarchies: &Hierarchies, machine: MachineName) -> bool {
