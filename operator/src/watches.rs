@@ -1,8 +1,10 @@
 //! A watch that begins with all that is there: as a stream where the API server can do that, in pages where it refuses.
 //!
-//! From an API and a selector to kube's events. Streamed, each object comes by itself, and neither side ever holds a whole list; but an API
+//! From an API and a selector to kube's events. Streamed, each object comes by itself, and no page of them is held; but an API
 //! server whose feature gate `WatchList` is off, or whose etcd is too old for it, refuses, and kube's watcher would ask it the same for
-//! ever. Deliberately absent: waits between tries, which are the caller's.
+//! ever. A list in pages is of the newest state; for a stream kube asks for any state that the API server has at hand, which may be an older
+//! one where one of several lags behind: a round reads by itself what it acts upon. Deliberately absent: waits between tries, which are the
+//! caller's.
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
@@ -24,24 +26,32 @@ pub fn watch<K>(
     selected: Config,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
 where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let events = watcher(api.clone(), selected.clone().streaming_lists()).boxed();
-    let begun = Watch { events, pages: Some((api, selected.page_size(PAGE))), is_filled: false };
+    let begun = Watch { events, pages: Some((api, selected.page_size(PAGE))), told: Told::Nothing };
     stream::unfold(begun, |mut watch| async move {
         loop {
             let event = watch.events.next().await?;
-            match &event {
-                Ok(Event::Init) => watch.is_filled = false,
-                Ok(Event::InitDone) => watch.is_filled = true,
-                Err(error) if !watch.is_filled && is_refused(error) => {
-                    if let Some((api, paged)) = watch.pages.take() {
-                        tracing::info!(what = std::any::type_name::<K>(), %error, "the API server does not stream this list; it is read in pages");
-                        watch.events = watcher(api, paged).boxed();
-                        continue;
-                    }
+            let refused = match &event {
+                // One that began and never came to its end, twice: what ends it is not passed on.
+                Ok(Event::Init) => std::mem::replace(&mut watch.told, Told::Some) == Told::Some,
+                Ok(Event::InitDone) => {
+                    watch.told = Told::All;
+                    false
                 }
-                _ => {}
+                Err(error) if is_begun_anew(error) => {
+                    watch.told = Told::Nothing;
+                    false
+                }
+                Err(error) => watch.told != Told::All && is_refused(error),
+                Ok(_) => false,
+            };
+            if let Some((api, paged)) = watch.pages.take_if(|_| refused) {
+                let what = K::plural(&());
+                tracing::info!(%what, "the API server does not stream this list; it is read in pages");
+                watch.events = watcher(api, paged).boxed();
+                continue;
             }
             return Some((event, watch));
         }
@@ -52,8 +62,27 @@ struct Watch<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> {
     events: BoxStream<'static, watcher::Result<Event<K>>>,
     /// How it goes on where lists are not streamed; none: so it goes on.
     pages: Option<(Api<K>, Config)>,
-    /// Whether all that was there has been told.
-    is_filled: bool,
+    told: Told,
+}
+
+/// How much has been told of what was there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nothing: nobody was asked, or it is about to be asked anew.
+    Nothing,
+    /// It has begun.
+    Some,
+    /// All.
+    All,
+}
+
+/// Whether kube's watcher asks for all that is there after this, instead of going on.
+fn is_begun_anew(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == 410,
+        watcher::Error::NoResourceVersion => true,
+        _ => false,
+    }
 }
 
 /// Whether this says that lists are not streamed, rather than that something else is wrong: a switched-off gate is a query that is not
@@ -76,14 +105,24 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::client::{Body, Client};
     use serde_json::{Value, json};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// An API server with one object on a list. Whoever wants the list as a stream is answered so.
     fn server(code: u16, lines: &[Value]) -> Api<ConfigMap> {
-        let lines = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
+        server_that_changes([(code, lines); 2])
+    }
+
+    /// Whoever wants the list as a stream is answered so at first, and so from then on.
+    fn server_that_changes(answers: [(u16, &[Value]); 2]) -> Api<ConfigMap> {
+        let answers = answers.map(|(code, lines)| {
+            (code, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n")
+        });
+        let asked = AtomicUsize::new(0);
         let service = tower::service_fn(move |request: Request<Body>| {
             let query = request.uri().query().unwrap_or_default();
             let (code, body) = if query.contains("sendInitialEvents=true") {
-                (code, axum::body::Body::from(lines.clone()))
+                let (code, lines) = &answers[asked.fetch_add(1, Ordering::Relaxed).min(1)];
+                (*code, axum::body::Body::from(lines.clone()))
             } else if query.contains("watch=true") {
                 (200, axum::body::Body::from_stream(stream::pending::<std::io::Result<Vec<u8>>>()))
             } else {
@@ -114,15 +153,46 @@ mod tests {
         Ok(names)
     }
 
-    #[tokio::test]
-    async fn a_list_that_is_streamed_is_read_in_no_other_way() {
-        let streamed = [
+    /// A list as a stream: one object, and the bookmark that ends it.
+    fn streamed() -> [Value; 2] {
+        [
             json!({ "type": "ADDED", "object": { "metadata": { "name": "streamed", "resourceVersion": "5" } } }),
             json!({ "type": "BOOKMARK", "object": { "kind": "ConfigMap", "apiVersion": "v1", "metadata": {
                 "resourceVersion": "6", "annotations": { "k8s.io/initial-events-end": "true" },
             } } }),
-        ];
-        assert_eq!(told(server(200, &streamed)).await.unwrap(), ["streamed"]);
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_streamed_is_read_in_no_other_way() {
+        assert_eq!(told(server(200, &streamed())).await.unwrap(), ["streamed"]);
+    }
+
+    /// As when an API server is started again without the feature.
+    #[tokio::test]
+    async fn a_watch_that_was_filled_goes_on_in_pages_where_it_is_refused_later() {
+        let [object, end] = streamed();
+        let gone = json!({ "type": "ERROR", "object": status(410, "too old") });
+        let first = [object, end, gone];
+        let refused = [status(422, "sendInitialEvents is forbidden")];
+        let events = watch(server_that_changes([(200, &first), (422, &refused)]), Config::default());
+        let mut events = std::pin::pin!(events.take(8));
+        let (mut names, mut errors) = (Vec::new(), 0);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::InitApply(map)) => names.extend(map.metadata.name),
+                Ok(Event::InitDone) if names.len() == 2 => break,
+                Ok(_) => {}
+                Err(_) => errors += 1,
+            }
+        }
+        assert_eq!((names.join(" ").as_str(), errors), ("streamed listed", 1));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_never_says_that_all_was_told_is_given_up_for_pages() {
+        let [object, _] = streamed();
+        assert_eq!(told(server(200, &[object])).await.unwrap().last().unwrap(), "listed");
     }
 
     #[tokio::test]
