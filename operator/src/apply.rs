@@ -172,7 +172,7 @@ fn put_back(what: &str, hand: Hand) -> Note {
                 "{what}: kubectl rollout restart, or a restart by the same annotation, restarts nothing here and was put back; to restart the fleet, set spec.restartedAt of the ShardedBot to a new value"
             ),
         ),
-        Hand::Somebody => Note::new(
+        Hand::Beside | Hand::Somebody => Note::new(
             Reason::EditPutBack,
             format!(
                 "{what} was edited by hand and was put back; change spec.template of the ShardedBot instead; a pod that was made meanwhile stays as it is until it is replaced"

@@ -232,6 +232,8 @@ pub struct Child {
 /// Who wrote to the spec of a StatefulSet of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hand {
+    /// Anybody, and not to what pods are made from.
+    Beside,
     /// `kubectl rollout restart`, or who restarts by the same annotation, which restarts nothing here.
     Rollout,
     /// Anybody else.

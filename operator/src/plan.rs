@@ -139,9 +139,14 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
 fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: Note) -> Plan {
     let waits = note.reason == Reason::Recreating;
     let current = sets.iter().rev().find(|set| !set.deleting).cloned();
+    let owner = spec::owner(bot);
+    let verdict = if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) };
+    let verdict = match &current {
+        Some(set) => edited_meanwhile(&owner, set, observed, verdict),
+        None => verdict,
+    };
     let change = Change::Keep { current, verdict: Verdict::Settled, strays: Vec::new() };
     let Lost { mut steps, note: node_loss, gone } = nodes::lost(observed);
-    let owner = spec::owner(bot);
     tell_of(&gone, &owner, observed, &mut steps);
     steps.extend(sets.iter().rev().find(|set| !set.deleting).and_then(|set| bounded(&owner, set, observed)));
     Plan {
@@ -152,7 +157,7 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
         node_loss,
         gate: gate(bot.spec.identify.reserve_percent, observed, &change),
         layouts: layouts(&change, observed),
-        verdict: if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) },
+        verdict,
     }
 }
 

@@ -199,7 +199,7 @@ fn a_stateful_set_that_somebody_edits_is_put_back_and_it_is_said() -> Result<()>
     })
 }
 
-/// What it was made from stands nowhere then.
+/// Only the set's own revisions have what it was made from.
 #[test]
 fn a_stateful_set_that_somebody_edits_while_a_change_waits_is_told_of() -> Result<()> {
     on_a_fleet(&SMALL, async |fleet| {
@@ -217,7 +217,7 @@ fn a_stateful_set_that_somebody_edits_while_a_change_waits_is_told_of() -> Resul
                 Ok(if is_so { Ok(()) } else { Err(message) })
             })
         };
-        let words = "somebody edited StatefulSet mybot-1";
+        let words = "others wrote to the template of StatefulSet mybot-1";
         says(words, false).await?;
         let template = json!({ "spec": { "containers": [{ "name": "bot", "image": "another" }] } });
         let edit = json!({ "spec": { "template": template } });

@@ -51,8 +51,18 @@ pub fn other_hand(text: &str) -> Option<Hand> {
         .iter()
         .filter(|entry| entry.manager != MANAGER && entry.subresource.is_empty());
     let specs = others.filter_map(|entry| entry.fields.as_ref()?.spec);
-    let hands = specs.map(|spec| if restarts(spec) { Hand::Rollout } else { Hand::Somebody });
+    let hands = specs.map(|spec| match () {
+        () if restarts(spec) => Hand::Rollout,
+        () if has_template(spec) => Hand::Somebody,
+        () => Hand::Beside,
+    });
     hands.max()
+}
+
+/// Whether the template is among these fields of a spec, or what they are cannot be read.
+fn has_template(spec: &RawValue) -> bool {
+    let fields: Option<BTreeMap<&str, &RawValue>> = serde_json::from_str(spec.get()).ok();
+    fields.is_none_or(|fields| fields.contains_key("f:template"))
 }
 
 /// Whether these fields of a spec are that annotation and nothing else.
@@ -89,6 +99,10 @@ mod tests {
         assert_eq!(set("k9s", "", restart), Some(Hand::Rollout));
         let both = r#""f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:kubectl.kubernetes.io/restartedAt":{}}},"f:spec":{"f:nodeSelector":{}}}}"#;
         assert_eq!(set("k9s", "", both), Some(Hand::Somebody));
+        assert_eq!(
+            set("kubectl-edit", "", r#""f:spec":{"f:replicas":{},"f:updateStrategy":{}}"#),
+            Some(Hand::Beside)
+        );
         assert_eq!(set(MANAGER, "", of_template), None);
         assert_eq!(set("kubectl", "scale", r#""f:spec":{"f:replicas":{}}"#), None);
         assert_eq!(set("kube-controller-manager", "status", r#""f:status":{"f:replicas":{}}"#), None);

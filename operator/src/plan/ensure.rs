@@ -7,7 +7,7 @@ use super::change::SetSeen;
 use super::objects;
 use super::objects::config_map::{config_map, document};
 use super::objects::stateful_set::{bounds, edits, marks};
-use crate::model::{Child, Kind, Note, Object, Observed, Step, Verdict};
+use crate::model::{Child, Hand, Kind, Note, Object, Observed, Reason, Step, Verdict};
 use crate::names::{Owner, PODS_LABEL};
 use shard_contract::layouts::Layouts;
 use shard_contract::names::stateful_set as set_name;
@@ -51,19 +51,25 @@ fn child<'a>(owner: &Owner, set: &SetSeen, observed: &'a Observed) -> Option<&'a
     observed.children.iter().find(is_it)
 }
 
-/// What is said where somebody edited a set that runs on though the spec asks for another: what it was before stands nowhere, so that it is
-/// not put back.
+/// Also says what others wrote to the template of a set that runs on while another template waits: it is not written back, since only the
+/// set's own revisions have what it was.
 #[must_use]
 pub fn edited_meanwhile(owner: &Owner, set: &SetSeen, observed: &Observed, verdict: Verdict) -> Verdict {
-    let Some(child) = child(owner, set, observed).filter(|child| child.hand.is_some()) else {
-        return verdict;
-    };
-    let say = |note: Note| Note {
-        message: format!(
-            "{}; meanwhile somebody edited StatefulSet {}, which is not put back, since what it was made from is no longer what the spec says: a pod that is replaced before the change is made from the edit; undo it there, or let the change go on",
-            note.message, child.name
+    let Some(child) = child(owner, set, observed) else { return verdict };
+    let name = &child.name;
+    let said = match child.hand {
+        None | Some(Hand::Beside) => return verdict,
+        Some(Hand::Rollout) => format!(
+            "meanwhile somebody restarted StatefulSet {name}, which restarts nothing; set spec.restartedAt of the ShardedBot instead"
         ),
-        ..note
+        Some(Hand::Somebody) => format!(
+            "meanwhile others wrote to the template of StatefulSet {name}, which its managedFields tell of, and until the change nobody writes it back: a pod that is replaced is made from what it says now; kubectl rollout undo statefulset/{name} brings back what it said before"
+        ),
+    };
+    let say = |note: Note| match note.reason {
+        // What it says of the template is all that can be said.
+        Reason::SetUnreadable => note,
+        _ => Note { message: format!("{}; {said}", note.message), ..note },
     };
     match verdict {
         Verdict::Settled => Verdict::Settled,
