@@ -13,6 +13,7 @@ use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::thread;
+use test_cluster::debian::{self, Need};
 
 /// It lasts as long as the process.
 static NAMESPACE: LazyLock<Result<File, String>> = LazyLock::new(|| {
@@ -33,20 +34,22 @@ pub(super) fn enter() -> Result<()> {
 
 /// In a thread that is moved there, and ends.
 fn make() -> Result<File> {
-    unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace for stories; run this as root")?;
+    debian::ensure(&[Need::program("ip", &["iproute2"])], &mut test_cluster::printer())?;
+    let remedy = "run this as root, in a container with --privileged";
+    unshare(CloneFlags::CLONE_NEWNET)
+        .with_context(|| format!("make a network namespace for stories; {remedy}"))?;
     ip(&["link", "set", "lo", "up"])?;
     for route in ROUTES {
         let lasting =
             ["table", "local", "proto", "kernel", "scope", "host", "src", "127.0.0.1", "quickack", "1"];
         ip(&[&["route", "change", "local", route, "dev", "lo"][..], &lasting].concat())?;
     }
-    fs::write(STAYING, "0").with_context(|| format!("write {STAYING}"))?;
+    fs::write(STAYING, "0").with_context(|| format!("write {STAYING}; {remedy}"))?;
     File::open("/proc/thread-self/ns/net").context("open the network namespace of stories")
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let output =
-        Command::new("ip").args(arguments).output().context("run `ip`, of Debian's package iproute2")?;
+    let output = Command::new("ip").args(arguments).output().context("run `ip`")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
     Ok(())

@@ -22,6 +22,7 @@ pub(super) const GATE: u16 = 8_080;
 const DISCORD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Stories of one process that run side by side have networks of their own: these numbers are taken, and the one after this comes next.
 static NUMBERS: Mutex<(BTreeSet<u8>, u8)> = Mutex::new((BTreeSet::new(), 0));
+
 /// The network of one story.
 #[derive(Clone, Debug)]
 pub(super) struct Network(Arc<Shared>);
