@@ -6,6 +6,7 @@
 
 use anyhow::{Result, ensure};
 use discord_sim::{How, Ledger, MoveTime, Options, ShardOf};
+use std::time::Duration;
 
 use crate::bot::Script;
 use crate::library::Library;
@@ -103,6 +104,9 @@ async fn resumes(library: Library, how: How) -> Result<()> {
 }
 
 fn options() -> Options {
-    // Without skew, what is asked while the bot is away is also Discord's while it is away.
-    Options { guilds: 4, time_factor: 10.0, skew_ms: 0, ..Options::default() }
+    // Without skew, what is asked while the bot is away is also Discord's while it is away. And no heartbeat is due while a bot is away:
+    // discordgo 0.29.0 lets its heart beat on the connection that it is leaving for a second, and then one of its goroutines closes what the
+    // other has opened, in turns and for ever.
+    let heartbeat_interval = Duration::from_mins(20);
+    Options { guilds: 4, time_factor: 10.0, skew_ms: 0, heartbeat_interval, ..Options::default() }
 }
