@@ -1,4 +1,6 @@
 //! A bot with as little memory as makes sense, and a folder in memory that is full.
+//!
+//! From outside, by a hand that the pod's own cgroup counts. Deliberately absent: what is in that folder, which other tests look at.
 
 use crate::ground::{BOTS, Ground, OTHER_TOKEN, PATIENCE, manifest};
 use anyhow::{Result, ensure};
