@@ -20,7 +20,7 @@ pub use crate::packages::check_machine;
 pub struct Missing {
     /// Packages of Debian.
     pub packages: Vec<String>,
-    /// Whether Kubernetes, containerd, CoreDNS and Helm are still to be built.
+    /// Whether Kubernetes, etcd, containerd, CoreDNS and Helm are still to be built.
     pub kubernetes: bool,
 }
 

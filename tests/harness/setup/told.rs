@@ -33,7 +33,7 @@ impl Plan {
             (!self.packages.is_empty(), 1, packages.as_str()),
             (self.ours, 1, "the operator, the bot and the simulator, built by cargo"),
             (self.images, 1, "images of the three, made by buildah"),
-            (self.kubernetes, 17, "Kubernetes, containerd, CoreDNS and Helm, built from source by go"),
+            (self.kubernetes, 17, "Kubernetes, etcd, containerd, CoreDNS and Helm, built from source by go"),
         ];
         let steps: Vec<_> = steps.into_iter().filter(|(is_missing, ..)| *is_missing).collect();
         if steps.is_empty() {
@@ -80,7 +80,7 @@ mod tests {
                 "  about  1 min: Debian packages: runc buildah",
                 "  about  1 min: the operator, the bot and the simulator, built by cargo",
                 "  about  1 min: images of the three, made by buildah",
-                "  about 17 min: Kubernetes, containerd, CoreDNS and Helm, built from source by go",
+                "  about 17 min: Kubernetes, etcd, containerd, CoreDNS and Helm, built from source by go",
                 "  one after the other: 2 cores, 20 GiB of memory",
             ]
         );
