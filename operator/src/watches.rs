@@ -44,7 +44,14 @@ where
                     watch.told = Told::Nothing;
                     false
                 }
-                Err(error) => watch.told != Told::All && is_refused(error),
+                Err(error) => {
+                    let refused = watch.told != Told::All && is_refused(error);
+                    // What ended it is known, as where a connection broke.
+                    if watch.told == Told::Some {
+                        watch.told = Told::Nothing;
+                    }
+                    refused
+                }
                 Ok(_) => false,
             };
             if let Some((api, paged)) = watch.pages.take_if(|_| refused) {
@@ -187,6 +194,22 @@ mod tests {
             }
         }
         assert_eq!((names.join(" ").as_str(), errors), ("streamed listed", 1));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_is_asked_for_again() {
+        let [object, end] = streamed();
+        let late = json!({ "type": "ERROR", "object": status(504, "timeout") });
+        let broken = [object.clone(), late];
+        let api = server_that_changes([(200, &broken), (200, &[object, end])]);
+        let events: Vec<_> = watch(api, Config::default()).take(6).collect().await;
+        let done = events.iter().filter(|event| matches!(event, Ok(Event::InitDone))).count();
+        let name_of = |event: &watcher::Result<Event<ConfigMap>>| match event {
+            Ok(Event::InitApply(map)) => map.metadata.name.clone(),
+            _ => None,
+        };
+        let names: Vec<_> = events.iter().filter_map(name_of).collect();
+        assert_eq!((names, done), (vec!["streamed".to_owned(); 2], 1));
     }
 
     #[tokio::test]
