@@ -15,6 +15,8 @@ pub const URL: &str = "http://discord.discord.svc:8090";
 pub const TOKEN: &str = discord_sim::FAKE_TOKEN;
 
 const NAMESPACE: &str = "discord";
+/// The longest that it may take to start.
+const START: Duration = Duration::from_mins(1);
 const MANIFEST: &str = include_str!("../discord/discord.yaml");
 
 /// How the simulator is set up, as its environment variables without the prefix.
@@ -45,7 +47,7 @@ impl<'a> Discord<'a> {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "discord", "env": variables }] } } } });
         let patch = format!("--patch={patch}");
         kube.run(&["patch", "deployment/discord", "--namespace", NAMESPACE, &patch])?;
-        kube.run(&["rollout", "status", "deployment/discord", "--namespace", NAMESPACE, "--timeout=60s"])?;
+        kube.rolled_out(NAMESPACE, "discord", START)?;
         Ok(Self { kube })
     }
 

@@ -146,6 +146,23 @@ impl Kube {
         }
     }
 
+    /// Waits until a Deployment's pods are those of its newest template, and available; says what the cluster tells of them if
+    /// that takes longer than `most`.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn rolled_out(&self, namespace: &str, deployment: &str, most: Duration) -> Result<()> {
+        let (deployment, most) =
+            (format!("deployment/{deployment}"), format!("--timeout={}s", most.as_secs()));
+        let place = ["--namespace", namespace];
+        let Err(error) = self.run(&[&["rollout", "status", &deployment, &most], &place[..]].concat()) else {
+            return Ok(());
+        };
+        let seen = self.run(&[&["get", "pods,events", "--output=wide"], &place[..]].concat());
+        let seen = seen.unwrap_or_else(|error| format!("{error:#}"));
+        Err(error.context(format!("{deployment} is not there; in its namespace are\n{seen}")))
+    }
+
     /// `kubectl`, not yet run.
     #[must_use]
     pub fn kubectl(&self) -> Command {

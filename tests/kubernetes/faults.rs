@@ -61,7 +61,7 @@ pub fn the_operator_is_deleted(ground: &Ground) -> Result<()> {
     ensure!(ground.discord().ledger()?.identifies == before.identifies, "a resume became an IDENTIFY");
     ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
     ground.kube.run(&["scale", "deployment/shard-operator", "--namespace", OPERATOR, "--replicas=2"])?;
-    ground.kube.run(&["rollout", "status", "deployment/shard-operator", "--namespace", OPERATOR])?;
+    ground.kube.rolled_out(OPERATOR, "shard-operator", PATIENCE)?;
     ground.ready("mybot")?;
     ensure!(ground.pods("mybot")? == pods, "the operator's absence replaced pods");
     ground.rules_were_kept()

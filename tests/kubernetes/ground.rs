@@ -77,8 +77,7 @@ impl Ground {
     pub fn installed(&self) -> Result<()> {
         let place = ["--namespace", "shard-operator", "deployment/shard-operator"];
         if self.kube.get(&place)?.is_some() {
-            let status = ["rollout", "status", "--timeout=120s"];
-            return self.kube.run(&[&status[..], &place].concat()).map(drop);
+            return self.kube.rolled_out("shard-operator", "shard-operator", PATIENCE);
         }
         let api = format!("discord.api={URL}");
         let command =

@@ -146,8 +146,9 @@ fn kubelet(place: &Place, node: MachineName) -> String {
         "clusterDomain": "cluster.local",
         "resolvConf": "",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
-        // The disk is shared with everything else on this machine: a full one is not the node's to repair.
-        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        // The disk is shared with everything else on this machine: a full one is not the node's to repair, and what is not
+        // named here is not looked at. A share of it was too much of a big one: pods waited where gigabytes were free.
+        "evictionHard": {"memory.available": "50Mi"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         // Renewed every quarter of it; see the grace period in control_plane.rs.
@@ -187,6 +188,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["cgroupRoot"], "/shard-operator/x/node-2");
         assert!(value["tlsCertFile"].as_str().unwrap().ends_with("/x/certificates/node-2.crt"));
+        assert_eq!(value["evictionHard"], json!({"memory.available": "50Mi"}), "the disk is nobody's here");
         let network: serde_json::Value =
             serde_json::from_str(&pod_network(&MachineName::Node(2).pods().unwrap())).unwrap();
         assert_eq!(network["plugins"][0]["ipam"]["ranges"][0][0]["subnet"], "10.244.2.0/24");
