@@ -12,7 +12,7 @@ use rand::seq::IteratorRandom as _;
 use reqwest::Client;
 use shard_contract::{
     env::{HEALTH_PORT, PEER_PATH, Peer},
-    layouts::Layouts,
+    layouts::{Layouts, Role},
     names,
 };
 use shard_machine::{Machine, Random};
@@ -104,10 +104,12 @@ impl Peers {
     }
 }
 
-/// Base URLs of all pods of the bot but this one.
+/// Base URLs of all pods of the bot but this one. Those of a layout that is only to take over may not be there yet.
 fn addresses(layouts: &Layouts, me: &Pod) -> Vec<String> {
     let Pod { bot, namespace, layout: mine, ordinal, .. } = me;
-    let pods = layouts.layouts.iter().flat_map(|layout| (0..layout.pods).map(|pod| (layout.number, pod)));
+    let asked =
+        layouts.layouts.iter().filter(|layout| layout.role != Role::Standby || layout.number == *mine);
+    let pods = asked.flat_map(|layout| (0..layout.pods).map(|pod| (layout.number, pod)));
     pods.filter(|pod| *pod != (*mine, *ordinal))
         .map(|(layout, pod)| {
             let (set, service) = (names::stateful_set(bot, layout), names::shards(bot));
@@ -123,7 +125,7 @@ fn drawn(random: &Random, all: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, routing::get};
-    use shard_contract::layouts::{Layout, Role};
+    use shard_contract::layouts::Layout;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -176,6 +178,9 @@ mod tests {
             ["http://b-1-0.b-shards.bots.svc:8081", "http://b-2-0.b-shards.bots.svc:8081"]
         );
         assert!(addresses(&Layouts { layouts: vec![layout(2, 2)], ..Layouts::default() }, &me()).len() == 1);
+        let standby = Layout { role: Role::Standby, ..layout(3, 2) };
+        let beside = Layouts { layouts: vec![layout(2, 2), standby], ..Layouts::default() };
+        assert_eq!(addresses(&beside, &me()).len(), 1, "who is only to take over may not be there");
         let many = Layouts { layouts: vec![layout(1, 1_000)], ..Layouts::default() };
         assert_eq!(drawn(&Random::system(), addresses(&many, &me())).len(), MOST);
     }

@@ -35,7 +35,7 @@ impl Layouts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layout {
-    /// Its number, from 1; never used twice for one bot.
+    /// Its number, from 1; no two layouts of a bot that had duty share one.
     pub number: u32,
     /// The number Discord routes by.
     pub total: u32,

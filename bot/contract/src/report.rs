@@ -65,7 +65,7 @@ pub struct ShardReport {
     pub waits_for: Option<WaitsFor>,
 }
 
-/// What a shard waits for that must own its record first.
+/// What a shard waits for that must own its record first, in a layout with duty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WaitsFor {
@@ -75,6 +75,8 @@ pub enum WaitsFor {
     AnotherPod,
     /// The record names a pod of another layout, which gives it away.
     AnotherLayout,
+    /// Its layout has no duty.
+    Duty,
     /// Something that this build does not know.
     #[serde(other)]
     Unknown,
@@ -91,6 +93,9 @@ impl WaitsFor {
             }
             Self::AnotherLayout => {
                 "has a record that names a pod of another layout, which is to give it away"
+            }
+            Self::Duty => {
+                "is of a layout without duty: it is to take over from another whose pods are still there, or is on its way out"
             }
             Self::Unknown => "waits for its record",
         }

@@ -1,14 +1,18 @@
 //! Whose the shard is: taking it up, seeing that it is taken away, and what a new or a lost session means for both.
 //!
 //! From the record ([`crate::records`]), the fence and the shard's progress to the session that the next connection resumes.
-//! Guarantees: nothing of the shard is connected or begun before the pod owns it, while the pod is cut off, or once the
-//! record names another; after that it goes on where nothing was begun, as another owner would. Deliberately absent: the
+//! Guarantees: nothing of the shard is connected or begun before its layout has duty and the pod owns it, while the pod is cut off, or once
+//! the record names another; after that it goes on where nothing was begun, as another owner would. Deliberately absent: the
 //! rules of claiming.
 
 use std::time::Duration;
 
 use futures::future::pending;
-use shard_contract::{record::Session as RecordedSession, report::ShardState};
+use shard_contract::{
+    layouts::Role,
+    record::Session as RecordedSession,
+    report::{ShardState, WaitsFor},
+};
 use tokio::time::timeout;
 use twilight_gateway::Session;
 use twilight_model::gateway::payload::incoming::Ready;
@@ -49,6 +53,7 @@ impl ShardTask {
     async fn own(&self, mut by_file: bool) -> Claimed {
         let mut fencing = self.around.fencing.clone();
         loop {
+            self.wait_for_duty().await;
             // Nobody fences any more: that is no fence.
             let known = fencing.wait_for(|fencing| *fencing != Fencing::Unsure).await.map(|known| *known);
             // A pod that was cut off reads its records before it goes on, also where that was in its last container.
@@ -60,6 +65,19 @@ impl ShardTask {
             };
             if nobody_fences || *fencing.borrow() == Fencing::Free {
                 return claimed;
+            }
+        }
+    }
+
+    /// Who handles nothing takes no session from those who do: its layout was made beside theirs, or nobody knows it any more.
+    async fn wait_for_duty(&self) {
+        let mut role = self.around.role.clone();
+        let has_duty = |role: &Option<Role>| matches!(role, Some(Role::Active | Role::Retiring));
+        if !has_duty(&role.borrow_and_update()) {
+            self.around.status.update(self.id.number(), |row| row.waits_for = Some(WaitsFor::Duty));
+            // Nobody tells roles any more: the last one stays, and the process ends.
+            if role.wait_for(has_duty).await.is_err() {
+                pending::<()>().await;
             }
         }
     }

@@ -9,6 +9,7 @@
 //! Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
+use shard_contract::layouts::Role;
 use std::time::Duration;
 
 /// How long a pod must be silent before it is taken for gone.
@@ -123,7 +124,12 @@ fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
 /// so half of those that it drew may be a good deal fewer in all.
 fn lets_go(pod: &PodSeen, observed: &Observed) -> bool {
     let state = |pod: &PodSeen| Some(observed.nodes.get(pod.node.as_ref()?)?.state);
-    let elsewhere = || observed.pods.iter().filter(|peer| peer.node != pod.node);
+    let told = observed.document.iter().flat_map(|document| &document.layouts);
+    let standby: Vec<_> =
+        told.filter(|layout| layout.role == Role::Standby).map(|layout| layout.number).collect();
+    // Who has no duty is not asked.
+    let is_asked = |peer: &&PodSeen| peer.layout == pod.layout || !standby.contains(&peer.layout);
+    let elsewhere = || observed.pods.iter().filter(|peer| peer.node != pod.node).filter(is_asked);
     let is_apart = |peer: &PodSeen| {
         peer.node.is_none() || matches!(state(peer), Some(NodeState::Answers | NodeState::Gone))
     };
@@ -157,7 +163,7 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shard_contract::layouts::Layouts;
+    use shard_contract::layouts::{Layout, Layouts};
     use std::collections::BTreeMap;
 
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -214,6 +220,21 @@ mod tests {
         let mut gone = among(&[("m", false)]);
         gone.nodes.insert("m".to_owned(), NodeSeen { state: NodeState::Gone, since: None });
         assert_eq!(lost(&gone).steps.len(), 1, "what is on a machine that is gone holds nothing");
+    }
+
+    #[test]
+    fn pods_of_a_layout_that_is_only_to_take_over_are_no_peers() {
+        let standby = |role| {
+            // One of two peers answers, and with it half of them: the pod holds on, if that one counts.
+            let mut observed = among(&[("m", false), ("l", true), ("k", true)]);
+            for peer in &mut observed.pods[2..] {
+                peer.layout = 2;
+            }
+            let layout = Layout { number: 2, total: 2, pods: 2, role, session_group: 0, fallback_slot: 0 };
+            observed.document = Some(Layouts { layouts: vec![layout], ..Layouts::default() });
+            lost(&observed).steps.len()
+        };
+        assert_eq!((standby(Role::Active), standby(Role::Standby)), (1, 0));
     }
 
     #[test]
