@@ -10,6 +10,7 @@ mod note;
 mod object;
 mod question;
 mod reason;
+mod refusal;
 mod secret;
 
 use k8s_openapi::jiff::Timestamp;
@@ -27,6 +28,7 @@ pub use note::Note;
 pub use object::{Kind, Object};
 pub use question::{Admission, Alike, Answers, Question, Same};
 pub use reason::Reason;
+pub use refusal::Refusal;
 pub use secret::{Belongs, RecordSeen, SecretFound, SecretSeen};
 
 /// Everything a round knows of the world. Read in one place, before planning.
@@ -50,8 +52,8 @@ pub struct Observed {
     pub rival: Option<String>,
     /// Whether older bots, which may hold the same token, have not all been looked at yet.
     pub waits_for_others: bool,
-    /// Why pods of a set could not be made, quoted.
-    pub refusals: Vec<String>,
+    /// Why pods of sets could not be made.
+    pub refusals: Vec<Refusal>,
     /// What Discord says; empty while there is no token to ask with.
     pub discord: DiscordSeen,
     /// Objects at the names that this bot uses.
@@ -241,6 +243,12 @@ pub enum Hand {
 }
 
 impl Child {
+    /// Of a StatefulSet of ours: the number of its layout, the end of its name, which nobody can edit.
+    #[must_use]
+    pub fn layout(&self) -> Option<u32> {
+        self.name.rsplit_once('-')?.1.parse().ok()
+    }
+
     /// A label's value.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {

@@ -18,7 +18,7 @@ use crate::crd::{Listed, ShardedBot, TokenSecretRef};
 use crate::discord::whole;
 use crate::model::{
     Answers, Child, Contest, DiscordProblem, DiscordSeen, Fingerprint, Kind, Note, Observed, Phase, PodSeen,
-    Token, TokenSeen,
+    Refusal, Token, TokenSeen,
 };
 use crate::reads;
 use bot::Read;
@@ -247,7 +247,7 @@ fn found(token: Option<Fingerprint>, discord: &DiscordSeen) -> Found {
 }
 
 /// Why pods of a set could not even be made: quota, admission, a missing account.
-async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<String>, Error> {
+async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<Refusal>, Error> {
     let short = |set: &&Child| {
         let count = |path: &str| set.live.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or(0);
         set.kind == Kind::StatefulSet && set.ours && count("/status/replicas") < count("/spec/replicas")
@@ -258,7 +258,11 @@ async fn refusals(ctx: &Context, key: &Key, children: &[Child]) -> Result<Vec<St
         let of_it = format!("involvedObject.uid%3D{},reason%3DFailedCreate", set.uid);
         let path = format!("{events}?fieldSelector={of_it}&limit={EVENTS}");
         match ctx.reads.get(&path, latest).await {
-            Ok(latest) => refusals.extend(latest.flatten()),
+            Ok(latest) => refusals.extend(latest.flatten().zip(set.layout()).map(|(said, layout)| Refusal {
+                layout,
+                lacks_room: admission::lacks_room(&said),
+                said: said.chars().take(pods::QUOTED).collect(),
+            })),
             // Anybody in the namespace may write such events, as long as he likes.
             Err(reads::Error::TooLong) => {}
             Err(error) => return Err(Error::ListEvents(error)),
@@ -280,6 +284,5 @@ fn latest(text: &str) -> Option<String> {
         message: Option<String>,
     }
     let Events { items } = serde_json::from_str(text).ok()?;
-    let message = items.into_iter().max_by_key(|event| event.last_timestamp)?.message?;
-    Some(message.chars().take(pods::QUOTED).collect())
+    items.into_iter().max_by_key(|event| event.last_timestamp)?.message
 }

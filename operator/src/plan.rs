@@ -1,8 +1,8 @@
 //! What to do, from a spec and what was observed. Pure, synchronous and total.
 //!
-//! In a fixed order: is the spec one that can be carried out ([`spec`]), may anything change now ([`hold`]), how many
-//! shards ([`shards`]), which layouts ([`change`]), which pods are lost ([`nodes`]), which objects ([`objects`]). A bad spec is a plan that changes
-//! nothing and says why. Deliberately absent: clients, clocks, randomness; time is a field of what was observed.
+//! In a fixed order: is the spec one that can be carried out ([`spec`]), which layouts are there ([`rollout`]), may anything change now
+//! ([`hold`]), how many shards ([`shards`]), what becomes of each layout ([`change`]), which pods are lost ([`nodes`]), which objects
+//! ([`objects`]). A bad spec is a plan that changes nothing and says why. Deliberately absent: clients, clocks, randomness; time is a field of what was observed.
 
 pub mod change;
 mod ensure;
@@ -11,68 +11,59 @@ mod keep;
 mod next_check;
 pub mod nodes;
 pub mod objects;
+mod recreate;
+pub mod rollout;
 pub mod shards;
 pub mod spec;
 mod stopping;
 mod token;
+mod wanted;
 
 use crate::crd::ShardedBot;
 use crate::model::{
-    Belongs, Child, DiscordProblem, GateLayout, GatePod, GateSetting, Kind, Note, Object, Observed, Phase,
-    Plan, Question, Reason, Step, TokenSeen, Verdict,
+    Belongs, DiscordProblem, GatePod, GateSetting, Kind, Note, Observed, Phase, Plan, PodSeen, Question,
+    Reason, Step, TokenSeen, Verdict,
 };
-use change::{Change, SetSeen};
+use change::{Change, Part, SetStep};
 use ensure::{bounded, edited_meanwhile, ensure, tell_of};
 use next_check::next_check;
 use nodes::Lost;
 use objects::records::{Needs, records};
-use objects::stateful_set::{Arrangement, first_pod, stateful_set, under_the_name_of};
+use objects::stateful_set::{first_pod, stateful_set, under_the_name_of};
 use objects::{config_map, disruption, rights, service};
-use shard_contract::REVISION;
-use shard_contract::layouts::{Layout, Layouts, Role};
+use rollout::Rollout;
+use serde_json::Value;
+use shard_contract::layouts::{Layouts, Role};
 use shard_contract::names::stateful_set as set_name;
 use spec::Spec;
-use std::collections::BTreeMap;
 use std::time::Duration;
-use stopping::stopping;
 
 /// What has to be known of the API server before the plan of this round is made; none: nothing more. One thing at a time: the next may
 /// follow from the answer.
 #[must_use]
 pub fn question(bot: &ShardedBot, observed: &Observed) -> Option<Question> {
-    let mut sets = change::sets(observed);
-    let Outlook { spec, held, wanted } = outlook(bot, observed, &mut sets).ok()?;
+    let mut rollout = Rollout::read(observed);
+    let Outlook { spec, held, wanted } = outlook(bot, observed, &mut rollout).ok()?;
     let total = *wanted.as_ref().ok().filter(|_| held.is_none() && spec.refused.is_none())?;
-    if let Some((set, identity)) = change::in_doubt(&spec, &sets, observed, total) {
-        let number = change::next_number(&sets, observed);
-        let stands = set_name(&spec.owner.name, set.number);
-        let uid = observed
-            .children
-            .iter()
-            .find(|child| child.kind == Kind::StatefulSet && child.name == stands)?
-            .uid
-            .clone();
-        let written = under_the_name_of(stateful_set(&spec, set.arrangement()), &spec.owner, number);
-        return Some(Question::Alike { layout: set.number, stands, uid, written, identity });
+    if let Some((layout, set, identity)) = wanted::in_doubt(&spec, &rollout, observed, total) {
+        let written = stateful_set(&spec, layout.arrangement);
+        return Some(Question::Alike {
+            layout: layout.number(),
+            stands: set.child.name.clone(),
+            uid: set.child.uid.clone(),
+            written: under_the_name_of(written, &spec.owner, rollout.next_number()),
+            identity,
+        });
     }
-    match keep::change(&spec, &sets, observed, wanted, held) {
-        Change::Stop { old, next: Some(next), .. } if observed.answers.admission.is_none() => {
-            let set = stateful_set(&spec, next);
-            // Of one that stands the pods exist, or its controller says why not.
-            let stands = |name: &str| {
-                observed.children.iter().find(|child| child.kind == Kind::StatefulSet && child.name == name)
-            };
-            let living = old.iter().rev().find(|set| !set.deleting)?;
-            let owner = stands(&set_name(&spec.owner.name, living.number))?;
-            if stands(&set.name).is_some() {
-                return None;
-            }
-            // An account of ours that is still to be made refuses nothing.
-            let has_account = observed.children.iter().any(|child| child.kind == Kind::ServiceAccount);
-            Some(Question::Admission { pod: first_pod(&set, owner, spec.account.is_some() || has_account) })
-        }
-        _ => None,
-    }
+    let change = keep::change(&spec, &rollout, observed, wanted, held);
+    let asks = change.replaces && observed.answers.admission.is_none();
+    // Of one that stands the pods exist, or its controller says why not.
+    let next = change.next().filter(|next| asks && next.set != SetStep::Keep)?;
+    let owner = rollout.duty()?.living()?.child;
+    let set = stateful_set(&spec, next.layout.arrangement);
+    // An account of ours that is still to be made refuses nothing.
+    let has_account = observed.children.iter().any(|child| child.kind == Kind::ServiceAccount);
+    Some(Question::Admission { pod: first_pod(&set, owner, spec.account.is_some() || has_account) })
 }
 
 /// What both a plan and its questions begin with.
@@ -82,73 +73,68 @@ struct Outlook {
     wanted: Result<u32, Note>,
 }
 
-fn outlook(bot: &ShardedBot, observed: &Observed, sets: &mut [SetSeen]) -> Result<Outlook, Note> {
+fn outlook(bot: &ShardedBot, observed: &Observed, rollout: &mut Rollout<'_>) -> Result<Outlook, Note> {
     let readable = observed.unreadable.clone().map_or(Ok(()), Err);
     let spec = readable.and_then(|()| spec::check(bot))?;
     if let Some(note) = taken(observed) {
         return Err(note);
     }
-    if let Some(note) = change::unreadable(observed, sets) {
+    if let Some(note) = rollout.unreadable() {
         return Err(note);
     }
-    change::recognise(&spec, observed, sets);
+    rollout.recognise(&spec);
     let held = hold::hold(&spec, observed);
-    let running = change::running(sets, observed);
-    let wanted = shards::wanted(&spec, running, observed.discord.answer.as_ref());
+    let wanted = shards::wanted(&spec, rollout.running(), observed.discord.answer.as_ref());
     Ok(Outlook { spec, held, wanted })
 }
 
 /// The plan of this round.
 #[must_use]
 pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
-    let mut sets = change::sets(observed);
-    let Outlook { spec, held, wanted } = match outlook(bot, observed, &mut sets) {
+    let mut rollout = Rollout::read(observed);
+    let Outlook { spec, held, wanted } = match outlook(bot, observed, &mut rollout) {
         Ok(outlook) => outlook,
-        Err(note) => return stand_still(bot, observed, &sets, note),
+        Err(note) => return stand_still(bot, observed, &rollout, note),
     };
     let Lost { steps: replaced, note: node_loss, gone } = nodes::lost(observed);
-    let change = keep::change(&spec, &sets, observed, wanted, held.clone());
-    let layouts = layouts(&change, observed);
+    let change = keep::change(&spec, &rollout, observed, wanted, held);
     // First: a refusal of something else must not keep a lost pod where it is.
     let mut steps = replaced;
     let told = tell_of(&gone, &spec.owner, observed, &mut steps);
-    let document = config_map::document(told.as_ref(), layouts.clone(), &gone, observed);
-    let base = Base { document: &document, needs: needs(&sets, &change, observed) };
-    let verdict = carry_out(&spec, observed, &change, &base, &mut steps);
-    let verdict = held.map_or(verdict, hold::Hold::into_verdict);
+    let document = config_map::document(told.as_ref(), change.told(), &gone, observed);
+    let base = Base { document: &document, needs: change.needs(&rollout) };
+    carry_out(&spec, observed, &change, &base, &mut steps);
+    let verdict = change.verdict.clone();
     let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
     let verdict = stale.map_or(verdict, Verdict::Stalled);
-    let verdict = match &change {
-        Change::Keep { current: Some(set), .. } if !set.matches(&spec) => {
-            edited_meanwhile(&spec.owner, set, observed, verdict)
-        }
-        _ => verdict,
+    let verdict = match change.serving().filter(|part| !part.layout.matches(&spec)) {
+        Some(part) => edited_meanwhile(&part.layout, verdict),
+        None => verdict,
     };
     Plan {
         remounts: token::remounts(observed),
         gate: gate(spec.reserve_percent, observed, &change),
         next_check: next_check(&spec, observed, &verdict, &steps),
         steps,
-        layouts,
+        layouts: change.told(),
         verdict,
         node_loss,
     }
 }
 
 /// Changes nothing and says why. A fleet that runs goes on: a typing error must not take its gate away.
-fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: Note) -> Plan {
+fn stand_still(bot: &ShardedBot, observed: &Observed, rollout: &Rollout<'_>, note: Note) -> Plan {
     let waits = note.reason == Reason::Recreating;
-    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
     let owner = spec::owner(bot);
     let verdict = if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) };
-    let verdict = match &current {
-        Some(set) => edited_meanwhile(&owner, set, observed, verdict),
+    let change = Change::keep(rollout, verdict.clone(), &[]);
+    let verdict = match change.serving() {
+        Some(part) => edited_meanwhile(&part.layout, verdict),
         None => verdict,
     };
-    let change = Change::Keep { current, verdict: Verdict::Settled, strays: Vec::new() };
     let Lost { mut steps, note: node_loss, gone } = nodes::lost(observed);
     tell_of(&gone, &owner, observed, &mut steps);
-    steps.extend(sets.iter().rev().find(|set| !set.deleting).and_then(|set| bounded(&owner, set, observed)));
+    steps.extend(change.serving().and_then(|part| bounded(&part.layout)));
     Plan {
         remounts: token::remounts(observed),
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
@@ -156,7 +142,7 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, sets: &[SetSeen], note: No
         next_check: Duration::from_secs(if waits { 2 } else { 30 }).min(nodes::next_look(observed)),
         node_loss,
         gate: gate(bot.spec.identify.reserve_percent, observed, &change),
-        layouts: layouts(&change, observed),
+        layouts: change.told(),
         verdict,
     }
 }
@@ -191,134 +177,56 @@ fn taken(observed: &Observed) -> Option<Note> {
     })
 }
 
-/// The layouts as pods are told.
-fn layouts(change: &Change, observed: &Observed) -> Vec<Layout> {
-    let told = |set: &SetSeen, role| Layout {
-        number: set.number,
-        total: set.total,
-        pods: set.pods,
-        role,
-        session_group: set.session_group,
-        fallback_slot: set.fallback_slot,
-    };
-    let known = observed.document.iter().flat_map(|document| &document.layouts);
-    // With no set left the document still says which numbers were used, and which total a change came from.
-    let before = known.map(|layout| Layout { role: Role::Retiring, ..layout.clone() });
-    match change {
-        Change::Keep { current: Some(set), .. } => vec![told(set, Role::Active)],
-        // What has not been stopped yet has its duty still: the first step of a stop may be refused. What comes next is told
-        // too, so that a change which has begun remembers where to when the fleet that asked for it is gone.
-        Change::Stop { old, next, .. } => {
-            let role = |set: &SetSeen| if set.deleting { Role::Retiring } else { Role::Active };
-            let next = next.map(|next| told(&SetSeen::of(next), Role::Standby));
-            let number = next.as_ref().map(|next| next.number);
-            let old: Vec<_> = if old.is_empty() {
-                before.filter(|layout| Some(layout.number) != number).collect()
-            } else {
-                old.iter().map(|set| told(set, role(set))).collect()
-            };
-            old.into_iter().chain(next).collect()
-        }
-        // Nothing runs and nothing is to run: the numbers stay, the totals do not.
-        Change::Keep { current: None, verdict: Verdict::Settled, .. } => {
-            before.map(|layout| Layout { total: 0, pods: 0, ..layout }).collect()
-        }
-        Change::Keep { current: None, .. } => before.collect(),
-        Change::Start { next } => vec![told(&SetSeen::of(*next), Role::Active)],
-    }
-}
-
 /// What the objects that every layout shares are made of.
 struct Base<'a> {
     document: &'a Layouts,
     needs: Needs,
 }
 
-/// Who needs records, before and after the change.
-fn needs(sets: &[SetSeen], change: &Change, observed: &Observed) -> Needs {
-    let there = sets.iter().map(SetSeen::arrangement);
-    let (wanted, next) = match change {
-        Change::Keep { current, .. } => (current.iter().map(SetSeen::arrangement).collect(), None),
-        Change::Start { next } => (vec![*next], Some(*next)),
-        // What stops gets no new records, but keeps its Secrets, to park in.
-        Change::Stop { next, .. } => (there.clone().filter(|set| Some(*set) == *next).collect(), *next),
-    };
-    // A set goes before its pods do: until they are gone, the document says what they were.
-    let told = observed.document.iter().flat_map(|document| &document.layouts);
-    let told = told.filter(|layout| layout.total > 0).map(|told| {
-        let Layout { number, total, pods, role: _, session_group, fallback_slot } = *told;
-        Arrangement { number, total, pods, revision: REVISION, session_group, fallback_slot }
-    });
-    let alive: BTreeMap<u32, _> =
-        told.chain(there).chain(next).map(|layout| (layout.number, layout)).collect();
-    // What has ended parks nothing any more.
-    let mut pods = observed.pods.iter().filter(|pod| pod.phase != Phase::Ended);
-    let known = pods.all(|pod| alive.contains_key(&pod.layout));
-    let session_groups = known.then(|| alive.values().map(|layout| layout.session_group).collect());
-    Needs { wanted, alive: alive.into_values().collect(), session_groups }
-}
-
-/// Turns the change into steps, and says what is under way.
+/// Turns the change into steps.
 fn carry_out(
     spec: &Spec,
     observed: &Observed,
-    change: &Change,
+    change: &Change<'_>,
     shared: &Base<'_>,
     steps: &mut Vec<Step>,
-) -> Verdict {
-    match change {
-        Change::Keep { current, verdict, strays } => {
-            let delete =
-                |set: &SetSeen| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number));
-            steps.extend(strays.iter().map(delete));
-            if current.is_some() || observed.document.is_some() {
-                base(spec, observed, shared, steps);
+) {
+    let parts = || change.parts.iter();
+    let set = |part: &Part<'_>| stateful_set(spec, part.layout.arrangement);
+    let is_new = |part: &&Part<'_>| matches!(part.set, SetStep::Make | SetStep::Announce);
+    steps.extend(parts().filter(is_new).map(|part| Step::Try(set(part))));
+    // A bot that never had a layout has nothing to be told.
+    if observed.document.is_some() || parts().any(|part| part.told.is_some()) {
+        base(spec, observed, shared, steps);
+    }
+    for part in parts() {
+        match part.set {
+            SetStep::Keep if part.layout.matches(spec) => ensure(observed, set(part), steps),
+            SetStep::Keep => steps.extend(bounded(&part.layout)),
+            SetStep::Make => steps.push(Step::Create(set(part))),
+            SetStep::Remove => {
+                let name = set_name(&spec.owner.name, part.layout.number());
+                steps.push(Step::Delete(Kind::StatefulSet, name));
             }
-            if let Some(set) = current {
-                if set.matches(spec) {
-                    ensure(observed, stateful_set(spec, set.arrangement()), steps);
-                } else {
-                    steps.extend(bounded(&spec.owner, set, observed));
-                }
-                ensure(observed, disruption::disruption(&spec.owner, set.number), steps);
-            }
-            remove_budgets(observed, current.as_ref().map(|set| set.number), steps);
-            verdict.clone()
-        }
-        Change::Stop { old, next, waits_for } => {
-            // It may stand already, as when the creation of an older one came late.
-            let stands = |set: &Object| {
-                observed.children.iter().any(|child| child.kind == set.kind && child.name == set.name)
-            };
-            let next_set = next.map(|next| stateful_set(spec, next)).filter(|set| !stands(set));
-            steps.extend(next_set.map(Step::Try));
-            base(spec, observed, shared, steps);
-            let running = old.iter().filter(|set| !set.deleting);
-            steps.extend(
-                running.map(|set| Step::Delete(Kind::StatefulSet, set_name(&spec.owner.name, set.number))),
-            );
-            remove_budgets(observed, None, steps);
-            Verdict::Moving(stopping(spec, old, *next, *waits_for, observed))
-        }
-        Change::Start { next } => {
-            let set = stateful_set(spec, *next);
-            steps.push(Step::Try(set.clone()));
-            base(spec, observed, shared, steps);
-            steps.push(Step::Create(set));
-            ensure(observed, disruption::disruption(&spec.owner, next.number), steps);
-            remove_budgets(observed, Some(next.number), steps);
-            let message =
-                format!("layout {}: starting {} pods for {} shards", next.number, next.pods, next.total);
-            Verdict::Moving(Note::new(Reason::StartingPods, message))
+            SetStep::Announce | SetStep::Leave => {}
         }
     }
+    let with_duty: Vec<_> = parts().filter(|part| part.stands() && part.is(Role::Active)).collect();
+    for part in &with_duty {
+        ensure(observed, disruption::disruption(&spec.owner, part.layout.number()), steps);
+    }
+    // One that is left alone keeps its own: it may serve.
+    let is_left = |part: &&Part<'_>| part.set == SetStep::Leave && part.layout.living().is_some();
+    let keeping: Vec<_> = parts().filter(is_left).chain(with_duty).map(|part| part.layout.number()).collect();
+    remove_budgets(observed, |number| keeping.contains(&number), steps);
 }
 
 /// The objects that every layout shares.
 fn base(spec: &Spec, observed: &Observed, shared: &Base<'_>, steps: &mut Vec<Step>) {
     let Base { document, needs } = shared;
     let secrets = needs.secrets(&spec.owner);
-    for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts(observed), &secrets) {
+    let accounts = accounts(observed, &spec.owner.namespace);
+    for object in rights::rights(&spec.owner, spec.account.as_deref(), &accounts, &secrets) {
         ensure(observed, object, steps);
     }
     ensure(observed, service::service(&spec.owner), steps);
@@ -326,23 +234,31 @@ fn base(spec: &Spec, observed: &Observed, shared: &Base<'_>, steps: &mut Vec<Ste
     ensure(observed, config_map::config_map(&spec.owner, document), steps);
 }
 
-/// The accounts of the sets that exist: a layout that still runs keeps its rights when the template names another.
-fn accounts(observed: &Observed) -> Vec<String> {
-    let sets = observed.children.iter().filter(|child| child.kind == Kind::StatefulSet);
-    let account =
-        |set: &Child| set.live["spec"]["template"]["spec"]["serviceAccountName"].as_str().map(str::to_owned);
-    sets.filter_map(account).collect()
+/// The accounts of what runs: a layout keeps its rights when the template names another, and so do pods whose set is gone, which have
+/// yet to park.
+fn accounts(observed: &Observed, namespace: &str) -> Vec<String> {
+    let of = |kind| observed.children.iter().filter(move |child| child.kind == kind);
+    let named = |name: &Value| name.as_str().map(str::to_owned);
+    let sets = of(Kind::StatefulSet);
+    let of_sets = sets.filter_map(|set| named(&set.live["spec"]["template"]["spec"]["serviceAccountName"]));
+    let has_set = |pod: &PodSeen| of(Kind::StatefulSet).any(|set| set.layout() == Some(pod.layout));
+    let linger = observed.pods.iter().any(|pod| pod.phase != Phase::Ended && !has_set(pod));
+    let bindings = of(Kind::RoleBinding).filter(|binding| linger && binding.ours);
+    let subjects = bindings.filter_map(|binding| binding.live["subjects"].as_array()).flatten();
+    let is_here = |subject: &&Value| subject["kind"] == "ServiceAccount" && subject["namespace"] == namespace;
+    let of_pods = subjects.filter(is_here);
+    of_sets.chain(of_pods.filter_map(|subject| named(&subject["name"]))).collect()
 }
 
-fn remove_budgets(observed: &Observed, kept: Option<u32>, steps: &mut Vec<Step>) {
+fn remove_budgets(observed: &Observed, is_kept: impl Fn(u32) -> bool, steps: &mut Vec<Step>) {
     let budgets = observed.children.iter().filter(|child| {
         let layout = child.label(shard_contract::names::LAYOUT_LABEL).and_then(|number| number.parse().ok());
-        child.kind == Kind::PodDisruptionBudget && !child.deleting && layout != kept
+        child.kind == Kind::PodDisruptionBudget && !child.deleting && !layout.is_some_and(&is_kept)
     });
     steps.extend(budgets.map(|child| Step::Delete(Kind::PodDisruptionBudget, child.name.clone())));
 }
 
-fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetting {
+fn gate(reserve_percent: u32, observed: &Observed, change: &Change<'_>) -> GateSetting {
     if let Some(rival) = &observed.rival {
         return GateSetting::Closed(format!("ShardedBot {rival} holds the same token"));
     }
@@ -354,19 +270,42 @@ fn gate(reserve_percent: u32, observed: &Observed, change: &Change) -> GateSetti
         let is_away = matches!(observed.discord.problem, Some(DiscordProblem::Unreachable(_)));
         return if is_away { GateSetting::Blind(why) } else { GateSetting::Closed(why) };
     };
-    let granted = |set: &SetSeen| {
-        (set.number, GateLayout { total: set.total, pods: set.pods, fallback_slot: set.fallback_slot })
-    };
-    let layouts: BTreeMap<_, _> = match change {
-        Change::Keep { current, .. } => current.iter().map(granted).collect(),
-        Change::Start { next } => BTreeMap::from([granted(&SetSeen::of(*next))]),
-        Change::Stop { old, .. } => old.iter().filter(|set| !set.deleting).map(granted).collect(),
-    };
     // One on its way out runs until its kubelet says otherwise.
     let running = observed.pods.iter().filter(|pod| pod.phase == Phase::Running).map(|pod| GatePod {
         uid: pod.uid.clone(),
         layout: pod.layout,
         ordinal: pod.ordinal,
     });
-    GateSetting::Open { token, reserve_percent, gateway, layouts, pods: running.collect() }
+    GateSetting::Open { token, reserve_percent, gateway, layouts: change.granted(), pods: running.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Child;
+    use serde_json::json;
+
+    #[test]
+    fn pods_whose_set_is_gone_keep_the_account_that_they_park_with() {
+        let subject = |name: &str, namespace: &str| json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
+        let binding = Child {
+            kind: Kind::RoleBinding,
+            name: "b-shards".into(),
+            uid: "u".into(),
+            version: String::new(),
+            generation: 0,
+            ours: true,
+            of_a_bot: true,
+            deleting: false,
+            hand: None,
+            live: json!({ "subjects": [subject("before", "bots"), subject("strange", "elsewhere")] }),
+        };
+        let of = |phase| {
+            let pods = vec![PodSeen { phase, ..PodSeen::running() }];
+            let observed = Observed { children: vec![binding.clone()], pods, ..Observed::nothing() };
+            accounts(&observed, "bots")
+        };
+        assert_eq!(of(Phase::Running), ["before"]);
+        assert!(of(Phase::Ended).is_empty(), "what has ended parks nothing any more");
+    }
 }

@@ -162,6 +162,52 @@ pub fn a_refused_template(ground: &Ground) -> Result<()> {
     Ok(())
 }
 
+/// The operator uses the right to create pods in dry runs alone; an administrator may take it away.
+pub fn without_the_right_to_try(ground: &Ground) -> Result<()> {
+    ground.online()?;
+    let role = ["clusterrole", "shard-operator-shard-operator"];
+    let mut role = ground.kube.get(&role)?.context("the chart's ClusterRole is gone")?;
+    if let Some(metadata) = role["metadata"].as_object_mut() {
+        metadata.remove("resourceVersion");
+    }
+    let mut less = role.clone();
+    for rule in less["rules"].as_array_mut().into_iter().flatten() {
+        if rule["resources"] == json!(["pods"])
+            && let Some(verbs) = rule["verbs"].as_array_mut()
+        {
+            verbs.retain(|verb| verb != "create");
+        }
+    }
+    ensure!(less != role, "the chart gives no right to create pods: {}", role["rules"]);
+    let write = |role: &Value| ground.kube.feed(&["replace", "--filename=-"], &role.to_string());
+    write(&less)?;
+    let outcome = pods_that_nobody_tried(ground);
+    write(&role)?;
+    outcome?;
+    ground.rules_were_kept()
+}
+
+fn pods_that_nobody_tried(ground: &Ground) -> Result<()> {
+    let (before, identifies) = (ground.pods("mybot")?, ground.discord().ledger()?.identifies);
+    let template = |fields: Value| ground.patch("mybot", &json!({ "template": { "spec": fields } }));
+    template(json!({ "priorityClassName": "no-such-class" }))?;
+    let told = ground.reason("mybot", "PodsFailing")?;
+    ensure!(told.contains("runs on") && told.contains("no-such-class"), "{told}");
+    ensure!(ground.pods("mybot")? == before, "pods were replaced by none");
+    template(json!({ "priorityClassName": null }))?;
+    ground.ready("mybot")?;
+    ensure!(ground.pods("mybot")? == before, "putting the template back touched pods");
+    let spent = ground.discord().ledger()?.identifies - identifies;
+    ensure!(spent == 0, "{spent} IDENTIFYs for a change that came to nothing");
+    template(json!({ "terminationGracePeriodSeconds": 31 }))?;
+    ground.ready("mybot")?;
+    let after = ground.pods("mybot")?;
+    ensure!(after.len() == before.len() && after.iter().all(|pod| !before.contains(pod)), "{after:?}");
+    template(json!({ "terminationGracePeriodSeconds": null }))?;
+    ground.ready("mybot")?;
+    Ok(())
+}
+
 fn put_token(ground: &Ground, token: &str) -> Result<()> {
     let patch = format!("--patch={}", json!({ "stringData": { "token": token } }));
     ground

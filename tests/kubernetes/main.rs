@@ -34,7 +34,7 @@ enum On {
     Own,
 }
 
-const TESTS: [(&str, On, Test); 33] = [
+const TESTS: [(&str, On, Test); 34] = [
     ("the_chart_is_clean_and_refuses_values_that_make_no_sense", On::Any, release::the_chart_is_clean),
     ("the_chart_installs_where_only_restricted_pods_may_run", On::Any, release::the_chart_installs),
     ("an_autoscaler_on_a_bot_is_refused_with_its_remedy", On::Any, release::autoscalers_are_refused),
@@ -67,6 +67,7 @@ const TESTS: [(&str, On, Test); 33] = [
     ),
     ("an_image_a_node_or_a_quota_that_keeps_pods_from_running_is_quoted", On::Any, trouble::blocked_pods),
     ("a_template_that_the_api_server_refuses_stops_nothing", On::Any, broken::a_refused_template),
+    ("without_the_right_to_try_pods_the_next_set_is_made_first", On::Any, broken::without_the_right_to_try),
     ("the_gate_lets_in_nobody_but_pods_of_a_layout", On::Any, gate::strangers_are_turned_away),
     ("deleting_the_bot_removes_everything", On::Any, objects::deleting_the_bot),
     ("upgrade_and_uninstall_replace_no_pod", On::Any, release::upgrade_and_uninstall),

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use shard_operator::crd::ShardedBot;
 use shard_operator::model::{
     Addresses, Answers, Applied, Child, Contest, DiscordProblem, DiscordSeen, Failure, Fingerprint,
-    GateFigures, GatewaySeen, Kind, NodeLoss, NodeSeen, Note, Object, Observed, Phase, PodSeen, Reason, Step,
-    TokenSeen,
+    GateFigures, GatewaySeen, Kind, NodeLoss, NodeSeen, Note, Object, Observed, Phase, PodSeen, Reason,
+    Refusal, Step, TokenSeen,
 };
 use shard_operator::plan::{plan, question};
 use shard_operator::report::{conditions, status};
@@ -35,7 +35,7 @@ pub struct World {
     token_untold: BTreeSet<String>,
     rival: Option<String>,
     waits_for_others: bool,
-    refusals: Vec<String>,
+    refusals: Vec<Refusal>,
     contest: Contest,
     discord: DiscordSeen,
     children: Vec<Child>,

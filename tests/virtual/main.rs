@@ -3,6 +3,7 @@
 //! A test by name for each row of the fault table that needs no hand-over and no threads of its own, and runs by seed. Deliberately
 //! absent: what only a process, a file system or a real API server can show (`fleet`, `loop`, `kubernetes`).
 
+mod admission;
 mod discord;
 mod each;
 mod handlers;

@@ -148,6 +148,12 @@ fn admission(error: &reads::Error) -> Admission {
     Admission::Refused { note: Note::new(reason, message), stalled: true }
 }
 
+/// Whether a pod is refused only because there is no room for it beside those that run.
+#[must_use]
+pub fn lacks_room(refusal: &str) -> bool {
+    quota::exceeded(refusal) == Some(quota::Exceeded::ByAll)
+}
+
 fn failed(said: &str) -> Admission {
     let message = format!(
         "whether a pod of the next layout would be admitted cannot be asked: {said}; it is tried again"

@@ -3,14 +3,13 @@
 //! From the object as wanted, and as it stands, to steps. Of a set what our marks and bounds say is written apart from what others edited:
 //! the first costs no pod, and the second is put back seldom. Deliberately absent: which objects there should be.
 
-use super::change::SetSeen;
 use super::objects;
 use super::objects::config_map::{config_map, document};
 use super::objects::stateful_set::{bounds, edits, marks};
+use super::rollout::LayoutSeen;
 use crate::model::{Child, Hand, Kind, Note, Object, Observed, Reason, Step, Verdict};
 use crate::names::{Owner, PODS_LABEL};
 use shard_contract::layouts::Layouts;
-use shard_contract::names::stateful_set as set_name;
 
 /// Makes an object that is not there, and one that is not as it should be so.
 pub fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
@@ -34,28 +33,21 @@ pub fn ensure(observed: &Observed, wanted: Object, steps: &mut Vec<Step>) {
 
 /// A set that runs on though the spec asks for another, or cannot be read.
 #[must_use]
-pub fn bounded(owner: &Owner, set: &SetSeen, observed: &Observed) -> Option<Step> {
-    let child = child(owner, set, observed)?;
+pub fn bounded(layout: &LayoutSeen<'_>) -> Option<Step> {
+    let child = layout.living()?.child;
     // Where labels and document disagree nobody knows how many pods are right.
-    let mut told = observed.document.iter().flat_map(|document| &document.layouts);
-    let told = told.find(|told| told.number == set.number)?.pods;
+    let (told, pods) = (layout.told?.pods, layout.arrangement.pods);
     let labelled: Option<u32> = child.label(PODS_LABEL).and_then(|pods| pods.parse().ok());
-    (told == set.pods && labelled.is_none_or(|pods| pods == told)).then_some(())?;
-    let bounds = bounds(child, set.pods)?;
+    (told == pods && labelled.is_none_or(|pods| pods == told)).then_some(())?;
+    let bounds = bounds(child, pods)?;
     Some(Step::Merge(bounds))
-}
-
-fn child<'a>(owner: &Owner, set: &SetSeen, observed: &'a Observed) -> Option<&'a Child> {
-    let name = set_name(&owner.name, set.number);
-    let is_it = |child: &&Child| child.kind == Kind::StatefulSet && child.name == name && !child.deleting;
-    observed.children.iter().find(is_it)
 }
 
 /// Also says what others wrote to the template of a set that runs on while another template waits: it is not written back, since only the
 /// set's own revisions have what it was.
 #[must_use]
-pub fn edited_meanwhile(owner: &Owner, set: &SetSeen, observed: &Observed, verdict: Verdict) -> Verdict {
-    let Some(child) = child(owner, set, observed) else { return verdict };
+pub fn edited_meanwhile(layout: &LayoutSeen<'_>, verdict: Verdict) -> Verdict {
+    let Some(child) = layout.living().map(|set| set.child) else { return verdict };
     let name = &child.name;
     let said = match child.hand {
         None | Some(Hand::Beside) => return verdict,

@@ -2,7 +2,7 @@
 //!
 //! A list of small named checks in order of how much they say; the first that holds is the reason. A held fleet is kept
 //! as it is: its objects are put back, its shards run on. Deliberately absent: what depends on the change itself
-//! (`spec.paused`, the budget), which [`super::change`] asks.
+//! (`spec.paused`, the budget), which [`super::wanted`] asks.
 
 use super::spec::Spec;
 use crate::model::{DiscordProblem, Kind, Note, Observed, Phase, PodSeen, Reason, TokenSeen, Verdict};

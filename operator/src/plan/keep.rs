@@ -3,52 +3,47 @@
 //! From a change to itself, or to keeping the fleet that runs: it has not been heard yet, it cannot be told whether it is another at all,
 //! another would not come up, or its pods would not be admitted. Deliberately absent: the budget, and what the spec says itself.
 
-use super::change::{Change, SetSeen, wanted_change};
+use super::change::Change;
 use super::hold::Hold;
+use super::rollout::{LayoutSeen, Rollout, SetSeen};
 use super::spec::Spec;
+use super::wanted;
 use crate::model::{Admission, Note, Observed, Phase, Reason, Same, Verdict};
 use crate::names::IDENTITY_ANNOTATION;
-use shard_contract::layout::pods_for;
 use shard_contract::names::stateful_set as set_name;
 use shard_contract::report::ShardState;
 
 /// What to do about layouts.
 #[must_use]
-pub fn change(
+pub fn change<'a>(
     spec: &Spec,
-    sets: &[SetSeen],
+    rollout: &Rollout<'a>,
     observed: &Observed,
     wanted: Result<u32, Note>,
     held: Option<Hold>,
-) -> Change {
-    let current = sets.iter().rev().find(|set| !set.deleting).cloned();
-    let keep = |verdict| Change::Keep { current: current.clone(), verdict, strays: Vec::new() };
+) -> Change<'a> {
+    let keep = |verdict| Change::keep(rollout, verdict, &[]);
     let total = match (held, wanted) {
-        (Some(_), _) => return keep(Verdict::Settled),
+        (Some(because), _) => return keep(because.into_verdict()),
         (None, Err(note)) => return keep(Verdict::Moving(note)),
         (None, Ok(total)) => total,
     };
-    let change = wanted_change(spec, sets, observed, total, current.as_ref());
-    let stripped = current.as_ref().filter(|set| {
-        set.is_stripped() && set.total == total && set.pods == pods_for(total, spec.shards_per_pod)
-    });
-    let stripped = stripped.map(|set| stripped_set(&set_name(&spec.owner.name, set.number)));
-    match reason_to_keep(observed, &change, current.as_ref(), total, stripped) {
+    let change = wanted::change(spec, rollout, observed, total);
+    match reason_to_keep(spec, rollout, observed, &change, total) {
         Some(verdict) => keep(verdict),
         None => change,
     }
 }
 
-/// What forbids to take pods away now, if the change would.
+/// What forbids to take pods away now, if the change would, now or later.
 fn reason_to_keep(
+    spec: &Spec,
+    rollout: &Rollout<'_>,
     observed: &Observed,
-    change: &Change,
-    current: Option<&SetSeen>,
+    change: &Change<'_>,
     total: u32,
-    stripped: Option<Note>,
 ) -> Option<Verdict> {
-    let Change::Stop { old, next, .. } = change else { return None };
-    if old.iter().all(|set| set.deleting) {
+    if !change.replaces {
         return None;
     }
     if !observed.heard {
@@ -62,19 +57,21 @@ fn reason_to_keep(
             ),
         )));
     }
-    let current = current?;
-    if let Some(Same::Unknown(why)) = observed.answers.alike.as_ref().map(|alike| &alike.same) {
+    let duty = rollout.duty()?;
+    let alike = observed.answers.alike.as_ref();
+    if let Some(Same::Unknown(why)) = alike.map(|alike| &alike.same) {
         let message = format!(
             "layout {} runs on: whether the pods of spec.template are others cannot be asked: {why}; it is tried again",
-            current.number
+            duty.number()
         );
         return Some(Verdict::Moving(Note::new(Reason::ApiServerError, message)));
     }
-    let stripped = stripped.filter(|_| observed.answers.alike.is_some());
+    let is_stripped = duty.living().is_some_and(SetSeen::is_stripped) && duty.is_arranged(spec, total);
+    let stripped = alike.filter(|_| is_stripped);
     stripped
-        .map(Verdict::Stalled)
-        .or_else(|| breaker(observed, current, total).map(Verdict::Moving))
-        .or_else(|| next.and_then(|_| refused(observed, current)))
+        .map(|_| Verdict::Stalled(stripped_set(&set_name(&spec.owner.name, duty.number()))))
+        .or_else(|| breaker(observed, duty, total).map(Verdict::Moving))
+        .or_else(|| change.next().and_then(|_| refused(observed, duty)))
 }
 
 /// What a set was made from is not known, and what the spec asks for makes other pods.
@@ -88,26 +85,26 @@ fn stripped_set(name: &str) -> Note {
 }
 
 /// A fleet is not stopped for one whose pods would not be admitted.
-fn refused(observed: &Observed, current: &SetSeen) -> Option<Verdict> {
+fn refused(observed: &Observed, duty: &LayoutSeen<'_>) -> Option<Verdict> {
     let Some(Admission::Refused { note, stalled }) = &observed.answers.admission else { return None };
-    let message = format!("layout {} runs on: {}", current.number, note.message);
+    let message = format!("layout {} runs on: {}", duty.number(), note.message);
     let note = Note::new(note.reason, message);
     Some(if *stalled { Verdict::Stalled(note) } else { Verdict::Moving(note) })
 }
 
 /// With the breaker open one IDENTIFY at a time is tried: a fleet that serves would be taken down for one that cannot come
 /// up. One that mostly does not serve may be replaced, since that is how a broken image is corrected.
-fn breaker(observed: &Observed, current: &SetSeen, total: u32) -> Option<Note> {
+fn breaker(observed: &Observed, duty: &LayoutSeen<'_>, total: u32) -> Option<Note> {
     let tripped = observed.gate?.breaker.filter(|_| total > 0)?;
-    let reports = observed.pods.iter().filter(|pod| pod.layout == current.number);
-    let shards = reports.filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
+    let shards = duty.pods.iter().filter_map(|pod| pod.report.as_ref()).flat_map(|report| &report.shards);
     let online = shards.filter(|shard| shard.state == ShardState::Online).count();
-    (online * 2 > current.total as usize).then(|| {
+    (online * 2 > duty.arrangement.total as usize).then(|| {
         Note::new(
             Reason::BreakerOpen,
             format!(
                 "the change waits, and layout {} keeps its duty: {} IDENTIFYs in a row did not reach READY, so another fleet would not come up; it goes on when one does; look at the pods' logs, or set spec.shards to 0 to stop the bot first",
-                current.number, tripped.failures
+                duty.number(),
+                tripped.failures
             ),
         )
     })

@@ -3,21 +3,23 @@
 //! From the layouts that stop to one note: which, how many pods are still there, what keeps those whose time is over, and what comes
 //! then. Deliberately absent: what is done about it; a pod that is kept is left to whoever keeps it.
 
-use super::change::SetSeen;
 use super::objects::stateful_set::Arrangement;
+use super::rollout::LayoutSeen;
 use super::spec::Spec;
-use crate::model::{Admission, Note, Observed, Phase, Reason, late};
+use crate::model::{Note, Observed, Phase, Reason, late};
 
 /// What is said while old layouts stop.
 pub fn stopping(
     spec: &Spec,
-    old: &[SetSeen],
+    old: &[&LayoutSeen<'_>],
     next: Option<Arrangement>,
     waits_for: usize,
     observed: &Observed,
 ) -> Note {
-    let from =
-        old.iter().map(|set| format!("layout {} ({} shards)", set.number, set.total)).collect::<Vec<_>>();
+    let from: Vec<_> = old
+        .iter()
+        .map(|layout| format!("layout {} ({} shards)", layout.number(), layout.arrangement.total))
+        .collect();
     let from = if from.is_empty() { "the old layout".to_owned() } else { from.join(" and ") };
     let then = next.map_or_else(
         || "spec.shards is 0".to_owned(),
@@ -28,16 +30,10 @@ pub fn stopping(
     } else {
         ""
     };
-    let unasked = match &observed.answers.admission {
-        Some(Admission::Unknown(why)) => {
-            format!("; whether its pods would be admitted could not be asked first: {why}")
-        }
-        _ => String::new(),
-    };
     let number = next.map_or(0, |next| next.number);
     let stuck = late(observed, |pod| pod.layout != number && pod.phase != Phase::Ended);
     Note::new(
         Reason::Recreating,
-        format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{unasked}{how}"),
+        format!("stopping {from}, {waits_for} pods still there{stuck}; {then}{how}"),
     )
 }

@@ -4,7 +4,7 @@
 //! probe's word, which may be anybody's. A shard counts then if the pod is ready and the shard's record names a session of it. A pod
 //! that identifies by the fallback schedule can seldom say so, since it would say it to the gate that it does not reach: its silence does.
 
-use crate::model::{NodeSeen, Observed, Phase, Plan, PodSeen};
+use crate::model::{NodeSeen, Observed, Phase, Plan, PodSeen, Refusal};
 use shard_contract::layout::shards_of;
 use shard_contract::layouts::{Layout, Role};
 use shard_contract::record::PER_SECRET;
@@ -70,6 +70,8 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
         .filter(|counted| counted.pods > 0 || counted.layout.role == Role::Active)
         .collect();
     let active = layouts.iter().find(|counted| counted.layout.role == Role::Active).cloned();
+    let is_its =
+        |refusal: &&Refusal| active.as_ref().is_some_and(|active| active.layout.number == refusal.layout);
     let of_active = |pod: &&PodSeen| active.as_ref().is_some_and(|active| active.layout.number == pod.layout);
     let shards = || {
         observed
@@ -100,7 +102,7 @@ pub fn fleet(observed: &Observed, plan: &Plan) -> Fleet {
             .iter()
             .filter(of_active)
             .filter_map(|pod| Some(format!("pod {}: {}", pod.name, pod.trouble.as_ref()?)))
-            .chain(observed.refusals.iter().cloned())
+            .chain(observed.refusals.iter().filter(is_its).map(|refusal| refusal.said.clone()))
             .collect(),
         active,
         layouts,

@@ -6,7 +6,7 @@
 //! eviction by the API (its budgets need the disruption controller): a drain is a deletion here.
 
 use super::pod::{Around, Running};
-use super::sets::wanted;
+use super::sets::{make, wanted};
 use super::status::status;
 use anyhow::{Context, Result};
 use futures::future::join_all;
@@ -220,7 +220,7 @@ impl Shared {
         );
         let wanted = wanted(&sets_now, &pods, |ordinal| node_name(&self.namespace, ordinal % NODES));
         for pod in &wanted.missing {
-            api.create(&PostParams::default(), pod).await.context("make a pod")?;
+            make(&self.around.client, &self.namespace, pod).await?;
         }
         for name in &wanted.spare {
             let _ = api.delete(name, &DeleteParams::default()).await.context("delete a pod")?;

@@ -1,13 +1,15 @@
 //! The StatefulSet controller and the garbage collector, as far as fleets need them.
 //!
 //! From sets and pods to pods that are missing and pods that are too many: `Parallel`, `OnDelete`, ordinals from their start;
-//! what belongs to a set that is gone goes. Pure, but for [`pod`], which is a function of its arguments too. Deliberately
+//! what belongs to a set that is gone goes. A pod that is refused is told of in an event ([`make`]). Deliberately
 //! absent: updates of templates, which the operator never makes, and volume claims.
 
+use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource, ResourceExt};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// What has to be done to the pods of a namespace.
@@ -61,6 +63,35 @@ pub fn wanted(sets: &[StatefulSet], pods: &[Pod], node: impl Fn(u32) -> String) 
     };
     wanted.spare.retain(|name| !ends(name));
     wanted
+}
+
+/// Makes a pod of a set; that it is not admitted is told in an event of the set.
+///
+/// # Errors
+/// When the API server does not answer, or does not take the event.
+pub async fn make(client: &Client, namespace: &str, pod: &Pod) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let refusal = match pods.create(&PostParams::default(), pod).await {
+        Err(kube::Error::Api(answer)) if answer.code == 403 => answer,
+        made => return made.map(drop).context("make a pod"),
+    };
+    let set = pod.owner_references().first().context("a pod of no set")?;
+    let name = pod.name_any();
+    let event = json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": format!("{name}.refused"), "namespace": namespace },
+        "involvedObject": {
+            "apiVersion": set.api_version, "kind": set.kind, "namespace": namespace, "name": set.name, "uid": set.uid,
+        },
+        "type": "Warning",
+        "reason": "FailedCreate",
+        "message": format!("create Pod {name} in StatefulSet {} failed error: {}", set.name, refusal.message),
+    });
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let told = PatchParams::apply("statefulset-controller").force();
+    events.patch(&format!("{name}.refused"), &told, &Patch::Apply(event)).await.context("tell of a pod")?;
+    Ok(())
 }
 
 /// A set's pod of this ordinal, bound to a node.

@@ -14,7 +14,7 @@ use super::containers::{Around, Host, Process};
 use super::{BOT, NAMESPACE};
 use crate::fleet::pod::{container, environment};
 use crate::fleet::proxy::Tamper;
-use crate::fleet::sets::wanted;
+use crate::fleet::sets::{make, wanted};
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -208,7 +208,7 @@ impl Shared {
         let (standing, pods) = (sets.list(&all).await?.items, api.list(&all).await?.items);
         let wanted = wanted(&standing, &pods, |ordinal| node_name(ordinal % NODES));
         for pod in &wanted.missing {
-            api.create(&PostParams::default(), pod).await.context("make a pod")?;
+            make(&self.client, NAMESPACE, pod).await?;
         }
         for name in &wanted.spare {
             let _ = api.delete(name, &DeleteParams::default()).await.context("delete a pod")?;

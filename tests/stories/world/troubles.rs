@@ -5,14 +5,18 @@ use jiff::SignedDuration;
 use serde_json::json;
 use shard_operator::model::{
     BackingOff, Child, Contest, Fingerprint, Hand, Kind, NodeLoss, NodeSeen, NodeState, Note, Object, Reason,
-    TokenSeen, Tripped,
+    Refusal, TokenSeen, Tripped,
 };
 use std::time::Duration;
 
 impl World {
-    /// Why pods cannot be made, or nothing.
+    /// Why pods of the newest set cannot be made, or nothing; `room WHY`: there is only no room for them.
     pub(super) fn set_refusal(&mut self, why: &str) {
-        self.refusals = Some(why).filter(|why| !why.is_empty()).map(str::to_owned).into_iter().collect();
+        let (said, lacks_room) = why.strip_prefix("room ").map_or((why, false), |why| (why, true));
+        let sets = self.children.iter().filter(|child| child.kind == Kind::StatefulSet);
+        let layout = sets.filter_map(Child::layout).max().unwrap_or(0);
+        let refusal = Refusal { layout, said: said.to_owned(), lacks_room };
+        self.refusals = Some(refusal).filter(|refusal| !refusal.said.is_empty()).into_iter().collect();
     }
 
     /// Another installation, `unsure`, or none.

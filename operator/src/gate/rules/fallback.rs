@@ -3,7 +3,7 @@
 //! From the pods that run, which of our answers each has surely heard, and Discord's time, to whether something granted now
 //! could meet an IDENTIFY of [`shard_contract::fallback`]. A pod named by no call of this leader's time may be on the fallback schedule; one
 //! whose named answer is [`DOUBTFUL_MS`] old may be again. Looks at the few slots around now, not at all pods.
-//! Deliberately absent: pods of layouts that the plan does not list; they are on their way out and begin nothing.
+//! Deliberately absent: pods of layouts that the plan does not list; they are on their way out, or have no duty yet, and begin nothing.
 
 use super::clock::{DiscordTime, Millis};
 use shard_contract::fallback::{APART_MS, DOUBTFUL_MS, FROM_MS, LAYOUT_SLOTS, SLOT_MS, UNTIL_MS};
