@@ -1,7 +1,7 @@
 //! What breaks in a real cluster: leader, operator, container, pod, node, API server, Secrets. The fleet comes back, by RESUME
 //! where a session is left, and Discord's ledger has nothing against it.
 
-use crate::ground::{BOTS, Ground, PATIENCE};
+use crate::ground::{BOTS, Ground, PATIENCE, connected};
 use anyhow::{Context, Result, ensure};
 use discord_sim::Ledger;
 use k8s_openapi::ByteString;
@@ -24,8 +24,7 @@ pub fn the_leader_is_killed(ground: &Ground) -> Result<()> {
     ground.kube.run(&["delete", "pod", pod, "--namespace", OPERATOR, "--grace-period=0", "--force"])?;
     // The session of one shard ends, so that the next leader has something to grant.
     let identified = ground.discord().ledger()?.identifies;
-    let total = ground.bot("mybot")?.context("the bot is gone")?["status"]["shards"].clone();
-    let first = json!({ "shard": 0, "total": total, "how": "invalid" });
+    let first = json!({ "shard": 0, "total": ground.shards()?, "how": "invalid" });
     ground.discord().control("connections/drop", &first)?;
     until("another leader", PATIENCE, || {
         let now = leader(ground)?;
@@ -48,10 +47,10 @@ pub fn the_operator_is_deleted(ground: &Ground) -> Result<()> {
     ground.kube.wait_gone(PATIENCE, &operator)?;
     ground.discord().control("connections/drop", &json!({ "how": "close", "code": 4000 }))?;
     ground.kube.kill_bot(BOTS, &pods[0].0)?;
-    let shards = before.sessions.iter().filter(|session| session.connected).count() as u64;
+    let shards = ground.shards()?;
     until("every shard to resume without the operator", PATIENCE, || {
         let ledger = ground.discord().ledger()?;
-        let connected = ledger.sessions.iter().filter(|session| session.connected).count() as u64;
+        let connected = connected(&ledger);
         Ok(if connected == shards && ledger.resumes >= before.resumes + shards {
             Seen::Yes(())
         } else {
@@ -152,7 +151,7 @@ pub fn the_api_server_restarts(ground: &Ground) -> Result<()> {
 
 pub fn secrets_that_are_deleted(ground: &Ground) -> Result<()> {
     ground.spread()?;
-    let (before, pods) = (ground.discord().ledger()?, ground.pods("mybot")?);
+    let pods = ground.pods("mybot")?;
     // Both at once: nobody watches Secrets, so each is missed when the next round looks.
     let secrets = ["delete", "secret/mybot-sessions-0", "secret/mybot-token", "--namespace", BOTS];
     ground.kube.run(&secrets)?;
@@ -160,7 +159,7 @@ pub fn secrets_that_are_deleted(ground: &Ground) -> Result<()> {
     ensure!(told.contains("mybot-token"), "{told}");
     ground.discord().ask(&json!({ "content": "!ping" }), "ong", ANSWER)?;
     ground.secret("mybot-token", shard_tests::discord::TOKEN)?;
-    let all = before.sessions.iter().filter(|session| session.connected).count();
+    let all = ground.shards()?;
     ground.kube.wait(
         "the holders to write their records again",
         PATIENCE,
@@ -177,10 +176,11 @@ pub fn secrets_that_are_deleted(ground: &Ground) -> Result<()> {
 }
 
 /// How many of a Secret's records say that a pod holds them. The operator writes missing ones as free first.
-fn held(secret: &Value) -> usize {
+fn held(secret: &Value) -> u64 {
     let data = serde_json::from_value::<Secret>(secret.clone()).ok().and_then(|secret| secret.data);
     let state = |value: &ByteString| serde_json::from_slice::<Record>(&value.0).map(|record| record.state);
     data.iter().flat_map(BTreeMap::values).filter(|value| matches!(state(value), Ok(State::Held))).count()
+        as u64
 }
 
 /// Who the lease says is the leader: `<pod>_...`.
@@ -192,17 +192,14 @@ fn leader(ground: &Ground) -> Result<String> {
 
 /// Waits until the fleet is whole again after a fault, and that no session was lost on the way.
 fn resumed(ground: &Ground, before: &Ledger, what: &str) -> Result<()> {
-    let connected = |ledger: &Ledger| ledger.sessions.iter().filter(|session| session.connected).count();
+    let shards = ground.shards()?;
     until(what, PATIENCE, || {
         let ledger = ground.discord().ledger()?;
-        Ok(if connected(&ledger) == connected(before) && ledger.resumes > before.resumes {
+        let (connected, resumed) = (connected(&ledger), ledger.resumes - before.resumes);
+        Ok(if connected == shards && resumed > 0 {
             Seen::Yes(())
         } else {
-            Seen::NotYet(format!(
-                "{} connected, {} resumed",
-                connected(&ledger),
-                ledger.resumes - before.resumes
-            ))
+            Seen::NotYet(format!("{connected} of {shards} connected, {resumed} resumed"))
         })
     })?;
     ground.ready("mybot")?;

@@ -1,6 +1,6 @@
 //! A fleet's life: online, answering, scaled, changed, a pod killed.
 
-use crate::ground::{BOTS, Ground, PATIENCE, manifest};
+use crate::ground::{BOTS, Ground, PATIENCE, connected, manifest};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub fn the_example_comes_online(ground: &Ground) -> Result<()> {
     let ledger = ground.discord().ledger()?;
     let total = status["shards"].as_u64().context("no shards in the status")?;
     ensure!(ledger.identifies == total, "{} IDENTIFYs for {total} shards", ledger.identifies);
-    let connected = ledger.sessions.iter().filter(|session| session.connected).count();
-    ensure!(connected as u64 == total, "{connected} of {total} sessions are connected");
+    let connected = connected(&ledger);
+    ensure!(connected == total, "{connected} of {total} sessions are connected");
     let left = status["identifies"]["remaining"].as_u64();
     ensure!(
         left == Some(u64::from(ledger.budget.remaining)),

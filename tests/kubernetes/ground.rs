@@ -4,6 +4,7 @@
 
 use crate::beside::Beside;
 use anyhow::{Context, Result, bail, ensure};
+use discord_sim::Ledger;
 use serde_json::{Value, json};
 use shard_tests::checkout::root;
 use shard_tests::discord::{Discord, TOKEN, URL};
@@ -71,6 +72,12 @@ impl Ground {
 
     pub fn discord(&self) -> Discord<'_> {
         Discord::on(&self.kube)
+    }
+
+    /// How many shards the README's bot has.
+    pub fn shards(&self) -> Result<u64> {
+        let bot = self.bot("mybot")?.context("the bot is gone")?;
+        bot["status"]["shards"].as_u64().context("no shards in the status")
     }
 
     /// The chart is installed and its operator ready. Whoever takes it away puts it back with these values.
@@ -239,6 +246,13 @@ impl Ground {
         ensure!(left.is_empty(), "cgroups are left:\n{}", left.join("\n"));
         Ok(())
     }
+}
+
+/// How many shards of the README's bot are connected. Its token is the simulator's first; a bot of another test may still be
+/// on its way out when its object has gone.
+pub fn connected(ledger: &Ledger) -> u64 {
+    let bot = ledger.budget.application_id;
+    ledger.sessions.iter().filter(|session| session.connected && session.application_id == bot).count() as u64
 }
 
 /// Command lines that name the cluster's folder.
