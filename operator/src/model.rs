@@ -505,6 +505,24 @@ mod tests {
         }
     }
 
+    impl Child {
+        /// An object of this bot, as it is after it was made.
+        pub(crate) fn ours(kind: Kind, name: &str, live: Value) -> Self {
+            Self {
+                kind,
+                name: name.into(),
+                uid: format!("uid-of-{name}"),
+                version: String::new(),
+                generation: 0,
+                ours: true,
+                of_a_bot: true,
+                deleting: false,
+                hand: None,
+                live,
+            }
+        }
+    }
+
     // A world in which nothing was found, for tests that say what they are about and no more.
     impl Observed {
         /// Nothing, at the beginning of time; the fleet has been heard.

@@ -24,7 +24,7 @@ use crate::model::{
     Belongs, DiscordProblem, GatePod, GateSetting, Kind, Note, Observed, Phase, Plan, PodSeen, Question,
     Reason, Step, TokenSeen, Verdict,
 };
-use change::{Change, Part, SetStep};
+use change::{Change, LayoutPlanned, SetStep};
 use ensure::{bounded, edited_meanwhile, ensure, tell_of};
 use next_check::next_check;
 use nodes::Lost;
@@ -107,8 +107,8 @@ pub fn plan(bot: &ShardedBot, observed: &Observed) -> Plan {
     let verdict = change.verdict.clone();
     let stale = (verdict == Verdict::Settled).then(|| hold::stale_token(&spec, observed)).flatten();
     let verdict = stale.map_or(verdict, Verdict::Stalled);
-    let verdict = match change.serving().filter(|part| !part.layout.matches(&spec)) {
-        Some(part) => edited_meanwhile(&part.layout, verdict),
+    let verdict = match change.serving().filter(|planned| !planned.layout.matches(&spec)) {
+        Some(planned) => edited_meanwhile(&planned.layout, verdict),
         None => verdict,
     };
     Plan {
@@ -129,12 +129,12 @@ fn stand_still(bot: &ShardedBot, observed: &Observed, rollout: &Rollout<'_>, not
     let verdict = if waits { Verdict::Moving(note) } else { Verdict::Stalled(note) };
     let change = Change::keep(rollout, verdict.clone(), &[]);
     let verdict = match change.serving() {
-        Some(part) => edited_meanwhile(&part.layout, verdict),
+        Some(planned) => edited_meanwhile(&planned.layout, verdict),
         None => verdict,
     };
     let Lost { mut steps, note: node_loss, gone } = nodes::lost(observed);
     tell_of(&gone, &owner, observed, &mut steps);
-    steps.extend(change.serving().and_then(|part| bounded(&part.layout)));
+    steps.extend(change.serving().and_then(|planned| bounded(&planned.layout)));
     Plan {
         remounts: token::remounts(observed),
         // Nothing of the spec; but a pod on a lost node is replaced whatever the spec says, and the set that runs keeps its pods.
@@ -191,33 +191,36 @@ fn carry_out(
     shared: &Base<'_>,
     steps: &mut Vec<Step>,
 ) {
-    let parts = || change.parts.iter();
-    let set = |part: &Part<'_>| stateful_set(spec, part.layout.arrangement);
-    let is_new = |part: &&Part<'_>| matches!(part.set, SetStep::Make | SetStep::Announce);
-    steps.extend(parts().filter(is_new).map(|part| Step::Try(set(part))));
+    let layouts = || change.layouts.iter();
+    let set = |planned: &LayoutPlanned<'_>| stateful_set(spec, planned.layout.arrangement);
+    let is_new = |planned: &&LayoutPlanned<'_>| matches!(planned.set, SetStep::Make | SetStep::Announce);
+    steps.extend(layouts().filter(is_new).map(|planned| Step::Try(set(planned))));
     // A bot that never had a layout has nothing to be told.
-    if observed.document.is_some() || parts().any(|part| part.told.is_some()) {
+    if observed.document.is_some() || layouts().any(|planned| planned.told.is_some()) {
         base(spec, observed, shared, steps);
     }
-    for part in parts() {
-        match part.set {
-            SetStep::Keep if part.layout.matches(spec) => ensure(observed, set(part), steps),
-            SetStep::Keep => steps.extend(bounded(&part.layout)),
-            SetStep::Make => steps.push(Step::Create(set(part))),
+    for planned in layouts() {
+        match planned.set {
+            SetStep::Keep if planned.layout.matches(spec) => ensure(observed, set(planned), steps),
+            SetStep::Keep => steps.extend(bounded(&planned.layout)),
+            SetStep::Make => steps.push(Step::Create(set(planned))),
             SetStep::Remove => {
-                let name = set_name(&spec.owner.name, part.layout.number());
+                let name = set_name(&spec.owner.name, planned.layout.number());
                 steps.push(Step::Delete(Kind::StatefulSet, name));
             }
             SetStep::Announce | SetStep::Leave => {}
         }
     }
-    let with_duty: Vec<_> = parts().filter(|part| part.stands() && part.is(Role::Active)).collect();
-    for part in &with_duty {
-        ensure(observed, disruption::disruption(&spec.owner, part.layout.number()), steps);
+    let with_duty: Vec<_> =
+        layouts().filter(|planned| planned.stands() && planned.is(Role::Active)).collect();
+    for planned in &with_duty {
+        ensure(observed, disruption::disruption(&spec.owner, planned.layout.number()), steps);
     }
     // One that is left alone keeps its own: it may serve.
-    let is_left = |part: &&Part<'_>| part.set == SetStep::Leave && part.layout.living().is_some();
-    let keeping: Vec<_> = parts().filter(is_left).chain(with_duty).map(|part| part.layout.number()).collect();
+    let is_left =
+        |planned: &&LayoutPlanned<'_>| planned.set == SetStep::Leave && planned.layout.living().is_some();
+    let keeping: Vec<_> =
+        layouts().filter(is_left).chain(with_duty).map(|planned| planned.layout.number()).collect();
     remove_budgets(observed, |number| keeping.contains(&number), steps);
 }
 
@@ -288,18 +291,11 @@ mod tests {
     #[test]
     fn pods_whose_set_is_gone_keep_the_account_that_they_park_with() {
         let subject = |name: &str, namespace: &str| json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
-        let binding = Child {
-            kind: Kind::RoleBinding,
-            name: "b-shards".into(),
-            uid: "u".into(),
-            version: String::new(),
-            generation: 0,
-            ours: true,
-            of_a_bot: true,
-            deleting: false,
-            hand: None,
-            live: json!({ "subjects": [subject("before", "bots"), subject("strange", "elsewhere")] }),
-        };
+        let binding = Child::ours(
+            Kind::RoleBinding,
+            "b-shards",
+            json!({ "subjects": [subject("before", "bots"), subject("strange", "elsewhere")] }),
+        );
         let of = |phase| {
             let pods = vec![PodSeen { phase, ..PodSeen::running() }];
             let observed = Observed { children: vec![binding.clone()], pods, ..Observed::nothing() };

@@ -119,18 +119,8 @@ mod tests {
     use serde_json::json;
 
     fn child(bytes: usize) -> Child {
-        Child {
-            kind: Kind::Role,
-            name: "mybot-shards".into(),
-            uid: "c".into(),
-            version: "1".into(),
-            generation: 0,
-            ours: true,
-            of_a_bot: true,
-            deleting: false,
-            hand: None,
-            live: json!({ "data": "x".repeat(bytes) }),
-        }
+        let live = json!({ "data": "x".repeat(bytes) });
+        Child { version: "1".into(), ..Child::ours(Kind::Role, "mybot-shards", live) }
     }
 
     fn key() -> Key {

@@ -51,10 +51,14 @@ pub fn other_hand(text: &str) -> Option<Hand> {
         .iter()
         .filter(|entry| entry.manager != MANAGER && entry.subresource.is_empty());
     let specs = others.filter_map(|entry| entry.fields.as_ref()?.spec);
-    let hands = specs.map(|spec| match () {
-        () if restarts(spec) => Hand::Rollout,
-        () if has_template(spec) => Hand::Somebody,
-        () => Hand::Beside,
+    let hands = specs.map(|spec| {
+        if restarts(spec) {
+            Hand::Rollout
+        } else if has_template(spec) {
+            Hand::Somebody
+        } else {
+            Hand::Beside
+        }
     });
     hands.max()
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Change<'a> {
     /// Every layout of which there is a trace, and the one that comes next, by rising number.
-    pub parts: Vec<Part<'a>>,
+    pub layouts: Vec<LayoutPlanned<'a>>,
     /// How things stand, as far as layouts go.
     pub verdict: Verdict,
     /// Whether a fleet that runs is to be replaced or stopped by it, now or later.
@@ -23,7 +23,7 @@ pub struct Change<'a> {
 
 /// One layout, and what becomes of it.
 #[derive(Clone, Debug)]
-pub struct Part<'a> {
+pub struct LayoutPlanned<'a> {
     /// What it has.
     pub layout: LayoutSeen<'a>,
     /// What pods are told of it; none: nothing.
@@ -47,7 +47,7 @@ pub enum SetStep {
     Leave,
 }
 
-impl<'a> Part<'a> {
+impl<'a> LayoutPlanned<'a> {
     /// A layout in this role.
     #[must_use]
     pub fn of(layout: LayoutSeen<'a>, role: Option<Role>, set: SetStep) -> Self {
@@ -75,13 +75,13 @@ impl<'a> Change<'a> {
     #[must_use]
     pub fn keep(rollout: &Rollout<'a>, verdict: Verdict, strays: &[u32]) -> Self {
         let duty = rollout.duty().map(LayoutSeen::number);
-        let part = |layout: &LayoutSeen<'a>| {
+        let planned = |layout: &LayoutSeen<'a>| {
             let number = layout.number();
             let is_living = layout.living().is_some();
             let (role, set) = if duty == Some(number) {
                 (Some(Role::Active), SetStep::Keep)
             } else if strays.contains(&number) {
-                let had_duty = !rollout.never_served(layout);
+                let had_duty = !rollout.never_had_duty(layout);
                 (had_duty.then_some(Role::Active), SetStep::Remove)
             } else if is_living && layout.role() == Some(Role::Standby) {
                 (layout.role(), SetStep::Leave)
@@ -95,42 +95,42 @@ impl<'a> Change<'a> {
                 };
                 (role, SetStep::Leave)
             };
-            let mut part = Part::of(layout.clone(), role, set);
+            let mut planned = LayoutPlanned::of(layout.clone(), role, set);
             let is_over = duty.is_none() && !is_living && verdict == Verdict::Settled;
-            if let Some(told) = part.told.as_mut().filter(|_| is_over) {
+            if let Some(told) = planned.told.as_mut().filter(|_| is_over) {
                 // Nothing runs and nothing is to run: the numbers stay, the totals do not.
                 (told.total, told.pods) = (0, 0);
             }
-            part
+            planned
         };
-        let parts = rollout.layouts.iter().map(part).collect();
-        Self { parts, verdict, replaces: false }
+        let layouts = rollout.layouts.iter().map(planned).collect();
+        Self { layouts, verdict, replaces: false }
     }
 
     /// The layout that has duty and keeps it.
     #[must_use]
-    pub fn serving(&self) -> Option<&Part<'a>> {
-        self.parts.iter().find(|part| part.is(Role::Active) && part.set == SetStep::Keep)
+    pub fn serving(&self) -> Option<&LayoutPlanned<'a>> {
+        self.layouts.iter().find(|planned| planned.is(Role::Active) && planned.set == SetStep::Keep)
     }
 
     /// The layout that comes next, if pods are told of one that has no duty yet.
     #[must_use]
-    pub fn next(&self) -> Option<&Part<'a>> {
-        self.parts.iter().find(|part| part.is(Role::Standby))
+    pub fn next(&self) -> Option<&LayoutPlanned<'a>> {
+        self.layouts.iter().find(|planned| planned.is(Role::Standby))
     }
 
     /// The layouts as pods are told.
     #[must_use]
     pub fn told(&self) -> Vec<Layout> {
-        self.parts.iter().filter_map(|part| part.told.clone()).collect()
+        self.layouts.iter().filter_map(|planned| planned.told.clone()).collect()
     }
 
     /// The layouts whose shards may identify: those that have duty, also while they stop, since the first step of a stop may be refused.
     #[must_use]
     pub fn granted(&self) -> BTreeMap<u32, GateLayout> {
-        let active = self.parts.iter().filter(|part| part.is(Role::Active));
-        let granted = active.map(|part| {
-            let Arrangement { number, total, pods, fallback_slot, .. } = part.layout.arrangement;
+        let active = self.layouts.iter().filter(|planned| planned.is(Role::Active));
+        let granted = active.map(|planned| {
+            let Arrangement { number, total, pods, fallback_slot, .. } = planned.layout.arrangement;
             (number, GateLayout { total, pods, fallback_slot })
         });
         granted.collect()
@@ -140,14 +140,14 @@ impl<'a> Change<'a> {
     /// gone and whose pods are not.
     #[must_use]
     pub fn needs(&self, rollout: &Rollout<'_>) -> Needs {
-        let arranged = |part: &Part<'_>| part.layout.arrangement;
-        let alive: Vec<_> = self.parts.iter().map(arranged).filter(|layout| layout.total > 0).collect();
+        let arranged = |planned: &LayoutPlanned<'_>| planned.layout.arrangement;
+        let alive: Vec<_> = self.layouts.iter().map(arranged).filter(|layout| layout.total > 0).collect();
         // What has ended parks nothing any more. Of a layout whose total is forgotten nobody knows what its pods need.
-        let forgotten = self.parts.iter().filter(|part| part.layout.arrangement.total == 0);
-        let mut unknown = forgotten.flat_map(|part| &part.layout.pods).chain(&rollout.strangers);
+        let forgotten = self.layouts.iter().filter(|planned| planned.layout.arrangement.total == 0);
+        let mut unknown = forgotten.flat_map(|planned| &planned.layout.pods).chain(&rollout.unknown);
         let are_known = unknown.all(|pod| pod.phase == Phase::Ended);
         let session_groups = are_known.then(|| alive.iter().map(|layout| layout.session_group).collect());
-        let wanted = self.parts.iter().filter(|part| part.stands()).map(arranged).collect();
+        let wanted = self.layouts.iter().filter(|planned| planned.stands()).map(arranged).collect();
         Needs { wanted, alive, session_groups }
     }
 }

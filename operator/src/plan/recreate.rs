@@ -4,7 +4,7 @@
 //! others and wait; or, where nobody could say whether its pods would be admitted, make it first, beside those that run, and stop them when
 //! a pod of it exists. What state a change is in is read off the world alone. Deliberately absent: what forbids a change.
 
-use super::change::{Change, Part, SetStep};
+use super::change::{Change, LayoutPlanned, SetStep};
 use super::objects::stateful_set::Arrangement;
 use super::rollout::{LayoutSeen, Rollout};
 use super::spec::Spec;
@@ -34,9 +34,9 @@ pub fn step<'a>(
 /// Nothing else has pods any more.
 fn start<'a>(rollout: &Rollout<'a>, next: Arrangement) -> Change<'a> {
     let message = format!("layout {}: starting {} pods for {} shards", next.number, next.pods, next.total);
-    let others = |layout: LayoutSeen<'a>| Part::of(layout, None, SetStep::Leave);
+    let others = |layout: LayoutSeen<'a>| LayoutPlanned::of(layout, None, SetStep::Leave);
     Change {
-        parts: beside(rollout, Some(next), others, Role::Active, SetStep::Make),
+        layouts: beside(rollout, Some(next), others, Role::Active, SetStep::Make),
         verdict: Verdict::Moving(Note::new(Reason::StartingPods, message)),
         replaces: false,
     }
@@ -51,22 +51,22 @@ fn stop<'a>(
     next: Option<Arrangement>,
 ) -> Change<'a> {
     let number = next.map_or(0, |next| next.number);
-    let is_old = |layout: &&LayoutSeen<'_>| layout.number() != number && !rollout.never_served(layout);
+    let is_old = |layout: &&LayoutSeen<'_>| layout.number() != number && !rollout.never_had_duty(layout);
     let old: Vec<_> = rollout.with_sets().filter(is_old).collect();
     let verdict = Verdict::Moving(stopping(spec, &old, next, rollout.left(number), observed));
     let others = |layout: LayoutSeen<'a>| match (&layout.set, layout.living()) {
-        (_, Some(_)) if rollout.never_served(&layout) => Part::of(layout, None, SetStep::Remove),
-        (_, Some(_)) => Part::of(layout, Some(Role::Active), SetStep::Remove),
-        (Some(_), None) => Part::of(layout.clone(), rollout.retiring(&layout), SetStep::Leave),
+        (_, Some(_)) if rollout.never_had_duty(&layout) => LayoutPlanned::of(layout, None, SetStep::Remove),
+        (_, Some(_)) => LayoutPlanned::of(layout, Some(Role::Active), SetStep::Remove),
+        (Some(_), None) => LayoutPlanned::of(layout.clone(), rollout.retiring(&layout), SetStep::Leave),
         // With no set left the document still says which total the change came from.
         (None, None) => {
             let told = layout.role().filter(|_| old.is_empty());
             let role = told.and_then(|_| rollout.retiring(&layout));
-            Part::of(layout, role, SetStep::Leave)
+            LayoutPlanned::of(layout, role, SetStep::Leave)
         }
     };
     Change {
-        parts: beside(rollout, next, others, Role::Standby, SetStep::Announce),
+        layouts: beside(rollout, next, others, Role::Standby, SetStep::Announce),
         verdict,
         // Of what lives and nobody was told of nobody knows whether it serves.
         replaces: old.iter().any(|layout| layout.living().is_some())
@@ -78,15 +78,15 @@ fn stop<'a>(
 fn stand<'a>(rollout: &Rollout<'a>, next: Arrangement, why: Note) -> Change<'a> {
     let others = |layout: LayoutSeen<'a>| {
         let (role, set) = match (&layout.set, layout.living()) {
-            (_, Some(_)) if rollout.never_served(&layout) => (None, SetStep::Remove),
+            (_, Some(_)) if rollout.never_had_duty(&layout) => (None, SetStep::Remove),
             (_, Some(_)) => (Some(Role::Active), SetStep::Keep),
             (Some(_), None) => (rollout.retiring(&layout), SetStep::Leave),
             (None, None) => (None, SetStep::Leave),
         };
-        Part::of(layout, role, set)
+        LayoutPlanned::of(layout, role, set)
     };
     Change {
-        parts: beside(rollout, Some(next), others, Role::Standby, SetStep::Make),
+        layouts: beside(rollout, Some(next), others, Role::Standby, SetStep::Make),
         verdict: Verdict::Moving(why),
         replaces: true,
     }
@@ -96,21 +96,21 @@ fn stand<'a>(rollout: &Rollout<'a>, next: Arrangement, why: Note) -> Change<'a> 
 fn beside<'a>(
     rollout: &Rollout<'a>,
     next: Option<Arrangement>,
-    others: impl Fn(LayoutSeen<'a>) -> Part<'a>,
+    others: impl Fn(LayoutSeen<'a>) -> LayoutPlanned<'a>,
     role: Role,
     set: SetStep,
-) -> Vec<Part<'a>> {
+) -> Vec<LayoutPlanned<'a>> {
     let number = next.map(|next| next.number);
     let is_it = |layout: &&LayoutSeen<'_>| Some(layout.number()) == number;
     let seen = rollout.layouts.iter().find(is_it);
     let next = next.map(|next| match seen.filter(|layout| layout.living().is_some()) {
-        Some(layout) => Part::of(layout.clone(), Some(role), SetStep::Keep),
-        None => Part::of(LayoutSeen::to_come(next), Some(role), set),
+        Some(layout) => LayoutPlanned::of(layout.clone(), Some(role), SetStep::Keep),
+        None => LayoutPlanned::of(LayoutSeen::to_come(next), Some(role), set),
     });
     let others = rollout.layouts.iter().filter(|layout| !is_it(layout)).cloned().map(others);
-    let mut parts: Vec<_> = others.chain(next).collect();
-    parts.sort_by_key(|part| part.layout.number());
-    parts
+    let mut layouts: Vec<_> = others.chain(next).collect();
+    layouts.sort_by_key(|planned| planned.layout.number());
+    layouts
 }
 
 /// Why it is not known that a pod of the next layout would exist once the others have made room; none: it is.

@@ -25,9 +25,11 @@ pub struct Rollout<'a> {
     /// By rising number.
     pub layouts: Vec<LayoutSeen<'a>>,
     /// Pods of layouts of which nobody knows what they are.
-    pub strangers: Vec<&'a PodSeen>,
+    pub unknown: Vec<&'a PodSeen>,
     /// Whether one of those has, or had, a session.
-    strangers_serve: bool,
+    unknown_have_sessions: bool,
+    /// Number of the layout with duty.
+    duty: Option<u32>,
     /// Sets of ours of which neither labels nor document say what their layout is.
     unreadable: Vec<&'a Child>,
 }
@@ -36,7 +38,7 @@ pub struct Rollout<'a> {
 #[derive(Clone, Debug)]
 pub struct LayoutSeen<'a> {
     /// Whether a pod of it has, or had, a session: it says so, or owns a record.
-    pub serves: bool,
+    pub has_sessions: bool,
     /// What it is.
     pub arrangement: Arrangement,
     /// Its StatefulSet.
@@ -51,7 +53,7 @@ impl<'a> LayoutSeen<'a> {
     /// One that has nothing yet.
     #[must_use]
     pub fn to_come(arrangement: Arrangement) -> Self {
-        Self { serves: false, arrangement, set: None, told: None, pods: Vec::new() }
+        Self { has_sessions: false, arrangement, set: None, told: None, pods: Vec::new() }
     }
 
     /// Its number.
@@ -114,7 +116,8 @@ impl<'a> Rollout<'a> {
         let found = observed.secrets.iter().filter_map(|secret| secret.found.as_ref());
         let records = found.flat_map(|found| found.records.values().flatten());
         let owners: BTreeSet<_> = records.filter_map(|record| record.owner.as_ref()).collect();
-        let serve = |pods: &[&PodSeen]| pods.iter().any(|pod| owners.contains(&pod.uid) || has_session(pod));
+        let have_sessions =
+            |pods: &[&PodSeen]| pods.iter().any(|pod| owners.contains(&pod.uid) || has_session(pod));
         let layout = |number: u32| {
             let told = told.get(&number).copied();
             let (arrangement, set) = match sets.remove(&number) {
@@ -122,11 +125,14 @@ impl<'a> Rollout<'a> {
                 None => (arrangement(told?), None),
             };
             let pods: Vec<_> = observed.pods.iter().filter(|pod| pod.layout == number).collect();
-            Some(LayoutSeen { serves: serve(&pods), arrangement, set, told, pods })
+            Some(LayoutSeen { has_sessions: have_sessions(&pods), arrangement, set, told, pods })
         };
-        let strangers: Vec<_> = observed.pods.iter().filter(|pod| !numbers.contains(&pod.layout)).collect();
+        let unknown: Vec<_> = observed.pods.iter().filter(|pod| !numbers.contains(&pod.layout)).collect();
         let layouts = numbers.iter().copied().filter_map(layout).collect();
-        Self { layouts, strangers_serve: serve(&strangers), strangers, unreadable }
+        let unknown_have_sessions = have_sessions(&unknown);
+        let mut rollout = Self { layouts, unknown_have_sessions, unknown, duty: None, unreadable };
+        rollout.duty = rollout.has_duty().map(LayoutSeen::number);
+        rollout
     }
 
     /// Corrects what labels say where somebody edited them.
@@ -161,20 +167,25 @@ impl<'a> Rollout<'a> {
         self.layouts.iter().filter(|layout| layout.living().is_some())
     }
 
-    /// The layout with duty: of those that live the newest that pods were told of as such, else one whose pods have sessions, else the newest.
-    /// One that was made beside others has it once all of their pods have gone; so has one of which nobody was told, since somebody deleted
-    /// the document, unless no others have sessions.
+    /// The layout with duty.
     #[must_use]
     pub fn duty(&self) -> Option<&LayoutSeen<'a>> {
+        self.layouts.iter().find(|layout| Some(layout.number()) == self.duty)
+    }
+
+    /// Of those that live the newest that pods were told of as such, else one whose pods have sessions, else the newest. One that was made
+    /// beside others has duty once all of their pods have gone; so has one of which nobody was told, since somebody deleted the document,
+    /// unless no others have sessions.
+    fn has_duty(&self) -> Option<&LayoutSeen<'a>> {
         let may_have = |layout: &&LayoutSeen<'_>| match layout.role() {
             Some(Role::Active | Role::Retiring) => true,
-            None | Some(Role::Standby) if layout.serves => true,
-            None if self.living().count() == 1 && !self.others_serve(layout.number()) => true,
+            None | Some(Role::Standby) if layout.has_sessions => true,
+            None if self.living().count() == 1 && !self.others_have_sessions(layout.number()) => true,
             None | Some(Role::Standby) => self.left(layout.number()) == 0,
         };
         let order = |layout: &&LayoutSeen<'_>| {
             let had_it = layout.role().filter(|role| *role != Role::Standby).map(|role| role == Role::Active);
-            (had_it, layout.serves, layout.number())
+            (had_it, layout.has_sessions, layout.number())
         };
         self.living().filter(may_have).max_by_key(order)
     }
@@ -182,34 +193,33 @@ impl<'a> Rollout<'a> {
     /// Whether a layout never had duty: it was announced, and even made, and no more; or its set came from a leader that is no more, after its
     /// successor had made another, so that nobody was told of it.
     #[must_use]
-    pub fn never_served(&self, layout: &LayoutSeen<'_>) -> bool {
-        let duty = self.duty().map(LayoutSeen::number);
-        let is_another = duty.is_some_and(|duty| duty != layout.number());
+    pub fn never_had_duty(&self, layout: &LayoutSeen<'_>) -> bool {
+        let is_another = self.duty.is_some_and(|duty| duty != layout.number());
         let others_were_told = || self.layouts.iter().any(|other| other.role() == Some(Role::Active));
-        let may_have_served = match layout.role() {
+        let may_have_had_it = match layout.role() {
             Some(role) => role != Role::Standby,
-            None => layout.serves || layout.set.is_none() || !(is_another || others_were_told()),
+            None => layout.has_sessions || layout.set.is_none() || !(is_another || others_were_told()),
         };
-        !may_have_served && duty != Some(layout.number())
+        !may_have_had_it && self.duty != Some(layout.number())
     }
 
     /// What pods of a layout are told whose set is gone or on its way out: who never had duty gets none.
     #[must_use]
     pub fn retiring(&self, layout: &LayoutSeen<'_>) -> Option<Role> {
-        (!self.never_served(layout)).then_some(Role::Retiring)
+        (!self.never_had_duty(layout)).then_some(Role::Retiring)
     }
 
     /// Whether pods of other layouts than this one have, or had, sessions.
-    fn others_serve(&self, number: u32) -> bool {
-        let others = self.layouts.iter().any(|layout| layout.number() != number && layout.serves);
-        others || self.strangers_serve
+    fn others_have_sessions(&self, number: u32) -> bool {
+        let others = self.layouts.iter().any(|layout| layout.number() != number && layout.has_sessions);
+        others || self.unknown_have_sessions
     }
 
     /// Pods of other layouts than this one that may still hold shards.
     #[must_use]
     pub fn left(&self, number: u32) -> usize {
         let others = self.layouts.iter().filter(|layout| layout.number() != number);
-        let pods = others.flat_map(|layout| &layout.pods).chain(&self.strangers);
+        let pods = others.flat_map(|layout| &layout.pods).chain(&self.unknown);
         pods.filter(|pod| pod.phase != Phase::Ended).count()
     }
 
@@ -237,9 +247,9 @@ impl<'a> Rollout<'a> {
             layout.set.is_some() || !layout.pods.is_empty() || layout.role() != Some(Role::Standby)
         };
         let numbers = self.layouts.iter().filter(made).map(LayoutSeen::number);
-        let strangers = self.strangers.iter().map(|pod| pod.layout);
+        let unknown = self.unknown.iter().map(|pod| pod.layout);
         let told = self.layouts.iter().filter(|layout| layout.told.is_some()).map(LayoutSeen::number).max();
-        numbers.chain(strangers).max().unwrap_or(0).saturating_add(1).max(told.unwrap_or(0))
+        numbers.chain(unknown).max().unwrap_or(0).saturating_add(1).max(told.unwrap_or(0))
     }
 
     /// The next layout. The first has session group 0; later ones have the session group of the one before when they have its total, else
@@ -248,7 +258,7 @@ impl<'a> Rollout<'a> {
     pub fn next(&self, total: u32, pods: u32) -> Arrangement {
         let number = self.next_number();
         let known = || self.layouts.iter().filter(|layout| layout.number() < number);
-        let before = known().rfind(|layout| !self.never_served(layout)).map(|layout| layout.arrangement);
+        let before = known().rfind(|layout| !self.never_had_duty(layout)).map(|layout| layout.arrangement);
         let session_group = match before {
             None => 0,
             Some(before) if before.total == total => before.session_group,
@@ -293,18 +303,8 @@ mod tests {
             }
             let annotations =
                 json!({ REVISION_ANNOTATION: revision.to_string(), IDENTITY_ANNOTATION: "identity" });
-            Self {
-                kind: Kind::StatefulSet,
-                name: format!("b-{number}"),
-                uid: format!("set-{number}"),
-                ours: true,
-                version: String::new(),
-                generation: 0,
-                of_a_bot: true,
-                deleting: false,
-                hand: None,
-                live: json!({ "metadata": { "labels": all, "annotations": annotations } }),
-            }
+            let live = json!({ "metadata": { "labels": all, "annotations": annotations } });
+            Self::ours(Kind::StatefulSet, &format!("b-{number}"), live)
         }
     }
 

@@ -109,7 +109,7 @@ fn wait(spec: &Spec, total: u32, observed: &Observed) -> Option<Note> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::{Part, SetStep};
+    use super::super::change::{LayoutPlanned, SetStep};
     use super::super::spec::check;
     use super::*;
     use crate::crd::ShardedBot;
@@ -157,12 +157,17 @@ mod tests {
     }
 
     fn of(change: &Change<'_>, step: SetStep) -> Vec<u32> {
-        let parts = change.parts.iter().filter(|part| part.set == step);
-        parts.map(|part| part.layout.number()).collect()
+        let layouts = change.layouts.iter().filter(|planned| planned.set == step);
+        layouts.map(|planned| planned.layout.number()).collect()
     }
 
     fn in_role(change: &Change<'_>, role: Role) -> Vec<u32> {
-        change.parts.iter().filter(|part| part.is(role)).map(|part| part.layout.number()).collect()
+        change
+            .layouts
+            .iter()
+            .filter(|planned| planned.is(role))
+            .map(|planned| planned.layout.number())
+            .collect()
     }
 
     #[test]
@@ -258,7 +263,10 @@ mod tests {
         let refused = kept(&wanted(32)).unwrap();
         assert!(matches!(refused, Verdict::Stalled(note) if note.message.contains("hostNetwork")));
         let stopped = wanted(0);
-        assert_eq!((of(&stopped, SetStep::Remove), stopped.next().map(|_: &Part<'_>| ())), (vec![1], None));
+        assert_eq!(
+            (of(&stopped, SetStep::Remove), stopped.next().map(|_: &LayoutPlanned<'_>| ())),
+            (vec![1], None)
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What goes wrong in a story's world: pods fall silent, nodes are lost, IDENTIFYs fail, records are torn.
 
-use super::World;
+use super::{World, kept};
 use jiff::SignedDuration;
 use serde_json::json;
 use shard_operator::model::{
@@ -97,19 +97,8 @@ impl World {
 
     /// An object of somebody else at a name that the bot needs.
     pub(super) fn put_strange(&mut self, name: &str) {
-        let live = json!({ "metadata": {} });
-        self.children.push(Child {
-            kind: Kind::Service,
-            name: name.to_owned(),
-            uid: "strange".to_owned(),
-            ours: false,
-            version: String::new(),
-            generation: 0,
-            of_a_bot: false,
-            deleting: false,
-            hand: None,
-            live,
-        });
+        let object = Object { kind: Kind::Service, name: name.to_owned(), body: json!({ "metadata": {} }) };
+        self.children.push(Child { ours: false, of_a_bot: false, ..kept(&object) });
     }
 
     /// `NAME lost`, `NAME gone`, `NAME back`.
