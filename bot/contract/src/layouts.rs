@@ -18,6 +18,9 @@ pub struct Layouts {
     pub gate: GateAddress,
     /// Where Discord is.
     pub discord: DiscordAddress,
+    /// The cuts at which duty passed, or is to pass, from one session group to another, by rising number; at most one is prepared, the last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
     /// Pods on lost nodes that are taken for gone in a moment: one that reads its own UID here lets its shards go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
@@ -63,6 +66,36 @@ pub enum Role {
     Retiring,
 }
 
+/// An instant of Discord's time at which duty passes from the fleet of one session group to that of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cut {
+    /// The number of the move, which only rises.
+    pub number: u64,
+    /// The session group that has duty until then.
+    pub from: u32,
+    /// The one that has it from then on.
+    pub to: u32,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// How far it is.
+    pub state: CutState,
+}
+
+/// How far a cut is. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CutState {
+    /// It may come: events from then on are held back.
+    Prepared,
+    /// It does not come.
+    Aborted,
+    /// It comes, or came.
+    Committed,
+    /// It came, and the fleet that had duty before has gone.
+    Closed,
+}
+
 /// Where the gate is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -101,9 +134,16 @@ mod tests {
             }],
             gate: GateAddress { url: "http://gate:8080".into() },
             discord: DiscordAddress::default(),
+            cuts: vec![Cut {
+                number: 4,
+                from: 0,
+                to: 4,
+                at_ms: 1_796_084_606_000,
+                state: CutState::Prepared,
+            }],
             gone: vec!["a".into()],
         };
-        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{},"gone":["a"]}"#;
+        let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{},"cuts":[{"number":4,"from":0,"to":4,"atMs":1796084606000,"state":"prepared"}],"gone":["a"]}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), json);
         assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
     }

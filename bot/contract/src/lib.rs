@@ -6,6 +6,7 @@
 
 pub mod buckets;
 pub mod env;
+pub mod events;
 pub mod fallback;
 pub mod identify;
 pub mod layout;
@@ -14,6 +15,7 @@ pub mod names;
 pub mod pace;
 pub mod record;
 pub mod report;
+pub mod whose;
 
 /// What the operator injects into a pod is a function of this number alone. It is part of a layout's identity, so
 /// that a newer operator leaves running pods as they are: a higher number is used for the next layout its user causes.

@@ -27,6 +27,7 @@ pub fn document(
             api: observed.addresses.discord.clone(),
             time_factor: observed.addresses.time_factor,
         },
+        cuts: before.map(|before| before.cuts.clone()).unwrap_or_default(),
         gone: gone.to_vec(),
     };
     if before == Some(&document) {
