@@ -1,20 +1,21 @@
 //! Events -> handlers and commands: each in a task of its own, a bounded number at a time, panics contained.
 //!
 //! One loop takes events from the shards' channel while there is room; with none, the channel fills and the shards
-//! hold back ([`crate::shard::inbox`]). Only a layout with the role `active` handles events. Of one channel only a few are handled at
+//! hold back ([`crate::shard::inbox`]). What comes is this pod's to handle. Of one channel only a few are handled at
 //! a time; what comes beyond is passed over and counted, since Discord lets a bot answer five times in 5 s there, and a channel in
 //! which everybody types would take all the places. Guarantees: after the stop nothing is begun; what was begun may finish until the deadline; each event's begin and end is noted
-//! ([`crate::progress`]) around all that handles it; one that every process died of is given up. Caveat: events of one shard begin in order, but run side by side. Deliberately absent: which events are whose while two layouts overlap (a later `duty.rs`).
+//! ([`crate::progress`]) around all that handles it. Caveat: events of one shard begin in order, but run side by side. Deliberately
+//! absent: whose an event is ([`crate::shard`]).
 
 mod again;
 
 use std::{error::Error as StdError, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use shard_contract::{layouts::Role, record::MOST_SKIPPED};
+use shard_contract::record::MOST_SKIPPED;
 use shard_serve::{Share, Shares};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -81,7 +82,6 @@ struct Handled {
 pub(crate) struct Dispatch {
     pub(crate) handlers: Handlers,
     pub(crate) context: Context,
-    pub(crate) role: watch::Receiver<Option<Role>>,
     pub(crate) counters: Counters,
     pub(crate) at_a_time: usize,
     pub(crate) brake: Arc<Brake>,
@@ -141,36 +141,17 @@ impl Dispatch {
 
     fn begin(
         &self,
-        Envelope { shard, event, mut ticket }: Envelope,
+        Envelope { shard, event, redelivered, mut ticket }: Envelope,
         channels: &Channels,
         again: &mut Again,
         tasks: &mut JoinSet<()>,
     ) {
-        // One on its way out has its duty until it stops: nobody else gets what its sessions received.
-        if !matches!(*self.role.borrow(), Some(Role::Active | Role::Retiring)) {
-            if ticket.pass() {
-                self.counters.without_duty.inc();
-            }
-            return;
-        }
         let command = self.read_command(&event);
         if command.is_none() && self.handlers.on_event.is_none() {
             ticket.pass();
             return;
         }
         let (begun_before, sequence) = (ticket.begun_before(), ticket.sequence());
-        if begun_before >= self.handlers.most_begun {
-            if ticket.pass() {
-                tracing::error!(
-                    shard,
-                    sequence,
-                    begun_before,
-                    "gave up an event: every process that began to handle it died"
-                );
-                self.counters.given_up.inc();
-            }
-            return;
-        }
         let channel = channel_of(&event);
         let place = channel.and_then(|channel| channels.take(channel));
         // What was begun before had a place.
@@ -187,13 +168,15 @@ impl Dispatch {
         if !ticket.begin() {
             return;
         }
-        let redelivered = begun_before > 0;
         if redelivered {
             self.context.status.update(shard, |row| row.redelivered += 1);
         }
         let context = Context { shard, redelivered, ..self.context.clone() };
-        let until_done =
-            Arc::new(Handled { _ticket: ticket, _place: place, _alone: redelivered.then(|| again.begun()) });
+        let until_done = Arc::new(Handled {
+            _ticket: ticket,
+            _place: place,
+            _alone: (begun_before > 0).then(|| again.begun()),
+        });
         if let Some((message, asked)) = command {
             self.begin_command(message, asked, &context, Arc::clone(&until_done), tasks);
         }

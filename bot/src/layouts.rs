@@ -14,10 +14,7 @@ use kube::{
     Api, Client,
     runtime::{WatchStreamExt as _, watcher},
 };
-use shard_contract::{
-    layouts::{Layouts, Role},
-    names,
-};
+use shard_contract::{layouts::Layouts, names, whose::Duty};
 use shard_machine::Machine;
 use tokio::{sync::watch, time::Instant};
 
@@ -154,29 +151,25 @@ fn take(changed: &watch::Sender<Layouts>, layouts: &Layouts) -> bool {
     news
 }
 
-/// What the layout with this number does; none: the document does not name it.
-pub(crate) fn role_of(layouts: &Layouts, number: u32) -> Option<Role> {
-    layouts.layouts.iter().find(|layout| layout.number == number).map(|layout| layout.role)
-}
-
-/// Follows one layout's role.
-pub(crate) fn follow_role(
-    mut layouts: watch::Receiver<Layouts>,
-    number: u32,
-) -> watch::Receiver<Option<Role>> {
-    let (changed, role) = watch::channel(role_of(&layouts.borrow_and_update(), number));
+/// Follows what is said of one layout.
+pub(crate) fn follow_duty(mut layouts: watch::Receiver<Layouts>, number: u32) -> watch::Receiver<Duty> {
+    let (changed, duty) = watch::channel(Duty::of(&layouts.borrow_and_update(), number));
     tokio::spawn(async move {
         while layouts.changed().await.is_ok() {
-            let now = role_of(&layouts.borrow_and_update(), number);
-            let news = changed.send_if_modified(|role| std::mem::replace(role, now) != now);
-            if news {
-                tracing::info!(layout = number, role = ?now, "this layout's role changed");
-            }
+            let now = Duty::of(&layouts.borrow_and_update(), number);
+            changed.send_if_modified(|duty| {
+                if duty.role != now.role {
+                    tracing::info!(layout = number, role = ?now.role, "this layout's role changed");
+                }
+                let news = *duty != now;
+                *duty = now;
+                news
+            });
         }
-        // The sender stays, so that the role known last stays too.
+        // The sender stays, so that what is known last stays too.
         changed.closed().await;
     });
-    role
+    duty
 }
 
 #[cfg(test)]
@@ -184,7 +177,7 @@ mod following;
 
 #[cfg(test)]
 mod tests {
-    use shard_contract::layouts::Layout;
+    use shard_contract::layouts::{Layout, Role};
 
     use super::*;
 
@@ -199,8 +192,8 @@ mod tests {
         take(&changed, &document(2, Role::Retiring));
         assert_eq!(layouts.borrow().generation, 3);
         take(&changed, &document(4, Role::Retiring));
-        assert_eq!(role_of(&layouts.borrow(), 2), Some(Role::Retiring));
-        assert_eq!(role_of(&layouts.borrow(), 1), None);
+        assert_eq!(Duty::of(&layouts.borrow(), 2).role, Some(Role::Retiring));
+        assert_eq!(Duty::of(&layouts.borrow(), 1).role, None);
     }
 
     #[test]
@@ -214,10 +207,10 @@ mod tests {
     #[tokio::test]
     async fn a_role_is_followed() {
         let (changed, layouts) = watch::channel(document(1, Role::Standby));
-        let mut role = follow_role(layouts, 2);
-        assert_eq!(*role.borrow_and_update(), Some(Role::Standby));
+        let mut duty = follow_duty(layouts, 2);
+        assert_eq!(duty.borrow_and_update().role, Some(Role::Standby));
         take(&changed, &document(2, Role::Active));
-        role.changed().await.unwrap();
-        assert_eq!(*role.borrow(), Some(Role::Active));
+        duty.changed().await.unwrap();
+        assert_eq!(duty.borrow().role, Some(Role::Active));
     }
 }

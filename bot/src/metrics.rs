@@ -16,7 +16,9 @@
 //! | `shard_bot_events_redelivered_total` | counter | `shard` | Events handled again after a crash, marked so |
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
 //! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
-//! | `shard_bot_events_ignored_total` | counter | | Events that were not handled because the pod's layout has no duty |
+//! | `shard_bot_events_ignored_total` | counter | | Events that were not handled because the pod's layout has no duty for them |
+//! | `shard_bot_events_held_back_total` | counter | | Times that an event was held back because the cut that it is near was not decided |
+//! | `shard_bot_events_of_unknown_type_total` | counter | | Events of a type that this build does not know, which count as without a time of their own |
 //! | `shard_bot_events_passed_over_total` | counter | | Events that were not handled because so many of their channel were being handled |
 //! | `shard_bot_events_given_up_total` | counter | | Events that were not handled because every process that began to handle them died |
 //! | `shard_bot_identifies_total` | counter | `shard` | IDENTIFYs sent |
@@ -59,6 +61,8 @@ pub(crate) struct Counters {
     pub(crate) handler_panics: Counter,
     pub(crate) handler_errors: Counter,
     pub(crate) without_duty: Counter,
+    pub(crate) held_back: Counter,
+    pub(crate) unknown_types: Counter,
     pub(crate) channel_busy: Counter,
     pub(crate) given_up: Counter,
     pub(crate) replies_failed: Counter,
@@ -101,6 +105,8 @@ impl Metrics {
             handler_panics,
             handler_errors,
             without_duty,
+            held_back,
+            unknown_types,
             channel_busy,
             given_up,
             replies_failed,
@@ -113,8 +119,18 @@ impl Metrics {
         registry.register("handler_errors", "Event handlers that returned an error", handler_errors);
         registry.register(
             "events_ignored",
-            "Events that were not handled because the pod's layout has no duty",
+            "Events that were not handled because the pod's layout has no duty for them",
             without_duty,
+        );
+        registry.register(
+            "events_held_back",
+            "Times that an event was held back because the cut that it is near was not decided",
+            held_back,
+        );
+        registry.register(
+            "events_of_unknown_type",
+            "Events of a type that this build does not know, which count as without a time of their own",
+            unknown_types,
         );
         registry.register(
             "events_passed_over",

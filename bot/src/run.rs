@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use shard_contract::{env, layouts::Role};
+use shard_contract::{env, whose::Duty};
 use shard_machine::{Machine, Signals};
 use tokio::{
     sync::{mpsc, watch},
@@ -163,7 +163,7 @@ impl Parts {
 struct Connected {
     discord: Arc<Discord>,
     token: TokenSource,
-    role: watch::Receiver<Option<Role>>,
+    duty: watch::Receiver<Duty>,
     gate: Gate,
     /// None: sessions end with the process.
     records: Option<Source>,
@@ -186,6 +186,7 @@ struct Running {
 impl Connected {
     fn begin(self, bot: Setup, parts: &Parts) -> Running {
         let wanted = wanted(&bot.handlers);
+        let most_begun = bot.handlers.most_begun;
         let (to_dispatch, events) = mpsc::channel(dispatch::CHANNEL);
         let dispatch = Dispatch {
             handlers: bot.handlers,
@@ -197,7 +198,6 @@ impl Connected {
                 redelivered: false,
                 random: bot.machine.random.clone(),
             },
-            role: self.role.clone(),
             counters: parts.counters.clone(),
             at_a_time: dispatch::AT_A_TIME,
             brake: Arc::new(Brake::default()),
@@ -209,10 +209,12 @@ impl Connected {
             connector: Arc::new(Connector::new(bot.intents, self.token, self.discord)),
             gate: self.gate,
             status: Arc::clone(&parts.status),
-            role: self.role,
+            duty: self.duty,
             wanted,
             records: records.clone(),
             fencing: self.fencing,
+            most_begun,
+            counters: parts.counters.clone(),
             stop: parts.stop.clone(),
             random: bot.machine.random.clone(),
             wall: bot.machine.wall.clone(),

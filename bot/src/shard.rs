@@ -17,10 +17,13 @@
 
 mod connector;
 mod link;
+mod made;
 mod ownership;
+mod receiving;
 mod reconnect;
 mod refusal;
 mod slot;
+mod undecided;
 mod unreadable;
 
 mod guilds;
@@ -28,24 +31,28 @@ pub(crate) mod inbox;
 
 use std::{mem::Discriminant, sync::Arc, time::Duration};
 
-use shard_contract::{identify::Priority, layouts::Role, report::ShardState};
+use shard_contract::{identify::Priority, layouts::Role, report::ShardState, whose::Duty};
 use shard_machine::{Random, WallClock};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
-use twilight_model::gateway::event::GatewayEvent;
+use twilight_model::{
+    gateway::event::GatewayEvent,
+    id::{Id, marker::UserMarker},
+};
 
 pub(crate) use self::{connector::Connector, refusal::remedy};
 use self::{
     guilds::Guilds,
-    inbox::{Envelope, Inbox},
+    inbox::Inbox,
     link::{Ended, Link, Seen},
     reconnect::{Next, Reconnect},
+    undecided::HeldBack,
     unreadable::wrong,
 };
 use crate::{
-    backoff::spread, fence::Fencing, gate::Gate, progress::Progress, records::Records, status::Status,
-    token::Token, trouble::Trouble,
+    backoff::spread, fence::Fencing, gate::Gate, metrics::Counters, progress::Progress, records::Records,
+    status::Status, token::Token, trouble::Trouble,
 };
 
 /// What every shard's task of the pod shares.
@@ -54,13 +61,16 @@ pub(crate) struct Surroundings {
     pub(crate) connector: Arc<Connector>,
     pub(crate) gate: Gate,
     pub(crate) status: Arc<Status>,
-    pub(crate) role: watch::Receiver<Option<Role>>,
+    pub(crate) duty: watch::Receiver<Duty>,
     /// Which events are parsed; the rest is counted and dropped.
     pub(crate) wanted: EventTypeFlags,
     /// None: this process alone decides, as in a local run.
     pub(crate) records: Option<Records>,
     /// Whether the pod is cut off from everybody and may have been replaced.
     pub(crate) fencing: watch::Receiver<Fencing>,
+    /// How often an event may be begun, if each time the process dies.
+    pub(crate) most_begun: u8,
+    pub(crate) counters: Counters,
     pub(crate) stop: CancellationToken,
     pub(crate) random: Random,
     pub(crate) wall: WallClock,
@@ -85,7 +95,10 @@ pub(crate) struct ShardTask {
     id: ShardId,
     around: Surroundings,
     inbox: Inbox,
+    undecided: HeldBack,
     guilds: Guilds,
+    /// The bot's user, once READY has told it.
+    me: Option<Id<UserMarker>>,
     kept: Option<Kept>,
     /// The token of the last connection; each shard remembers its own, since they learn of another one by and by.
     token: Option<Token>,
@@ -104,7 +117,9 @@ impl ShardTask {
             id,
             around,
             inbox,
+            undecided: HeldBack::default(),
             guilds: Guilds::default(),
+            me: None,
             kept: None,
             token: None,
             progress,
@@ -194,12 +209,12 @@ impl ShardTask {
 
     /// How this shard asks for a grant.
     fn asker(&self) -> link::Asker {
-        let (gate, status, role) =
-            (self.around.gate.clone(), Arc::clone(&self.around.status), self.around.role.clone());
+        let (gate, status, duty) =
+            (self.around.gate.clone(), Arc::clone(&self.around.status), self.around.duty.clone());
         let (id, live) = (self.id.number(), self.live);
         Box::new(move || {
             let was_online = live || status.of(id).is_some_and(|shard| shard.was_online);
-            let priority = match *role.borrow() {
+            let priority = match duty.borrow().role {
                 _ if was_online => Priority::Live,
                 Some(Role::Active) => Priority::Active,
                 _ => Priority::Standby,
@@ -232,10 +247,9 @@ impl ShardTask {
                     }
                 }
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
+                () = self.undecided.wait(&mut self.around.duty), if !self.undecided.is_empty() => self.decide_again(),
                 seen = link.next(), if reading => match seen {
-                    // Not received: it comes again to whoever resumes.
-                    Seen::Text(_) if taken => {}
-                    Seen::Text(text) => self.read(link, text),
+                    Seen::Text(text) => self.read(link, text, !taken),
                     Seen::Identified => self.identified(),
                     Seen::Ended(_) if taken => return Ended::TakenAway,
                     Seen::Ended(ended) => return ended,
@@ -252,9 +266,13 @@ impl ShardTask {
         });
     }
 
-    /// Takes one text frame apart.
-    fn read(&mut self, link: &Link, text: String) {
+    /// Takes one text frame apart. `is_owner`: the shard was not taken away.
+    fn read(&mut self, link: &Link, text: String, is_owner: bool) {
         let shard = self.id.number();
+        let time = made::time_in(&text);
+        if time.is_none() && is_owner {
+            self.around.counters.unknown_types.inc();
+        }
         let (sequence, event) = match twilight_gateway::parse(text, self.around.wanted) {
             Ok(Some(GatewayEvent::Dispatch(sequence, event))) => (sequence, Event::from(event)),
             Ok(Some(GatewayEvent::HeartbeatAck)) => {
@@ -265,23 +283,25 @@ impl ShardTask {
                 });
             }
             Ok(Some(_)) => return,
-            Ok(None) => return self.skip(link),
+            Ok(None) => return self.skip(link, is_owner),
             Err(error) => {
                 tracing::warn!(shard, wrong = wrong(&error), "skipped a frame that twilight cannot read");
-                return self.skip(link);
+                return self.skip(link, is_owner);
             }
         };
-        self.note(link, &event, sequence);
-        let Some(ticket) = self.progress.receive(sequence) else { return };
-        if self.around.stop.is_cancelled() {
-            self.inbox.not_begun();
-        } else if !self.inbox.offer(Envelope { shard, event, ticket }) {
-            self.around.status.update(shard, |row| row.dropped += 1);
+        let made = made::made(time, &event, &self.guilds, self.me);
+        if is_owner {
+            self.note(link, &event, sequence);
         }
+        self.receive(event, sequence, made, is_owner);
     }
 
     /// A frame came that nobody wants, or nobody can read.
-    fn skip(&self, link: &Link) {
+    fn skip(&self, link: &Link, is_owner: bool) {
+        // What is not this pod's to handle is not its to skip.
+        if !is_owner || self.around.stop.is_cancelled() {
+            return;
+        }
         self.around.status.update(self.id.number(), |row| row.events += 1);
         if let Some(sequence) = link.sequence() {
             self.progress.pass_up_to(sequence);
@@ -305,6 +325,7 @@ impl ShardTask {
         });
         match event {
             Event::Ready(ready) => {
+                self.me = Some(ready.user.id);
                 self.begin_session(ready, sequence);
                 tracing::info!(shard, total = self.id.total(), guilds = guilds.all(), "shard ready");
                 self.came_online();
@@ -369,6 +390,7 @@ impl ShardTask {
                 () = stop.cancelled() => return,
                 () = &mut taken_away => return,
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
+                () = self.undecided.wait(&mut self.around.duty), if !self.undecided.is_empty() => self.decide_again(),
                 () = tokio::time::sleep_until(until) => return,
             }
         }

@@ -4,6 +4,7 @@
 //! absent: what only a process, a file system or a real API server can show (`fleet`, `loop`, `kubernetes`).
 
 mod admission;
+mod cuts;
 mod discord;
 mod each;
 mod handlers;

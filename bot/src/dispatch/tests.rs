@@ -1,4 +1,4 @@
-//! Dispatch by its bounds: how many at a time, what happens to a panic, who has duty, what the stop leaves.
+//! Dispatch by its bounds: how many at a time, what happens to a panic, what the stop leaves.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -7,7 +7,7 @@ use std::{
 
 use shard_contract::{layouts::Layouts, record::Session};
 use shard_machine::{JobThreads, Random};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::{
@@ -18,13 +18,12 @@ use crate::{
     token::{Token, TokenSource},
 };
 
-fn dispatch<H, F>(at_a_time: usize, role: Option<Role>, handler: H) -> (Dispatch, watch::Sender<Option<Role>>)
+fn dispatch<H, F>(at_a_time: usize, handler: H) -> Dispatch
 where
     H: Fn(Event) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let (changed, role) = watch::channel(role);
     let (_, layouts) = watch::channel(Layouts::default());
     let token = TokenSource::Given(Token::new("token"));
     let context = Context {
@@ -44,18 +43,18 @@ where
         most_begun: MOST_BEGUN,
     };
     let brake = Arc::new(Brake::default());
-    (Dispatch { handlers, context, role, counters: Counters::default(), at_a_time, brake }, changed)
+    Dispatch { handlers, context, counters: Counters::default(), at_a_time, brake }
 }
 
 fn envelope(sequence: u64) -> Envelope {
     let ticket = Progress::unkept(0).receive(sequence).unwrap();
-    Envelope { shard: 0, event: Event::Resumed, ticket }
+    Envelope { shard: 0, event: Event::Resumed, redelivered: false, ticket }
 }
 
 #[tokio::test]
 async fn no_more_than_the_bound_run_at_a_time_and_the_stop_leaves_the_rest() {
     let (begun, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-    let (dispatch, _role) = dispatch(2, Some(Role::Active), {
+    let dispatch = dispatch(2, {
         let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
         move |_| {
             let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
@@ -110,7 +109,7 @@ fn message(sequence: u64, channel: u64) -> Envelope {
 #[tokio::test]
 async fn of_a_busy_channel_eight_are_handled_at_a_time_and_other_channels_at_once() {
     let (handled, go) = (Arc::new(std::sync::Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
-    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+    let dispatch = dispatch(AT_A_TIME, {
         let (handled, go) = (Arc::clone(&handled), Arc::clone(&go));
         move |event| {
             let (handled, go) = (Arc::clone(&handled), Arc::clone(&go));
@@ -151,7 +150,7 @@ async fn of_a_busy_channel_eight_are_handled_at_a_time_and_other_channels_at_onc
 #[tokio::test]
 async fn a_panic_in_a_handler_is_contained_and_counted() {
     let handled = Arc::new(AtomicUsize::new(0));
-    let (dispatch, _role) = dispatch(8, Some(Role::Active), {
+    let dispatch = dispatch(8, {
         let handled = Arc::clone(&handled);
         move |event| {
             let handled = Arc::clone(&handled);
@@ -171,30 +170,6 @@ async fn a_panic_in_a_handler_is_contained_and_counted() {
 }
 
 #[tokio::test]
-async fn only_an_active_layout_and_one_on_its_way_out_handle_events() {
-    for (role, expected) in
-        [(None, 0), (Some(Role::Standby), 0), (Some(Role::Active), 1), (Some(Role::Retiring), 1)]
-    {
-        let handled = Arc::new(AtomicUsize::new(0));
-        let (dispatch, _role) = dispatch(8, role, {
-            let handled = Arc::clone(&handled);
-            move |_| {
-                handled.fetch_add(1, Ordering::SeqCst);
-                async {}
-            }
-        });
-        let counters = dispatch.counters.clone();
-        let (to, events) = mpsc::channel(8);
-        to.send(envelope(1)).await.unwrap();
-        drop(to);
-        let mut running = dispatch.run(events, CancellationToken::new()).await;
-        tokio::time::timeout(Duration::from_secs(5), running.finish()).await.unwrap();
-        assert_eq!(handled.load(Ordering::SeqCst), expected, "{role:?}");
-        assert_eq!(counters.without_duty.get(), 1 - expected as u64, "{role:?}");
-    }
-}
-
-#[tokio::test]
 async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_crash_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || Progress::kept(folder.path(), 0, 0, "uid");
@@ -208,7 +183,7 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
     let progress = kept();
     progress.resume().unwrap();
     let ended = Arc::new(Semaphore::new(0));
-    let (mut dispatch, _role) = dispatch(8, Some(Role::Active), async |_| ());
+    let mut dispatch = dispatch(8, async |_| ());
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     dispatch.handlers.on_event = Some({
         let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
@@ -226,7 +201,8 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
     let (to, events) = mpsc::channel(8);
     for sequence in [1, 2] {
         let ticket = progress.receive(sequence).unwrap();
-        to.send(Envelope { shard: 0, event: Event::Resumed, ticket }).await.unwrap();
+        let redelivered = ticket.begun_before() > 0;
+        to.send(Envelope { shard: 0, event: Event::Resumed, redelivered, ticket }).await.unwrap();
     }
     drop(to);
     let mut running = dispatch.run(events, CancellationToken::new()).await;
@@ -240,9 +216,9 @@ async fn an_event_is_done_when_all_that_handles_it_ended_and_one_begun_before_a_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_crash_cut_off_is_handled_one_at_a_time_and_given_up_after_two_deaths() {
+async fn what_a_crash_cut_off_is_handled_one_at_a_time() {
     let (begun, go) = (Arc::new(std::sync::Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
-    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+    let dispatch = dispatch(AT_A_TIME, {
         let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
         move |event| {
             let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
@@ -253,14 +229,13 @@ async fn what_a_crash_cut_off_is_handled_one_at_a_time_and_given_up_after_two_de
             }
         }
     });
-    let counters = dispatch.counters.clone();
     let progress = Progress::unkept(0);
     let session = Some(Session { id: "s".into(), ..Session::default() });
-    progress.take_over(&Checkpoint { session, after: 0, skip: vec![], redelivered: vec![1, 2, 2, 3, 5] });
+    progress.take_over(&Checkpoint { session, after: 0, skip: vec![], redelivered: vec![1, 3, 5] });
     let (to, events) = mpsc::channel(8);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatch.run(events, stop.clone()));
-    for sequence in 1..=5 {
+    for sequence in [1, 3, 4, 5] {
         let ticket = progress.receive(sequence).unwrap();
         to.send(Envelope { ticket, ..message(sequence, sequence) }).await.unwrap();
     }
@@ -270,8 +245,7 @@ async fn what_a_crash_cut_off_is_handled_one_at_a_time_and_given_up_after_two_de
     };
     assert_eq!(are().await, [1], "nothing beside it, and nothing before its turn");
     go.add_permits(1);
-    assert_eq!(are().await, [1, 3], "the second was given up");
-    assert_eq!(counters.given_up.get(), 1);
+    assert_eq!(are().await, [1, 3]);
     tokio::time::sleep(ALONE).await;
     assert_eq!(
         are().await,
@@ -290,7 +264,7 @@ const ALONE: Duration = Duration::from_secs(3);
 #[tokio::test(start_paused = true)]
 async fn whatever_a_crash_cut_off_nothing_overtakes_it_and_the_wait_for_it_is_bounded() {
     let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (dispatch, _role) = dispatch(AT_A_TIME, Some(Role::Active), {
+    let dispatch = dispatch(AT_A_TIME, {
         let begun = Arc::clone(&begun);
         move |event| {
             let begun = Arc::clone(&begun);

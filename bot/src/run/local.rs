@@ -42,13 +42,13 @@ pub(super) async fn connect_local(local: &Local, total: u32, machine: &Machine) 
         return Err(Error::Budget { needed: total, remaining: limit.remaining, total: limit.total, hours });
     }
     let (_, fencing) = watch::channel(Fencing::Free);
-    let role = layouts::follow_role(layouts, LOCAL_LAYOUT);
+    let duty = layouts::follow_duty(layouts, LOCAL_LAYOUT);
     // Nothing changes in a local run, and nobody is told that the document is gone.
     tokio::spawn(async move { sender.closed().await });
     Ok(Connected {
         discord,
         token,
-        role,
+        duty,
         gate: Gate::local(&limit, machine),
         records: None,
         fencing,

@@ -87,7 +87,7 @@ impl Parts {
         Ok(Connected {
             discord,
             token,
-            role: layouts::follow_role(layouts, pod.layout),
+            duty: layouts::follow_duty(layouts, pod.layout),
             gate: Gate::of(asker),
             records,
             fencing,

@@ -44,6 +44,11 @@ impl Guilds {
         self.at
     }
 
+    /// Whether this one is among them, as far as their ids are known.
+    pub(super) fn know(&self, guild: Id<GuildMarker>) -> bool {
+        self.known.contains_key(&guild)
+    }
+
     /// This session is resumed, which may have been begun elsewhere.
     pub(super) fn resumed(&mut self, session: &Session) {
         if self.session != session.id {

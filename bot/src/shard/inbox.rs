@@ -26,6 +26,8 @@ pub(crate) struct Envelope {
     pub(crate) shard: u32,
     /// The event.
     pub(crate) event: Event,
+    /// Whether it may have been handled before.
+    pub(crate) redelivered: bool,
     /// Notes how far it is.
     pub(crate) ticket: Ticket,
 }
@@ -166,7 +168,7 @@ mod tests {
 
     fn envelope(sequence: u64) -> Envelope {
         let ticket = Progress::unkept(0).receive(sequence).unwrap();
-        Envelope { shard: 0, event: Event::GatewayHeartbeatAck, ticket }
+        Envelope { shard: 0, event: Event::GatewayHeartbeatAck, redelivered: false, ticket }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use futures::future::pending;
 use shard_contract::{
-    layouts::Role,
     record::Session as RecordedSession,
     report::{ShardState, WaitsFor},
+    whose::Duty,
 };
 use tokio::time::timeout;
 use twilight_gateway::Session;
@@ -71,12 +71,11 @@ impl ShardTask {
 
     /// Who handles nothing takes no session from those who do: its layout was made beside theirs, or nobody knows it any more.
     async fn wait_for_duty(&self) {
-        let mut role = self.around.role.clone();
-        let has_duty = |role: &Option<Role>| matches!(role, Some(Role::Active | Role::Retiring));
-        if !has_duty(&role.borrow_and_update()) {
+        let mut duty = self.around.duty.clone();
+        if !duty.borrow_and_update().has_sessions() {
             self.around.status.update(self.id.number(), |row| row.waits_for = Some(WaitsFor::Duty));
-            // Nobody tells roles any more: the last one stays, and the process ends.
-            if role.wait_for(has_duty).await.is_err() {
+            // Nobody tells of duty any more: what is known last stays, and the process ends.
+            if duty.wait_for(Duty::has_sessions).await.is_err() {
                 pending::<()>().await;
             }
         }

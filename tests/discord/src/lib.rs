@@ -129,7 +129,7 @@ pub use descriptors::raise_open_files;
 pub use discord::{Delivery, Discord};
 pub use faults::Scope;
 pub use generator::{Generate, GeneratorState};
-pub use ledger::{EventFilter, Ledger, LedgerQuery, Verdict};
+pub use ledger::{EventFilter, EventRecord, Ledger, LedgerQuery, Verdict};
 pub use options::{FAKE_TOKEN, Options, Token};
 pub use session::id::SessionId;
 pub use settings::{

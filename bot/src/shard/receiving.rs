@@ -1,0 +1,99 @@
+//! What becomes of an event that the shard received: on to dispatch, held back, or left.
+//!
+//! Record, fence and stop (`has_session`), the progress file and the layouts document are put before [`shard_contract::whose`], which alone decides. What is left for
+//! good is marked as passed, so that nobody gets it again; what the pod no longer has the session for is not, so that the next owner does.
+//! Deliberately absent: the decision, and room for what goes on ([`super::inbox`]).
+
+use std::time::Duration;
+
+use shard_contract::{
+    events::Made,
+    whose::{Before, Received, Standing, Whose, Why, whose},
+};
+use twilight_gateway::Event;
+
+use super::{ShardTask, inbox::Envelope, undecided::Undecided};
+use crate::progress::Ticket;
+
+impl ShardTask {
+    /// Takes an event that came.
+    pub(super) fn receive(&mut self, event: Event, sequence: u64, made: Made, is_owner: bool) {
+        let has_session = is_owner && !self.around.stop.is_cancelled();
+        let ticket = if has_session { self.progress.receive(sequence) } else { None };
+        let before = match ticket.as_ref().map(Ticket::begun_before) {
+            None => Before::Done,
+            Some(0) => Before::Fresh,
+            Some(times) => Before::Begun(times),
+        };
+        let received = Received { made, at_ms: self.now_ms(), before };
+        match (self.whose(&received, has_session), ticket) {
+            (Whose::NotMine(Why::NoSession), _) => self.inbox.not_begun(),
+            (whose, Some(ticket)) => self.follow_up(whose, Undecided { event, received, ticket }),
+            // It was handled.
+            (_, None) => {}
+        }
+    }
+
+    /// The layouts document says more, or the wait for that is over.
+    pub(super) fn decide_again(&mut self) {
+        for held in self.undecided.take() {
+            // A ticket is worth nothing once the session is another's, so that one need not be asked again.
+            let whose = self.whose(&held.received, true);
+            self.follow_up(whose, held);
+        }
+    }
+
+    fn whose(&mut self, received: &Received, has_session: bool) -> Whose {
+        let now_ms = self.now_ms();
+        let most_begun = self.around.most_begun;
+        let duty = self.around.duty.borrow_and_update();
+        whose(received, &Standing { has_session, most_begun, duty: &duty }, now_ms)
+    }
+
+    fn follow_up(&mut self, whose: Whose, event: Undecided) {
+        let shard = self.id.number();
+        match whose {
+            Whose::Mine { redelivered } => {
+                let Undecided { event, ticket, received: _ } = event;
+                if !self.inbox.offer(Envelope { shard, event, redelivered, ticket }) {
+                    self.around.status.update(shard, |row| row.dropped += 1);
+                }
+            }
+            Whose::Hold { until_ms } => {
+                let left =
+                    until_ms.map(|until| u64::try_from(until.saturating_sub(self.now_ms())).unwrap_or(0));
+                if self.undecided.hold(event, left.map(Duration::from_millis)) {
+                    self.around.counters.held_back.inc();
+                } else {
+                    self.around.status.update(shard, |row| row.dropped += 1);
+                }
+            }
+            Whose::NotMine(why) => self.leave(why, event.ticket),
+        }
+    }
+
+    /// Nobody here handles it.
+    fn leave(&self, why: Why, ticket: Ticket) {
+        let (shard, sequence, begun_before) = (self.id.number(), ticket.sequence(), ticket.begun_before());
+        if !ticket.pass() {
+            return;
+        }
+        match why {
+            Why::NoDuty => _ = self.around.counters.without_duty.inc(),
+            Why::GivenUp => {
+                tracing::error!(
+                    shard,
+                    sequence,
+                    begun_before,
+                    "gave up an event: every process that began to handle it died"
+                );
+                self.around.counters.given_up.inc();
+            }
+            Why::NoSession | Why::Done => {}
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.around.wall.now().as_millisecond()
+    }
+}

@@ -1,0 +1,136 @@
+//! Cuts in Discord's time, as pods heed them: before the decision, after it, and without one.
+//!
+//! The document is written as a leader would; what divides events is `bot/contract/src/whose.rs`, held still by tests of its own. Deliberately absent: a second
+//! fleet.
+
+use anyhow::{Context as _, Result, ensure};
+use discord_sim::{EventFilter, EventRecord, LedgerQuery};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams};
+use reqwest::Client;
+use serde_json::json;
+use shard_contract::env::HEALTH_PORT;
+use shard_contract::layouts::{Cut, CutState, Layouts};
+use shard_contract::names::{LAYOUTS_KEY, layouts_config_map};
+use shard_contract::whose::UNDECIDED_MS;
+use shard_tests::any_fleet::AnyFleet as _;
+use shard_tests::fleet::schedule::ONE;
+use shard_tests::thread::stage::on_a_fleet;
+use shard_tests::thread::{BOT, NAMESPACE, World};
+use std::time::Duration;
+
+/// From the document to the cut: time in which a watch brings it.
+const AHEAD: Duration = Duration::from_secs(5);
+/// From the cut to the end: several times as long as who has duty waits for a word.
+const AFTER: Duration = Duration::from_secs(20);
+/// The most that a message and its answer take to and from a pod that has nothing else to do, in milliseconds.
+const AT_ONCE_MS: u64 = 500;
+
+/// Writes the bot's only cut into the document.
+async fn write(fleet: &World, at_ms: i64, state: CutState) -> Result<()> {
+    let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let name = layouts_config_map(BOT);
+    let data = maps.get(&name).await?.data.context("no data")?;
+    let mut document: Layouts = serde_json::from_str(&data[LAYOUTS_KEY])?;
+    document.generation += 1;
+    document.cuts = vec![Cut { number: 1, from: document.layouts[0].session_group, to: 1, at_ms, state }];
+    let data = json!({ "data": { LAYOUTS_KEY: serde_json::to_string(&document)? } });
+    maps.patch(&name, &PatchParams::default(), &Patch::Merge(data)).await?;
+    Ok(())
+}
+
+/// A figure of the only pod's.
+async fn figure(fleet: &World, name: &str) -> Result<u64> {
+    let pod = fleet.kubelet.address(&fleet.kubelet.pods()[0]).context("it runs")?;
+    let metrics = Client::builder().no_proxy().build()?.get(format!("http://{pod}:{HEALTH_PORT}/metrics"));
+    let metrics = metrics.send().await?.text().await?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.context("no such figure")?.parse()?)
+}
+
+/// Every message of the story, with what became of it.
+fn messages(fleet: &World) -> Vec<EventRecord> {
+    let all = LedgerQuery { events: Some(EventFilter::All), limit: Some(10_000), ..LedgerQuery::default() };
+    fleet.ledger_of(all).event_details
+}
+
+/// From the making of a message to its answer, in milliseconds; none: it has none.
+fn took(message: &EventRecord) -> Option<u64> {
+    message.acts.first().map(|act| act.at_ms.saturating_sub(message.made_at_ms))
+}
+
+/// A fleet of one pod is talked to over a cut that is in this state at first; returns its time since the start, in milliseconds.
+async fn over(fleet: &World, state: CutState) -> Result<u64> {
+    fleet.talk(5.0)?;
+    let ledger = fleet.ledger();
+    let ahead = u64::try_from(AHEAD.as_millis())?;
+    write(fleet, ledger.now.as_millisecond() + i64::try_from(ahead)?, state).await?;
+    tokio::time::sleep(AHEAD + AFTER).await;
+    Ok(ledger.now_ms + ahead)
+}
+
+#[test]
+fn without_a_decision_events_are_held_back_for_a_second_and_who_has_duty_goes_on() -> Result<()> {
+    on_a_fleet(&ONE, async |fleet| {
+        let cut = over(fleet, CutState::Prepared).await?;
+        fleet.quiet().await?;
+        let undecided = u64::try_from(UNDECIDED_MS)?;
+        let all = messages(fleet);
+        let of = |from, until| all.iter().filter(move |one| (from..until).contains(&one.made_at_ms));
+        ensure!(of(cut, cut + undecided).count() > 0, "no message to be held back");
+        for message in of(cut, cut + undecided) {
+            let answered = took(message).map(|took| message.made_at_ms + took);
+            ensure!(
+                answered.is_some_and(|at| at >= cut + undecided),
+                "answered before its time: {message:?}"
+            );
+        }
+        for message in of(0, cut).chain(of(cut + undecided, u64::MAX)) {
+            ensure!(took(message).is_some_and(|took| took < AT_ONCE_MS), "not answered at once: {message:?}");
+        }
+        ensure!(figure(fleet, "shard_bot_events_held_back_total").await? > 0, "none was held back");
+        ensure!(figure(fleet, "shard_bot_events_ignored_total").await? == 0, "some were ignored");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_was_held_back_goes_on_at_once_when_the_cut_is_aborted() -> Result<()> {
+    on_a_fleet(&ONE, async |fleet| {
+        fleet.talk(5.0)?;
+        let ledger = fleet.ledger();
+        let at_ms = ledger.now.as_millisecond() + i64::try_from(AHEAD.as_millis())?;
+        write(fleet, at_ms, CutState::Prepared).await?;
+        let (most, held_back) =
+            (Duration::from_millis(UNDECIDED_MS.unsigned_abs()), "shard_bot_events_held_back_total");
+        fleet
+            .wait("an event to be held back", AHEAD + most, async || {
+                let held = figure(fleet, held_back).await?;
+                Ok(if held > 0 { Ok(()) } else { Err("none yet".to_owned()) })
+            })
+            .await?;
+        write(fleet, at_ms, CutState::Aborted).await?;
+        fleet.answers(100).await?;
+        fleet.quiet().await?;
+        let late = messages(fleet).into_iter().find(|one| took(one).is_none_or(|took| took >= AT_ONCE_MS));
+        ensure!(late.is_none(), "it waited for the time of the decision: {late:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn from_a_committed_cut_on_events_are_the_next_fleets() -> Result<()> {
+    on_a_fleet(&ONE, async |fleet| {
+        let cut = over(fleet, CutState::Committed).await?;
+        fleet.hush();
+        tokio::time::sleep(AFTER).await;
+        let all = messages(fleet);
+        let wrong = all.iter().find(|one| (one.made_at_ms < cut) != (one.acts.len() == 1));
+        ensure!(wrong.is_none(), "the cut was at {cut} ms: {wrong:?}");
+        let after = all.iter().filter(|one| one.made_at_ms >= cut).count() as u64;
+        ensure!(after > 0 && figure(fleet, "shard_bot_events_held_back_total").await? == 0, "{after}");
+        let ignored = figure(fleet, "shard_bot_events_ignored_total").await?;
+        ensure!(ignored >= after, "{ignored} of {after} were ignored");
+        Ok(())
+    })
+}
