@@ -80,7 +80,7 @@ fn each_page_says_what_it_means_what_goes_on_how_to_look_what_to_do_and_when_it_
 
 #[test]
 fn each_metric_that_a_text_names_is_offered() {
-    let rows = read("operator/src/metrics.rs") + &read("bot/src/metrics.rs");
+    let rows = read("operator/src/metrics.rs") + &read("bot/src/seen/metrics.rs");
     let offered: BTreeSet<_> =
         rows.lines().filter_map(|line| name_of_metric(line.strip_prefix("//! | `")?)).collect();
     assert!(offered.len() > 30, "the tables of metrics were not understood: {offered:?}");

@@ -10,15 +10,18 @@ use shard_machine::Machine;
 use twilight_gateway::{Event, Intents};
 
 use crate::{
-    command::Command,
-    config::Config,
-    context::Context,
-    dispatch::{self, Handler, HandlerError, Handlers, MOST_BEGUN_EVER},
+    edges::config::Config,
     error::Error,
-    jobs,
-    registry::Registry,
     run::{self, Setup},
-    stop, telemetry,
+    seen::telemetry,
+    stop,
+    work::{
+        command::Command,
+        context::Context,
+        dispatch::{self, Handler, HandlerError, Handlers, MOST_BEGUN_EVER},
+        jobs,
+        registry::Registry,
+    },
 };
 
 /// A bot that is being put together.

@@ -7,7 +7,7 @@ use std::io;
 
 use shard_contract::env;
 
-use crate::{config::ConfigError, discord::DiscordError, token::TokenError, trouble::chain};
+use crate::edges::{config::ConfigError, discord::DiscordError, token::TokenError, trouble::chain};
 
 /// Why the bot cannot run. Its `Debug` form reads like its `Display` form with all causes, because `main` returns it.
 #[derive(thiserror::Error)]

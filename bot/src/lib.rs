@@ -54,49 +54,23 @@
 //!
 //! Deliberately absent so far: hand-overs between layouts, slash commands.
 
-// From the start of the process to the first connection.
+// From the start of the process to its orderly end.
 mod bot;
-mod config;
 mod error;
-mod kubernetes;
-mod layouts;
 mod run;
-mod token;
+mod stop;
 
-// Connections and the permission for them.
-mod discord;
-mod fallback;
-mod gate;
-mod operator;
+// The rooms; each imports only from those below it (`tests/layout`).
+mod work;
+
 mod shard;
 
-// Sessions that outlive the process.
-mod progress;
-mod records;
+mod identify;
+mod session;
 
-// What events lead to.
-mod command;
-mod context;
-mod dispatch;
-mod jobs;
-mod registry;
-mod reply;
+mod seen;
 
-// What others can see.
-mod health;
-mod metrics;
-mod report;
-mod status;
-mod telemetry;
-
-// The end, and trying again.
-mod backoff;
-mod fence;
-mod kept;
-mod peers;
-mod resolver;
-mod stop;
-mod trouble;
+mod edges;
 
 pub use shard_contract::report::ShardState;
 pub use twilight_gateway::{Event, Intents};
@@ -104,13 +78,13 @@ pub use {twilight_http, twilight_model};
 
 pub use self::{
     bot::Bot,
-    command::{Command, CommandError, Input, Parameter, Reply},
-    config::ConfigError,
-    context::Context,
-    discord::DiscordError,
-    dispatch::HandlerError,
+    edges::{config::ConfigError, discord::DiscordError, token::TokenError},
     error::Error,
-    jobs::{JobError, Jobs},
-    status::ShardStatus,
-    token::TokenError,
+    seen::status::ShardStatus,
+    work::{
+        command::{Command, CommandError, Input, Parameter, Reply},
+        context::Context,
+        dispatch::HandlerError,
+        jobs::{JobError, Jobs},
+    },
 };

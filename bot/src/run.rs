@@ -28,23 +28,32 @@ use twilight_gateway::{EventTypeFlags, Intents, ShardId};
 
 use self::local::connect_local;
 use crate::{
-    config::{Config, Place},
-    context::Context,
-    discord::Discord,
-    dispatch::{self, Dispatch, Handlers},
+    edges::{
+        close_codes::remedy,
+        config::{Config, Place},
+        discord::Discord,
+        token::TokenSource,
+    },
     error::Error,
-    fence::Fencing,
-    gate::Gate,
-    health::{self, Health},
-    jobs::Jobs,
-    metrics::{Counters, Metrics},
-    progress::Progress,
-    records::{Records, Source},
-    reply::Brake,
-    shard::{Connector, Refused, ShardTask, Surroundings, inbox, remedy},
-    status::Status,
+    identify::gate::Gate,
+    seen::{
+        health::{self, Health},
+        metrics::{Counters, Metrics},
+        status::Status,
+    },
+    session::{
+        fence::Fencing,
+        progress::Progress,
+        records::{Records, Source},
+    },
+    shard::{Connector, Refused, ShardTask, Surroundings, inbox},
     stop,
-    token::TokenSource,
+    work::{
+        context::Context,
+        dispatch::{self, Dispatch, Handlers},
+        jobs::Jobs,
+        reply::Brake,
+    },
 };
 
 /// What a shard needs to know of, whatever the author wants.
@@ -127,7 +136,7 @@ impl Parts {
     }
 
     fn begin_health(&self, config: &Config, machine: &Machine) -> Result<(), Error> {
-        let metrics = Metrics::new(Arc::clone(&self.status), self.jobs.clone(), &self.counters);
+        let metrics = Metrics::new(Arc::clone(&self.status), Arc::clone(self.jobs.counts()), &self.counters);
         let me = match &config.place {
             Place::Pod(pod) => {
                 Some(env::Peer { pod_uid: pod.uid.clone(), node: pod.node.clone(), gone: Vec::new() })

@@ -13,7 +13,7 @@
 //! Guarantees: no IDENTIFY without a grant; a close code that forbids a new try ends the shard (after 4004 it goes on when
 //! Discord takes the token again, or with another one); on stop the connection closes with 4000, so that the session stays resumable (a local run's with 1000); while the pod
 //! is cut off, or once its record is another pod's, the shard is closed and nothing of it begins ([`ownership`]).
-//! Deliberately absent: how records and progress are kept ([`crate::records`], [`crate::progress`]).
+//! Deliberately absent: how records and progress are kept ([`crate::session::records`], [`crate::session::progress`]).
 
 mod connector;
 mod link;
@@ -36,23 +36,26 @@ use shard_machine::{Random, WallClock};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Event, EventTypeFlags, Session, ShardId};
-use twilight_model::{
-    gateway::event::GatewayEvent,
-    id::{Id, marker::UserMarker},
-};
+use twilight_model::id::{Id, marker::UserMarker};
 
-pub(crate) use self::{connector::Connector, refusal::remedy};
+pub(crate) use self::connector::Connector;
 use self::{
     guilds::Guilds,
     inbox::Inbox,
     link::{Ended, Link, Seen},
     reconnect::{Next, Reconnect},
     undecided::HeldBack,
-    unreadable::wrong,
 };
 use crate::{
-    backoff::spread, fence::Fencing, gate::Gate, metrics::Counters, progress::Progress, records::Records,
-    status::Status, token::Token, trouble::Trouble,
+    edges::{
+        backoff::spread,
+        close_codes::{AUTHENTICATION_FAILED, remedy},
+        token::Token,
+        trouble::Trouble,
+    },
+    identify::gate::Gate,
+    seen::{metrics::Counters, status::Status},
+    session::{fence::Fencing, progress::Progress, records::Records},
 };
 
 /// What every shard's task of the pod shares.
@@ -266,48 +269,6 @@ impl ShardTask {
         });
     }
 
-    /// Takes one text frame apart. `is_owner`: the shard was not taken away.
-    fn read(&mut self, link: &Link, text: String, is_owner: bool) {
-        let shard = self.id.number();
-        let time = made::time_in(&text);
-        if time.is_none() && is_owner {
-            self.around.counters.unknown_types.inc();
-        }
-        let (sequence, event) = match twilight_gateway::parse(text, self.around.wanted) {
-            Ok(Some(GatewayEvent::Dispatch(sequence, event))) => (sequence, Event::from(event)),
-            Ok(Some(GatewayEvent::HeartbeatAck)) => {
-                let unfinished = self.progress.unfinished();
-                return self.around.status.update(shard, |row| {
-                    row.latency = link.latency();
-                    row.unfinished = unfinished;
-                });
-            }
-            Ok(Some(_)) => return,
-            Ok(None) => return self.skip(link, is_owner),
-            Err(error) => {
-                tracing::warn!(shard, wrong = wrong(&error), "skipped a frame that twilight cannot read");
-                return self.skip(link, is_owner);
-            }
-        };
-        let made = made::made(time, &event, &self.guilds, self.me);
-        if is_owner {
-            self.note(link, &event, sequence);
-        }
-        self.receive(event, sequence, made, is_owner);
-    }
-
-    /// A frame came that nobody wants, or nobody can read.
-    fn skip(&self, link: &Link, is_owner: bool) {
-        // What is not this pod's to handle is not its to skip.
-        if !is_owner || self.around.stop.is_cancelled() {
-            return;
-        }
-        self.around.status.update(self.id.number(), |row| row.events += 1);
-        if let Some(sequence) = link.sequence() {
-            self.progress.pass_up_to(sequence);
-        }
-    }
-
     /// What the event says about the shard itself.
     fn note(&mut self, link: &Link, event: &Event, sequence: u64) {
         self.guilds.note(event, sequence, self.around.wall.now().as_millisecond());
@@ -361,7 +322,7 @@ impl ShardTask {
             "Discord closed the shard for good"
         );
         let token = self.token.clone().filter(|_| self.around.connector.token_may_change());
-        let Some(token) = token.filter(|_| code == refusal::AUTHENTICATION_FAILED) else {
+        let Some(token) = token.filter(|_| code == AUTHENTICATION_FAILED) else {
             self.forget_session();
             return Err(Refused { shard, code });
         };

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{dispatch::Running, jobs::Jobs, records::Records};
+use crate::{
+    session::records::Records,
+    work::{dispatch::Running, jobs::Jobs},
+};
 
 /// How long an orderly stop may take when nothing else is said; Kubernetes kills after 30 s by default.
 pub(crate) const DEFAULT_WITHIN: Duration = Duration::from_secs(20);
@@ -45,7 +48,7 @@ pub(crate) async fn park(records: Option<&Records>, deadline: Instant) {
 
 /// Waits until handlers and jobs ended, the deadline passes, or a second signal comes. Logs how many there were.
 pub(crate) async fn drain(mut running: Running, jobs: &Jobs, deadline: Instant, signals: &mut Signals) {
-    let (handlers, begun) = (running.count(), jobs.report());
+    let (handlers, begun) = (running.count(), jobs.counts().report());
     let drained = async {
         running.finish().await;
         jobs.drained().await;
@@ -56,7 +59,7 @@ pub(crate) async fn drain(mut running: Running, jobs: &Jobs, deadline: Instant, 
         () = tokio::time::sleep_until(deadline) => "deadline",
         _ = signals.next() => "second signal",
     };
-    let left = jobs.report();
+    let left = jobs.counts().report();
     tracing::info!(
         handlers,
         jobs = begun.running + begun.queued,

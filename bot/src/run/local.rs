@@ -11,7 +11,10 @@ use tokio::sync::watch;
 
 use super::Connected;
 use crate::{
-    config::Local, discord::Discord, error::Error, fence::Fencing, gate::Gate, layouts, token::TokenSource,
+    edges::{config::Local, discord::Discord, layouts, token::TokenSource},
+    error::Error,
+    identify::gate::Gate,
+    session::fence::Fencing,
 };
 
 /// A local run's layout is this number.

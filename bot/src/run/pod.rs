@@ -12,16 +12,14 @@ use twilight_gateway::Intents;
 
 use super::{Connected, Parts, source};
 use crate::{
-    config::Pod,
-    discord::Discord,
+    edges::{config::Pod, discord::Discord, kubernetes, layouts, operator::Operator, token::TokenSource},
     error::Error,
-    fence::{self, Fence, Fencing, LastHeard},
-    gate::{Asker, Gate},
-    kubernetes, layouts,
-    operator::Operator,
-    peers::Peers,
-    report::Reporter,
-    token::TokenSource,
+    identify::gate::{Asker, Gate},
+    seen::report::Reporter,
+    session::{
+        fence::{self, Fence, Fencing, LastHeard},
+        peers::Peers,
+    },
 };
 
 impl Parts {
@@ -51,7 +49,8 @@ impl Parts {
             machine.clone(),
         )
         .await;
-        let (status, jobs, intents) = (Arc::clone(&self.status), self.jobs.clone(), intents.bits());
+        let (status, jobs, intents) =
+            (Arc::clone(&self.status), Arc::clone(self.jobs.counts()), intents.bits());
         let reporter = Reporter {
             operator: operator.clone(),
             layout: pod.layout,

@@ -1,7 +1,7 @@
 //! Where the pod's records are, found once at the start.
 //!
 //! From what the pod knows of itself and the layouts document, which names the session group of its layout. Deliberately absent: what
-//! the records say ([`crate::records`]).
+//! the records say ([`crate::session::records`]).
 
 use std::sync::Arc;
 
@@ -11,10 +11,9 @@ use tokio::sync::watch;
 use twilight_gateway::Intents;
 
 use crate::{
-    config::Pod,
-    metrics::Counters,
-    records::{Me, Source},
-    status::Status,
+    edges::config::Pod,
+    seen::{metrics::Counters, status::Status},
+    session::records::{Me, Source},
 };
 
 /// Where the pod's records are; none for a pod of revision 1, which cannot say who it is.

@@ -19,7 +19,7 @@ use super::{
     refusal::RefusedForAll,
     slot::Slot,
 };
-use crate::{
+use crate::edges::{
     discord::{Discord, DiscordError},
     token::{Token, TokenError, TokenSource},
 };

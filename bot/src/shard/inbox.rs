@@ -12,7 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use twilight_gateway::Event;
 
-use crate::progress::Ticket;
+use crate::session::progress::Ticket;
 
 /// Events held for one shard while dispatch is full.
 pub(crate) const HELD: usize = 1_024;
@@ -164,7 +164,7 @@ impl Drop for Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Progress;
+    use crate::session::progress::Progress;
 
     fn envelope(sequence: u64) -> Envelope {
         let ticket = Progress::unkept(0).receive(sequence).unwrap();

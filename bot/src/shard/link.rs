@@ -36,13 +36,13 @@ use self::patience::{Patience, Wait};
 pub(super) use self::seen::{Ended, Seen, is_url};
 use super::{
     Kept,
-    refusal::{self, RefusedForAll},
+    refusal::RefusedForAll,
     slot::Slot,
     unreadable::{Frame, may_be_dispatch, wrong},
 };
 use crate::{
-    gate::Grant,
-    token::{Token, TokenSource},
+    edges::{close_codes, token},
+    identify::gate::Grant,
 };
 
 /// Discord says HELLO at once; twilight allows 10 s for the connection itself and waits for HELLO without end.
@@ -85,8 +85,8 @@ struct Progress {
 
 /// What the connection was opened with.
 pub(super) struct Credentials {
-    pub(super) token: Token,
-    pub(super) source: TokenSource,
+    pub(super) token: token::Token,
+    pub(super) source: token::TokenSource,
     pub(super) refused: Arc<RefusedForAll>,
     /// How often a refused token had been taken again.
     pub(super) taken: u64,
@@ -144,7 +144,7 @@ impl Link {
     }
 
     /// The token that the connection was opened with.
-    pub(super) const fn token(&self) -> &Token {
+    pub(super) const fn token(&self) -> &token::Token {
         &self.credentials.token
     }
 
@@ -360,7 +360,7 @@ impl Link {
 
     fn failed(&mut self, error: &ReceiveMessageError) {
         if matches!(error.kind(), ReceiveMessageErrorType::Reconnect) {
-            tracing::debug!(shard = self.shard.id().number(), error = %crate::trouble::chain(error), "could not connect");
+            tracing::debug!(shard = self.shard.id().number(), error = %crate::edges::trouble::chain(error), "could not connect");
             self.seen.push_back(Seen::Ended(Ended::NotConnected));
         } else if self.progress.disconnected {
             self.end(None);
@@ -396,7 +396,9 @@ impl Link {
         let ended = match (code, self.progress.online_since) {
             _ if self.stopping => Ended::Stopped,
             _ if self.unreadable => Ended::Unreadable,
-            (Some(code), _) if refusal::is_final(code) || matches!(code, 4007 | 4009) => Ended::Closed(code),
+            (Some(code), _) if close_codes::is_final(code) || matches!(code, 4007 | 4009) => {
+                Ended::Closed(code)
+            }
             (Some(_), Some(since)) if self.resuming && since.elapsed() < RIGHT_AFTER => Ended::ClosedOnResume,
             (_, Some(since)) => Ended::WasOnline(since.elapsed()),
             _ if self.resuming && self.shard.session().is_none() => Ended::SessionGone,

@@ -1,6 +1,6 @@
 //! Whose the shard is: taking it up, seeing that it is taken away, and what a new or a lost session means for both.
 //!
-//! From the record ([`crate::records`]), the fence and the shard's progress to the session that the next connection resumes.
+//! From the record ([`crate::session::records`]), the fence and the shard's progress to the session that the next connection resumes.
 //! Guarantees: nothing of the shard is connected or begun before its layout has duty and the pod owns it, while the pod is cut off, or once
 //! the record names another; after that it goes on where nothing was begun, as another owner would. Deliberately absent: the
 //! rules of claiming.
@@ -21,7 +21,7 @@ use super::{
     Kept, ShardTask,
     link::{Ended, is_url},
 };
-use crate::{fence::Fencing, records::Claimed};
+use crate::session::{fence::Fencing, records::Claimed};
 
 /// A connection that was online for less may have been thrown out by another owner's RESUME.
 const SHORT: Duration = Duration::from_secs(30);

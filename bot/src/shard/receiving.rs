@@ -1,4 +1,4 @@
-//! What becomes of an event that the shard received: on to dispatch, held back, or left.
+//! What becomes of a frame that the shard received; of an event: on to dispatch, held back, or left.
 //!
 //! Record, fence and stop (`has_session`), the progress file and the layouts document are put before [`shard_contract::whose`], which alone decides. What is left for
 //! good is marked as passed, so that nobody gets it again; what the pod no longer has the session for is not, so that the next owner does.
@@ -11,13 +11,56 @@ use shard_contract::{
     whose::{Before, Received, Standing, Whose, Why, whose},
 };
 use twilight_gateway::Event;
+use twilight_model::gateway::event::GatewayEvent;
 
-use super::{ShardTask, inbox::Envelope, undecided::Undecided};
-use crate::progress::Ticket;
+use super::{ShardTask, inbox::Envelope, link::Link, made, undecided::Undecided, unreadable::wrong};
+use crate::session::progress::Ticket;
 
 impl ShardTask {
+    /// Takes one text frame apart. `is_owner`: the shard was not taken away.
+    pub(super) fn read(&mut self, link: &Link, text: String, is_owner: bool) {
+        let shard = self.id.number();
+        let time = made::time_in(&text);
+        if time.is_none() && is_owner {
+            self.around.counters.unknown_types.inc();
+        }
+        let (sequence, event) = match twilight_gateway::parse(text, self.around.wanted) {
+            Ok(Some(GatewayEvent::Dispatch(sequence, event))) => (sequence, Event::from(event)),
+            Ok(Some(GatewayEvent::HeartbeatAck)) => {
+                let unfinished = self.progress.unfinished();
+                return self.around.status.update(shard, |row| {
+                    row.latency = link.latency();
+                    row.unfinished = unfinished;
+                });
+            }
+            Ok(Some(_)) => return,
+            Ok(None) => return self.skip(link, is_owner),
+            Err(error) => {
+                tracing::warn!(shard, wrong = wrong(&error), "skipped a frame that twilight cannot read");
+                return self.skip(link, is_owner);
+            }
+        };
+        let made = made::made(time, &event, &self.guilds, self.me);
+        if is_owner {
+            self.note(link, &event, sequence);
+        }
+        self.receive(event, sequence, made, is_owner);
+    }
+
+    /// A frame came that nobody wants, or nobody can read.
+    fn skip(&self, link: &Link, is_owner: bool) {
+        // What is not this pod's to handle is not its to skip.
+        if !is_owner || self.around.stop.is_cancelled() {
+            return;
+        }
+        self.around.status.update(self.id.number(), |row| row.events += 1);
+        if let Some(sequence) = link.sequence() {
+            self.progress.pass_up_to(sequence);
+        }
+    }
+
     /// Takes an event that came.
-    pub(super) fn receive(&mut self, event: Event, sequence: u64, made: Made, is_owner: bool) {
+    fn receive(&mut self, event: Event, sequence: u64, made: Made, is_owner: bool) {
         let has_session = is_owner && !self.around.stop.is_cancelled();
         let ticket = if has_session { self.progress.receive(sequence) } else { None };
         let before = match ticket.as_ref().map(Ticket::begun_before) {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{link::Ended, refusal};
-use crate::backoff::Backoff;
+use super::link::Ended;
+use crate::edges::{backoff::Backoff, close_codes};
 
 /// A connection that was online for this long forgets the failures before it.
 const HEALTHY: Duration = Duration::from_secs(30);
@@ -53,7 +53,7 @@ impl Reconnect {
     pub(super) fn after(&mut self, ended: &Ended, now: Instant) -> Next {
         let mut keep_session = true;
         match *ended {
-            Ended::Closed(code) if refusal::is_final(code) => return Next::Refused(code),
+            Ended::Closed(code) if close_codes::is_final(code) => return Next::Refused(code),
             // Rebuilt for an IDENTIFY, which the gate paces, or by our own wish: no failure.
             Ended::SessionGone => {
                 self.forget_resumes();

@@ -13,7 +13,7 @@ use tokio::{
 use twilight_gateway::Event;
 
 use super::inbox::HELD;
-use crate::progress::Ticket;
+use crate::session::progress::Ticket;
 
 /// One event that is held back.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use tokio::{
 use twilight_gateway::{Intents, Session, ShardId};
 
 use super::{super::connector::Connector, *};
-use crate::discord::Discord;
+use crate::edges::discord::Discord;
 
 /// With a heartbeat less often than any test lasts: where the clock jumps, no answer could keep up with it.
 const HELLO: &str = r#"{"op":10,"d":{"heartbeat_interval":4000000},"s":null,"t":null}"#;
@@ -87,7 +87,7 @@ async fn scene_that(answers: Answers) -> Scene {
     tokio::spawn(async move { axum::serve(listener, pages).await });
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "first").unwrap();
-    let source = TokenSource::File(token.path().to_owned());
+    let source = token::TokenSource::File(token.path().to_owned());
     let discord = DiscordAddress { api: Some(format!("http://{address}")), ..DiscordAddress::default() };
     let (_, layouts) = watch::channel(Layouts { discord, ..Layouts::default() });
     let discord = Arc::new(Discord::new(source.clone(), layouts, Random::seeded(1)).unwrap());
@@ -161,7 +161,7 @@ async fn what_one_shard_was_refused_with_spends_no_other_identify() {
     let mut scene = scene().await;
     let (grant, mut told) = Grant::until(in_a_minute());
     let mut link = scene.connector.open(ShardId::ONE, None, false, asker([grant])).await.unwrap();
-    link.credentials.refused.note(&Token::new("first"), 0, 4014);
+    link.credentials.refused.note(&token::Token::new("first"), 0, 4014);
     let ended = loop {
         if let Seen::Ended(ended) = link.next().await {
             break ended;
@@ -170,8 +170,12 @@ async fn what_one_shard_was_refused_with_spends_no_other_identify() {
     assert_eq!(ended, Ended::Closed(4014));
     assert_eq!(told.try_recv(), Ok(Identified { grant: 1, outcome: Outcome::Unused }));
     assert!(scene.saw.try_recv().is_err());
-    link.credentials.refused.note(&Token::new("second"), 0, 4011);
-    assert_eq!(link.credentials.refused.with(&Token::new("second"), 0), None, "4011 is one shard's own");
+    link.credentials.refused.note(&token::Token::new("second"), 0, 4011);
+    assert_eq!(
+        link.credentials.refused.with(&token::Token::new("second"), 0),
+        None,
+        "4011 is one shard's own"
+    );
 }
 
 #[tokio::test]
