@@ -100,6 +100,10 @@ pub(crate) struct ShardTask {
     inbox: Inbox,
     undecided: HeldBack,
     guilds: Guilds,
+    /// When an event of the session came last, by the wall clock, in milliseconds since 1970; none: here none came yet.
+    heard_ms: Option<i64>,
+    /// Until a RESUME has replayed what was missed: since when that may have been sent.
+    replays_since: Option<i64>,
     /// The bot's user, once READY has told it.
     me: Option<Id<UserMarker>>,
     kept: Option<Kept>,
@@ -122,6 +126,8 @@ impl ShardTask {
             inbox,
             undecided: HeldBack::default(),
             guilds: Guilds::default(),
+            heard_ms: None,
+            replays_since: None,
             me: None,
             kept: None,
             token: None,
@@ -180,20 +186,25 @@ impl ShardTask {
     /// One connection, from nothing to its end.
     async fn connect(&mut self) -> Ended {
         self.away();
-        let stop = self.around.stop.clone();
-        let taken_away = self.taken_away();
-        let opening = self.around.connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());
-        let mut link = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ended::Stopped,
-            () = taken_away => return Ended::TakenAway,
-            opened = opening => match opened {
-                Ok(link) => link,
-                Err(error) => {
-                    self.trouble.failed(&error);
-                    return Ended::NotOpened;
-                }
-            },
+        let (stop, taken_away) = (self.around.stop.clone(), self.taken_away());
+        let connector = Arc::clone(&self.around.connector);
+        let opening = connector.open(self.id, self.kept.clone(), self.unreachable, self.asker());
+        self.replays_since = self.kept.as_ref().map(|_| self.heard_ms.unwrap_or(i64::MIN));
+        let opened = async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(Ended::Stopped),
+                () = taken_away => Err(Ended::TakenAway),
+                opened = opening => Ok(opened),
+            }
+        };
+        let mut link = match self.meanwhile(opened).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(error)) => {
+                self.trouble.failed(&error);
+                return Ended::NotOpened;
+            }
+            Err(ended) => return ended,
         };
         let ended = self.follow(&mut link).await;
         self.kept = link.session();
@@ -245,6 +256,7 @@ impl ShardTask {
                 () = &mut taken_away, if !taken => {
                     taken = true;
                     self.progress.close();
+                    self.let_go();
                     if !link.is_closing() && !link.close(true) {
                         return Ended::TakenAway;
                     }
@@ -303,6 +315,7 @@ impl ShardTask {
     }
 
     fn came_online(&mut self) {
+        self.replays_since = None;
         self.trouble.over();
         self.ended = None;
     }
@@ -326,10 +339,16 @@ impl ShardTask {
             self.forget_session();
             return Err(Refused { shard, code });
         };
-        tokio::select! {
-            biased;
-            () = self.around.stop.cancelled() => return Ok(()),
-            () = self.around.connector.usable_again(&token) => {}
+        let (stop, connector) = (self.around.stop.clone(), Arc::clone(&self.around.connector));
+        let usable = async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => false,
+                () = connector.usable_again(&token) => true,
+            }
+        };
+        if !self.meanwhile(usable).await {
+            return Ok(());
         }
         // A session may outlast a refusal that was a mistake; it is never another token's.
         if self.around.connector.has_other_token(&token) {
@@ -340,19 +359,29 @@ impl ShardTask {
         Ok(())
     }
 
-    /// Waits, still passing on what the last connection brought.
+    /// Waits before the next connection.
     async fn pause(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let stop = self.around.stop.clone();
-        let mut taken_away = std::pin::pin!(self.taken_away());
+        let (stop, taken_away) = (self.around.stop.clone(), self.taken_away());
+        self.meanwhile(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = taken_away => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        })
+        .await;
+    }
+
+    /// Waits for something without a connection, still passing on what the last one brought.
+    async fn meanwhile<T>(&mut self, until: impl Future<Output = T>) -> T {
+        let mut until = std::pin::pin!(until);
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
-                () = &mut taken_away => return,
+                done = &mut until => return done,
                 () = self.inbox.pass(), if self.inbox.holds_some() => {}
                 () = self.undecided.wait(&mut self.around.duty), if !self.undecided.is_empty() => self.decide_again(),
-                () = tokio::time::sleep_until(until) => return,
             }
         }
     }

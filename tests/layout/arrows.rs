@@ -85,7 +85,14 @@ fn arrows_point_as_allowed(folder: &str, table: &[(&str, &[&str])], above: &[&st
         let rule = rule
             .with_context(|| format!("{}: say in tests/layout/arrows.rs what it may import", file.display()))
             .unwrap();
-        for imported in imports(&fs::read_to_string(&file).unwrap()) {
+        let text = fs::read_to_string(&file).unwrap();
+        for way in ["super::super::super::", "use crate::*", "use crate as"] {
+            assert!(!code(&text).contains(way), "{}: {way} says not which module is meant", file.display());
+        }
+        // In the file of a room `super` is the crate.
+        let is_room = inside.iter().count() == 1;
+        assert!(!(is_room && code(&text).contains("use super::")), "{}: write crate::", file.display());
+        for imported in imports(&text) {
             if imported != module && !rule.contains(&imported.as_str()) {
                 wrong.push(format!("{}: crate::{imported}", inside.display()));
             }

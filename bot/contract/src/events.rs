@@ -13,6 +13,8 @@ pub enum TimeOf {
     Id,
     /// In `role.id`.
     RoleId,
+    /// In `request.id`.
+    RequestId,
     /// In `joined_at` of a guild that the bot joined; a guild of READY's list, or one that comes back, is the session's.
     Join,
     /// Nowhere, unless `unavailable` is set: then it is the session's.
@@ -59,9 +61,9 @@ pub fn time_of(type_: &str) -> Option<TimeOf> {
         | "CHANNEL_CREATE"
         | "STAGE_INSTANCE_CREATE"
         | "GUILD_SCHEDULED_EVENT_CREATE"
-        | "AUTO_MODERATION_RULE_CREATE"
-        | "GUILD_JOIN_REQUEST_CREATE" => TimeOf::Id,
+        | "AUTO_MODERATION_RULE_CREATE" => TimeOf::Id,
         "GUILD_ROLE_CREATE" => TimeOf::RoleId,
+        "GUILD_JOIN_REQUEST_CREATE" => TimeOf::RequestId,
         "GUILD_CREATE" => TimeOf::Join,
         "GUILD_DELETE" => TimeOf::Leave,
         "VOICE_STATE_UPDATE" => TimeOf::VoiceState,
@@ -161,7 +163,7 @@ mod tests {
             ("THREAD_CREATE", TimeOf::Nowhere),
             // It comes also for a category that becomes visible.
             ("CHANNEL_UPDATE", TimeOf::Nowhere),
-            ("GUILD_JOIN_REQUEST_CREATE", TimeOf::Id),
+            ("GUILD_JOIN_REQUEST_CREATE", TimeOf::RequestId),
             ("GUILD_JOIN_REQUEST_UPDATE", TimeOf::Nowhere),
             // Several may come of one message, and none has an id.
             ("AUTO_MODERATION_ACTION_EXECUTION", TimeOf::Nowhere),

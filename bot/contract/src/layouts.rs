@@ -82,8 +82,8 @@ pub struct Cut {
     pub state: CutState,
 }
 
-/// How far a cut is. It never goes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// How far a cut is. What is decided stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CutState {
     /// It may come: events from then on are held back.

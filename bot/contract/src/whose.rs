@@ -22,6 +22,8 @@ pub struct Received {
     pub made: Made,
     /// When it was received, by the pod's clock, in milliseconds since 1970.
     pub at_ms: i64,
+    /// Since when it may have been under way: of one that a RESUME replays, when the connection before was last heard; else as `at_ms`.
+    pub since_ms: i64,
     /// What became of it before.
     pub before: Before,
 }
@@ -117,12 +119,14 @@ pub fn whose(received: &Received, by: &Standing<'_>, now_ms: i64) -> Whose {
         Before::Begun(times) => times,
         Before::Fresh => 0,
     };
-    let is_divided = by.duty.role.is_some() && !by.duty.cuts.is_empty();
+    let is_divided = by.duty.is_divided();
     let whose = match received.made {
         // It tells of the session, and whoever has that keeps what it tells.
         Made::ForSession => Whose::Mine { redelivered: false },
+        // It was this session's when it was begun, and stays so.
+        _ if is_divided && begun > 0 => Whose::Mine { redelivered: true },
         Made::At(made_ms) if is_divided => by.duty.of_time(made_ms, now_ms),
-        Made::Unknown if is_divided => by.duty.without_time(received.at_ms, now_ms),
+        Made::Unknown if is_divided => by.duty.without_time(received, now_ms),
         Made::At(_) | Made::Unknown => by.duty.by_role(),
     };
     match whose {
@@ -144,6 +148,12 @@ struct Span {
 }
 
 impl Duty {
+    /// Whether a cut that came, or may come, concerns its fleet.
+    fn is_divided(&self) -> bool {
+        let names = |cut: &Cut| cut.from == self.session_group || cut.to == self.session_group;
+        self.role.is_some() && self.cuts.iter().any(|cut| cut.state != CutState::Aborted && names(cut))
+    }
+
     /// Where nothing is divided. One on its way out has its duty until it stops: nobody else gets what its sessions received.
     const fn by_role(&self) -> Whose {
         if self.has_sessions() { Whose::Mine { redelivered: false } } else { Whose::NotMine(Why::NoDuty) }
@@ -167,22 +177,25 @@ impl Duty {
         }
     }
 
-    /// Of one of which nobody knows when it was made, received at this time.
-    fn without_time(&self, at_ms: i64, now_ms: i64) -> Whose {
+    /// Of one of which nobody knows when it was made. It may have been sent at any time since `since_ms`.
+    fn without_time(&self, &Received { at_ms, since_ms, .. }: &Received, now_ms: i64) -> Whose {
+        let before = |at: i64| at.saturating_sub(AROUND_MS);
         if let Some(cut) = self.undecided() {
-            let concerns = (cut.from == self.session_group && at_ms >= cut.at_ms)
-                || (cut.to == self.session_group && at_ms >= cut.at_ms - AROUND_MS);
+            let concerns = (cut.from == self.session_group && since_ms >= cut.at_ms)
+                || (cut.to == self.session_group && at_ms >= before(cut.at_ms));
             if concerns {
                 return self.until_decided(cut, now_ms);
             }
         }
         let mine = self.spans().filter(|span| span.session_group == self.session_group).find(|span| {
-            let has_begun = span.from_ms.is_none_or(|from| at_ms >= from - AROUND_MS);
-            has_begun && span.until_ms.is_none_or(|until| at_ms < until)
+            let has_begun = span.from_ms.is_none_or(|from| at_ms >= before(from));
+            has_begun && span.until_ms.is_none_or(|until| since_ms < until)
         });
         match mine {
             Some(span) => {
-                let redelivered = span.from_ms.is_some_and(|from| at_ms < from + AROUND_MS);
+                // Replayed over a cut it may have been the other's, too.
+                let redelivered = span.from_ms.is_some_and(|from| since_ms < from.saturating_add(AROUND_MS))
+                    || span.until_ms.is_some_and(|until| at_ms >= until);
                 Whose::Mine { redelivered }
             }
             None => Whose::NotMine(Why::NoDuty),
@@ -197,7 +210,7 @@ impl Duty {
     /// Of an event that a cut concerns which is only prepared. Who has duty until then goes on without a word, as what it holds would be lost
     /// with it; who has it from then on holds it for as long as it takes.
     fn until_decided(&self, cut: &Cut, now_ms: i64) -> Whose {
-        let until_ms = cut.at_ms + UNDECIDED_MS;
+        let until_ms = cut.at_ms.saturating_add(UNDECIDED_MS);
         if self.session_group == cut.to {
             Whose::Hold { until_ms: None }
         } else if self.session_group != cut.from {
@@ -236,8 +249,24 @@ mod tests {
     }
 
     fn decide(made: Made, at_ms: i64, session_group: u32, cuts: &[Cut], now_ms: i64) -> Whose {
-        let duty = &Duty { role: Some(Role::Active), session_group, cuts: cuts.to_vec() };
-        let received = Received { made, at_ms, before: Before::Fresh };
+        replayed(made, (at_ms, at_ms), session_group, cuts, now_ms)
+    }
+
+    /// Sent at any time between these two.
+    fn replayed(
+        made: Made,
+        (since_ms, at_ms): (i64, i64),
+        session_group: u32,
+        cuts: &[Cut],
+        now_ms: i64,
+    ) -> Whose {
+        // What no cut that came or may come concerns has the role that it has without any.
+        let stands: Vec<_> = cuts.iter().filter(|cut| cut.state != CutState::Aborted).collect();
+        let is_named = stands.iter().any(|cut| cut.from == session_group || cut.to == session_group);
+        let had_duty = stands.is_empty() && cuts[0].from == session_group;
+        let role = if had_duty || is_named { Role::Active } else { Role::Standby };
+        let duty = &Duty { role: Some(role), session_group, cuts: cuts.to_vec() };
+        let received = Received { made, at_ms, since_ms, before: Before::Fresh };
         whose(&received, &Standing { has_session: true, most_begun: 2, duty }, now_ms)
     }
 
@@ -249,7 +278,7 @@ mod tests {
     fn without_cuts_session_progress_and_role_decide_in_this_order() {
         let of = |has_session, before, made, role| {
             let duty = &Duty { role, ..Duty::default() };
-            let received = Received { made, at_ms: T, before };
+            let received = Received { made, at_ms: T, since_ms: T, before };
             whose(&received, &Standing { has_session, most_begun: 2, duty }, T)
         };
         let fresh = |role| of(true, Before::Fresh, Made::At(T), role);
@@ -358,6 +387,45 @@ mod tests {
         })
     }
 
+    #[test]
+    fn what_a_resume_replays_over_the_cut_may_be_of_either_side() {
+        let cuts = [cut(1, 0, 1, T, CutState::Committed)];
+        let of = |since, at, group| replayed(Made::Unknown, (since, at), group, &cuts, at);
+        assert_eq!(of(T - 12_000, T + 500, 0), MARKED, "sent before T - 10 s it is nobody else's");
+        assert_eq!(of(T - 1_000, T + 11_000, 1), MARKED, "sent before T it was the other's");
+        assert_eq!(of(i64::MIN, T + 60_000, 0), MARKED, "nobody knows since when");
+        assert_eq!(of(T, T + 500, 0), THEIRS);
+        let begun = |group| {
+            let duty = &Duty { role: Some(Role::Active), session_group: group, cuts: cuts.to_vec() };
+            let received =
+                Received { made: Made::Unknown, at_ms: T + 3_000, since_ms: T, before: Before::Begun(1) };
+            whose(&received, &Standing { has_session: true, most_begun: 2, duty }, T + 3_000)
+        };
+        assert_eq!(begun(0), MARKED, "what it began before stays its own");
+    }
+
+    #[test]
+    fn a_cut_concerns_nobody_whom_it_does_not_name_and_no_time_overflows() {
+        for state in [CutState::Aborted, CutState::Closed] {
+            for at_ms in [T, i64::MIN, i64::MAX] {
+                let duty = &Duty {
+                    role: Some(Role::Active),
+                    session_group: 7,
+                    cuts: vec![cut(1, 0, 1, at_ms, state)],
+                };
+                let received = Received { made: Made::At(T), at_ms: T, since_ms: T, before: Before::Fresh };
+                assert_eq!(whose(&received, &Standing { has_session: true, most_begun: 2, duty }, T), MINE);
+            }
+        }
+        for state in [CutState::Prepared, CutState::Committed] {
+            for (at_ms, group) in [(i64::MIN, 0), (i64::MIN, 1), (i64::MAX, 0), (i64::MAX, 1)] {
+                for made in [Made::Unknown, Made::At(T)] {
+                    let _ = decide(made, T, group, &[cut(1, 0, 1, at_ms, state)], T);
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn each_instant_is_one_fleets(cuts in histories(), made in 0..400_000_i64) {
@@ -376,11 +444,13 @@ mod tests {
             cuts in histories(),
             at in 0..400_000_i64,
             skews in prop::array::uniform3(-AROUND_MS / 2 + 1..AROUND_MS / 2),
+            away in prop::array::uniform3((0..30_000_i64, 0..30_000_i64)),
         ) {
             let at = T - 100_000 + at;
             let of = |group: u32| {
-                let received = at + skews[group as usize];
-                decide(Made::Unknown, received, group, &cuts, received)
+                // Its connection was away around it: what was sent then is replayed.
+                let (skew, (since, until)) = (skews[group as usize], away[group as usize]);
+                replayed(Made::Unknown, (at + skew - since, at + skew + until), group, &cuts, at + skew + until)
             };
             let all = [of(0), of(1), of(2)];
             let unmarked = all.iter().filter(|whose| **whose == MINE).count();

@@ -61,11 +61,10 @@ impl JobCounts {
 
     /// The counts for a report.
     pub(crate) fn report(&self) -> JobsReport {
-        JobsReport {
-            running: self.running.load(Ordering::Acquire),
-            queued: self.queued.load(Ordering::Acquire),
-            refused: self.refused.load(Ordering::Relaxed),
-        }
+        // In this order: one that begins between the two is seen twice, and never nowhere.
+        let queued = self.queued.load(Ordering::Acquire);
+        let running = self.running.load(Ordering::Acquire);
+        JobsReport { running, queued, refused: self.refused.load(Ordering::Relaxed) }
     }
 
     /// Jobs that panicked.

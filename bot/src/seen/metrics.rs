@@ -13,7 +13,7 @@
 //! | `shard_bot_shard_guilds` | gauge | `shard` | Guilds of the shard, the unavailable ones included |
 //! | `shard_bot_shard_unavailable_guilds` | gauge | `shard` | Guilds of the shard that Discord has not sent yet, or that are down |
 //! | `shard_bot_events_total` | counter | `shard` | Events received |
-//! | `shard_bot_events_redelivered_total` | counter | `shard` | Events handled again after a crash, marked so |
+//! | `shard_bot_events_redelivered_total` | counter | `shard` | Events that may have been handled before, marked so |
 //! | `shard_bot_events_dropped_total` | counter | `shard` | Events thrown away because the pod could not keep up |
 //! | `shard_bot_events_unfinished` | gauge | `shard` | Events received whose handling is not done, at the last heartbeat |
 //! | `shard_bot_events_ignored_total` | counter | | Events that were not handled because the pod's layout has no duty for them |
@@ -192,7 +192,7 @@ impl Collector for Rows {
                 None,
                 |shard| Some(Figure::Gauge(f64::from(shard.unavailable_guilds))),
             ),
-            ("events_redelivered", "Events handled again after a crash, marked so", None, |shard| {
+            ("events_redelivered", "Events that may have been handled before, marked so", None, |shard| {
                 Some(Figure::Counter(shard.redelivered))
             }),
             (

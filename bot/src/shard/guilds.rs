@@ -44,9 +44,9 @@ impl Guilds {
         self.at
     }
 
-    /// Whether this one is among them, as far as their ids are known.
-    pub(super) fn know(&self, guild: Id<GuildMarker>) -> bool {
-        self.known.contains_key(&guild)
+    /// Whether a guild that came joins them; else it was there, and is sent by way of READY or comes back. `now`: milliseconds since 1970.
+    pub(super) fn is_joined_by(&self, guild: &Guild, now: i64) -> bool {
+        !self.known.contains_key(&guild.id) && (self.others == 0 || joined_lately(guild, now))
     }
 
     /// This session is resumed, which may have been begun elsewhere.
@@ -174,6 +174,20 @@ mod tests {
             "public_updates_channel_id":null,"rules_channel_id":null,"safety_alerts_channel_id":null,"splash":null,
             "system_channel_id":null,"vanity_url_code":null,"widget_enabled":false}"#;
         event("GUILD_CREATE", &guild.replace("ID", &id.to_string()).replace("AT", at))
+    }
+
+    #[test]
+    fn a_guild_joins_that_was_not_there_and_of_a_session_begun_elsewhere_only_one_that_joined_lately() {
+        let is_joined = |guilds: &Guilds, id: u64, at: &str| {
+            let Event::GuildCreate(created) = joined(id, at) else { panic!("no guild") };
+            let GuildCreate::Available(guild) = created.as_ref() else { panic!("it is down") };
+            guilds.is_joined_by(guild, NOW)
+        };
+        let (lately, long_ago) = ("2026-11-29T11:58:00+00:00", "2024-01-01T00:00:00+00:00");
+        let mut guilds = Guilds { known: HashMap::from([(Id::new(1), false)]), ..Guilds::default() };
+        assert_eq!([1, 2].map(|id| is_joined(&guilds, id, long_ago)), [false, true]);
+        guilds.resumed(&Session { id: "s".into(), guilds: 2, ..Session::default() });
+        assert_eq!([long_ago, lately].map(|at| is_joined(&guilds, 1, at)), [false, true]);
     }
 
     #[test]

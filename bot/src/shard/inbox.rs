@@ -37,6 +37,8 @@ pub(crate) struct Envelope {
 pub(crate) struct Inbox {
     to: mpsc::Sender<Envelope>,
     held: VecDeque<Envelope>,
+    /// How many events are held back elsewhere that may have to go on all at once.
+    places_kept: usize,
     most: usize,
     full: Full,
     not_begun: u64,
@@ -56,23 +58,13 @@ enum Full {
 impl Inbox {
     /// An inbox in front of dispatch's channel, which holds at most `most` more events.
     pub(crate) fn new(to: mpsc::Sender<Envelope>, most: usize) -> Self {
-        Self { to, held: VecDeque::new(), most, full: Full::No, not_begun: 0 }
+        Self { to, held: VecDeque::new(), places_kept: 0, most, full: Full::No, not_begun: 0 }
     }
 
     /// Takes an event; `false`: it was thrown away.
     pub(crate) fn offer(&mut self, envelope: Envelope) -> bool {
-        if self.held.len() >= self.most {
-            let shard = envelope.shard;
-            envelope.ticket.pass();
-            let Full::Dropping(dropped) = &mut self.full else { return false };
-            if *dropped == 0 {
-                tracing::error!(
-                    shard,
-                    held = self.most,
-                    "more events than the pod can handle, throwing new ones away"
-                );
-            }
-            *dropped += 1;
+        if self.is_full() {
+            self.throw_away(envelope.shard, envelope.ticket);
             return false;
         }
         if self.held.is_empty() {
@@ -87,15 +79,64 @@ impl Inbox {
         } else {
             self.held.push_back(envelope);
         }
-        if self.held.len() >= self.most && self.full == Full::No {
-            self.full = Full::Pausing(Instant::now() + PAUSE);
-        }
+        self.fill();
         true
     }
 
-    /// An event came after the stop, so it is not begun.
-    pub(crate) const fn not_begun(&mut self) {
-        self.not_begun += 1;
+    /// Keeps a place for an event that may have to go to dispatch later; given back: this one may, else it was thrown away.
+    pub(crate) fn keep_place(&mut self, shard: u32, ticket: Ticket) -> Option<Ticket> {
+        if self.is_full() {
+            self.throw_away(shard, ticket);
+            return None;
+        }
+        self.places_kept += 1;
+        self.fill();
+        Some(ticket)
+    }
+
+    /// Gives all places that were kept back.
+    pub(crate) fn give_places_back(&mut self) {
+        self.places_kept = 0;
+        self.ease();
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.len() + self.places_kept >= self.most
+    }
+
+    /// The socket is left alone for a while once there is no room.
+    fn fill(&mut self) {
+        if self.is_full() && self.full == Full::No {
+            self.full = Full::Pausing(Instant::now() + PAUSE);
+        }
+    }
+
+    /// Half empty counts as room again, so that it does not change with every event.
+    fn ease(&mut self) {
+        if self.held.len() + self.places_kept <= self.most / 2 {
+            if let Full::Dropping(dropped @ 1..) = self.full {
+                tracing::warn!(dropped, "events were thrown away; the pod keeps up again");
+            }
+            self.full = Full::No;
+        }
+    }
+
+    fn throw_away(&mut self, shard: u32, ticket: Ticket) {
+        ticket.pass();
+        let Full::Dropping(dropped) = &mut self.full else { return };
+        if *dropped == 0 {
+            tracing::error!(
+                shard,
+                held = self.most,
+                "more events than the pod can handle, throwing new ones away"
+            );
+        }
+        *dropped += 1;
+    }
+
+    /// So many events came that are not begun: the pod stops, or the shard is another's.
+    pub(crate) const fn not_begun(&mut self, count: u64) {
+        self.not_begun += count;
     }
 
     /// Whether something waits for room in dispatch.
@@ -111,8 +152,9 @@ impl Inbox {
             self.full = Full::No;
             return;
         };
-        if let Some(envelope) = self.held.pop_front() {
-            room.send(envelope);
+        match self.held.pop_front() {
+            Some(envelope) => room.send(envelope),
+            None => drop(room),
         }
         while !self.held.is_empty()
             && let Ok(room) = self.to.try_reserve()
@@ -121,13 +163,7 @@ impl Inbox {
                 room.send(envelope);
             }
         }
-        // Half empty counts as room again, so that it does not change with every event.
-        if self.held.len() <= self.most / 2 {
-            if let Full::Dropping(dropped @ 1..) = self.full {
-                tracing::warn!(dropped, "events were thrown away; the pod keeps up again");
-            }
-            self.full = Full::No;
-        }
+        self.ease();
     }
 
     /// Whether the socket may be read now.
@@ -193,6 +229,19 @@ mod tests {
         inbox.pass().await;
         seen.push(dispatch.recv().await.unwrap().ticket.sequence());
         assert_eq!(seen, [2, 3, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_elsewhere_counts_as_held_and_finds_room_when_it_comes() {
+        let (to, _dispatch) = mpsc::channel(1);
+        let mut inbox = Inbox::new(to, 3);
+        assert!(inbox.offer(envelope(1)) && inbox.offer(envelope(2)), "one in the channel, one held");
+        let mut kept: Vec<_> = [3, 4].map(|sequence| inbox.keep_place(0, envelope(sequence).ticket)).into();
+        assert!(!inbox.may_read(), "no more is read");
+        kept.push(inbox.keep_place(0, envelope(5).ticket));
+        assert_eq!(kept.iter().flatten().count(), 2);
+        inbox.give_places_back();
+        assert!(inbox.offer(envelope(3)) && inbox.offer(envelope(4)));
     }
 
     #[tokio::test]

@@ -20,12 +20,20 @@ pub(super) fn time_in(frame: &str) -> Option<TimeOf> {
     read.as_ref().and_then(GatewayEventDeserializer::event_type).map_or(Some(TimeOf::Session), time_of)
 }
 
-/// When this event was made. `guilds`: as they were before it.
-pub(super) fn made(time: Option<TimeOf>, event: &Event, guilds: &Guilds, me: Option<Id<UserMarker>>) -> Made {
+/// When this event was made. `guilds`: as they were before it. `now`: milliseconds since 1970.
+pub(super) fn made(
+    time: Option<TimeOf>,
+    event: &Event,
+    guilds: &Guilds,
+    me: Option<Id<UserMarker>>,
+    now: i64,
+) -> Made {
     match (time, event) {
-        (Some(TimeOf::Id | TimeOf::RoleId), event) => own_id(event).map_or(Made::Unknown, Made::by_id),
+        (Some(TimeOf::Id | TimeOf::RoleId | TimeOf::RequestId), event) => {
+            own_id(event).map_or(Made::Unknown, Made::by_id)
+        }
         (Some(TimeOf::Join), Event::GuildCreate(created)) => match created.as_ref() {
-            GuildCreate::Available(guild) if !guilds.know(guild.id) => {
+            GuildCreate::Available(guild) if guilds.is_joined_by(guild, now) => {
                 guild.joined_at.map_or(Made::Unknown, |joined| Made::At(joined.as_micros() / 1_000))
             }
             _ => Made::ForSession,
@@ -67,6 +75,8 @@ mod tests {
     /// Discord's example of an id, and when it was given.
     const ID: &str = r#""id":"175928847299117063""#;
     const MADE: Made = Made::At(1_462_015_105_796);
+    /// A minute after that.
+    const NOW: i64 = 1_462_015_165_796;
 
     fn frame(name: &str, data: &str) -> String {
         format!(r#"{{"t":"{name}","s":1,"op":0,"d":{data}}}"#)
@@ -79,7 +89,7 @@ mod tests {
             panic!("{name}: {:?}", std::error::Error::source(&error).map(ToString::to_string))
         });
         let Some(GatewayEvent::Dispatch(_, event)) = parsed else { panic!("{name}: no event") };
-        made(time, &Event::from(event), guilds, me.map(Id::new))
+        made(time, &Event::from(event), guilds, me.map(Id::new), NOW)
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl ShardTask {
     /// `by_file`: the progress file may stand in for an API server that is away.
     pub(super) async fn take_up(&mut self, by_file: bool) {
         self.progress.close();
-        self.kept = None;
+        self.let_go();
+        (self.kept, self.heard_ms) = (None, None);
         self.enter(ShardState::Waiting);
         let stop = self.around.stop.clone();
         tokio::select! {

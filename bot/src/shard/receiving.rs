@@ -40,9 +40,11 @@ impl ShardTask {
                 return self.skip(link, is_owner);
             }
         };
-        let made = made::made(time, &event, &self.guilds, self.me);
+        let now_ms = self.now_ms();
+        let made = made::made(time, &event, &self.guilds, self.me, now_ms);
         if is_owner {
             self.note(link, &event, sequence);
+            self.heard_ms = Some(now_ms);
         }
         self.receive(event, sequence, made, is_owner);
     }
@@ -61,6 +63,9 @@ impl ShardTask {
 
     /// Takes an event that came.
     fn receive(&mut self, event: Event, sequence: u64, made: Made, is_owner: bool) {
+        if self.undecided.are_due(&self.around.duty) {
+            self.decide_again();
+        }
         let has_session = is_owner && !self.around.stop.is_cancelled();
         let ticket = if has_session { self.progress.receive(sequence) } else { None };
         let before = match ticket.as_ref().map(Ticket::begun_before) {
@@ -68,9 +73,10 @@ impl ShardTask {
             Some(0) => Before::Fresh,
             Some(times) => Before::Begun(times),
         };
-        let received = Received { made, at_ms: self.now_ms(), before };
+        let at_ms = self.now_ms();
+        let received = Received { made, at_ms, since_ms: self.replays_since.unwrap_or(at_ms), before };
         match (self.whose(&received, has_session), ticket) {
-            (Whose::NotMine(Why::NoSession), _) => self.inbox.not_begun(),
+            (Whose::NotMine(Why::NoSession), _) => self.inbox.not_begun(1),
             (whose, Some(ticket)) => self.follow_up(whose, Undecided { event, received, ticket }),
             // It was handled.
             (_, None) => {}
@@ -79,6 +85,8 @@ impl ShardTask {
 
     /// The layouts document says more, or the wait for that is over.
     pub(super) fn decide_again(&mut self) {
+        self.around.duty.mark_unchanged();
+        self.inbox.give_places_back();
         for held in self.undecided.take() {
             // A ticket is worth nothing once the session is another's, so that one need not be asked again.
             let whose = self.whose(&held.received, true);
@@ -86,16 +94,23 @@ impl ShardTask {
         }
     }
 
-    fn whose(&mut self, received: &Received, has_session: bool) -> Whose {
-        let now_ms = self.now_ms();
-        let most_begun = self.around.most_begun;
-        let duty = self.around.duty.borrow_and_update();
-        whose(received, &Standing { has_session, most_begun, duty: &duty }, now_ms)
+    /// Nothing that was held back is this pod's any more; who has the session next gets it again.
+    pub(super) fn let_go(&mut self) {
+        self.inbox.give_places_back();
+        self.inbox.not_begun(self.undecided.take().len() as u64);
+    }
+
+    fn whose(&self, received: &Received, has_session: bool) -> Whose {
+        let (now_ms, most_begun) = (self.now_ms(), self.around.most_begun);
+        whose(received, &Standing { has_session, most_begun, duty: &self.around.duty.borrow() }, now_ms)
     }
 
     fn follow_up(&mut self, whose: Whose, event: Undecided) {
         let shard = self.id.number();
         match whose {
+            Whose::Mine { .. } if self.undecided.are_far_below(event.ticket.sequence()) => {
+                self.hold(event, None);
+            }
             Whose::Mine { redelivered } => {
                 let Undecided { event, ticket, received: _ } = event;
                 if !self.inbox.offer(Envelope { shard, event, redelivered, ticket }) {
@@ -105,13 +120,21 @@ impl ShardTask {
             Whose::Hold { until_ms } => {
                 let left =
                     until_ms.map(|until| u64::try_from(until.saturating_sub(self.now_ms())).unwrap_or(0));
-                if self.undecided.hold(event, left.map(Duration::from_millis)) {
-                    self.around.counters.held_back.inc();
-                } else {
-                    self.around.status.update(shard, |row| row.dropped += 1);
-                }
+                self.hold(event, left.map(Duration::from_millis));
             }
             Whose::NotMine(why) => self.leave(why, event.ticket),
+        }
+    }
+
+    fn hold(&mut self, event: Undecided, most: Option<Duration>) {
+        let shard = self.id.number();
+        let Undecided { event, ticket, received } = event;
+        match self.inbox.keep_place(shard, ticket) {
+            Some(ticket) => {
+                self.around.counters.held_back.inc();
+                self.undecided.hold(Undecided { event, received, ticket }, most);
+            }
+            None => self.around.status.update(shard, |row| row.dropped += 1),
         }
     }
 

@@ -1,18 +1,20 @@
 //! Events of which nobody knows yet whose they are: a cut that concerns them is prepared and not decided.
 //!
 //! From [`shard_contract::whose`] back to it, when the layouts document says more or the wait for that is over. Bounded: what finds no room is
-//! thrown away, as where the pod cannot keep up ([`super::inbox`]). Deliberately absent: the decision.
+//! thrown away, as where the pod cannot keep up ([`super::inbox`]), which keeps their places. Deliberately absent: the decision.
 
 use std::{collections::VecDeque, future::pending, time::Duration};
 
-use shard_contract::whose::{Duty, Received};
+use shard_contract::{
+    record::MOST_SKIPPED,
+    whose::{Duty, Received},
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 use twilight_gateway::Event;
 
-use super::inbox::HELD;
 use crate::session::progress::Ticket;
 
 /// One event that is held back.
@@ -32,16 +34,23 @@ pub(super) struct HeldBack {
 }
 
 impl HeldBack {
-    /// Holds an event back, for so long at most, if that is known; `false`: it was thrown away.
-    pub(super) fn hold(&mut self, event: Undecided, most: Option<Duration>) -> bool {
-        if self.events.len() >= HELD {
-            event.ticket.pass();
-            return false;
-        }
+    /// Holds an event back, for so long at most, if that is known.
+    pub(super) fn hold(&mut self, event: Undecided, most: Option<Duration>) {
         self.events.push_back(event);
         let until = most.map(|most| Instant::now() + most);
         self.until = self.until.into_iter().chain(until).min();
-        true
+    }
+
+    /// Whether they are to be decided now, before anything that comes after them.
+    pub(super) fn are_due(&self, duty: &watch::Receiver<Duty>) -> bool {
+        let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+        !self.is_empty() && (is_over || duty.has_changed().unwrap_or(false))
+    }
+
+    /// Whether an event of this number is so far above the first of them that a record could not say what was begun between.
+    pub(super) fn are_far_below(&self, sequence: u64) -> bool {
+        let far = |first: &Undecided| sequence.saturating_sub(first.ticket.sequence()) >= MOST_SKIPPED as u64;
+        self.events.front().is_some_and(far)
     }
 
     /// Whether there are any.

@@ -47,7 +47,7 @@ impl Context {
     }
 
     /// Whether this event may have been handled before: the process that had begun to handle it crashed before it was
-    /// done, and nobody knows how far it came. Replies of commands are not said twice even then (Discord is asked to return
+    /// done, and nobody knows how far it came; or duty passed between two fleets just then, and the other may have handled it. Replies of commands are not said twice even then (Discord is asked to return
     /// the earlier one). Whatever else the handler does once more should be harmless, or looked up first: has that row been
     /// written, has that role been given? Where neither is possible, leaving it is for the author to choose.
     pub const fn redelivered(&self) -> bool {

@@ -7,7 +7,7 @@ use super::with_hash;
 use crate::model::{Kind, Object, Observed};
 use crate::names::Owner;
 use serde_json::{Value, json};
-use shard_contract::layouts::{DiscordAddress, GateAddress, Layout, Layouts};
+use shard_contract::layouts::{Cut, DiscordAddress, GateAddress, Layout, Layouts};
 use shard_contract::names::{LAYOUTS_KEY, layouts_config_map};
 
 /// The document: the one before, if it says the same, else one of a higher generation. `gone`: pods that are taken for gone, by UID.
@@ -19,6 +19,11 @@ pub fn document(
     observed: &Observed,
 ) -> Layouts {
     let kept = before.map_or(0, |before| before.generation);
+    // What concerns no layout any more goes with the last that it concerned.
+    let is_of_one = |cut: &&Cut| {
+        layouts.iter().any(|layout| layout.session_group == cut.from || layout.session_group == cut.to)
+    };
+    let cuts = before.iter().flat_map(|before| &before.cuts).filter(is_of_one).cloned().collect();
     let document = Layouts {
         generation: kept,
         layouts,
@@ -27,7 +32,7 @@ pub fn document(
             api: observed.addresses.discord.clone(),
             time_factor: observed.addresses.time_factor,
         },
-        cuts: before.map(|before| before.cuts.clone()).unwrap_or_default(),
+        cuts,
         gone: gone.to_vec(),
     };
     if before == Some(&document) {
