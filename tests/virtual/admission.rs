@@ -1,14 +1,17 @@
 //! Changes of which nobody can say beforehand whether their pods would be admitted.
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use shard_contract::names::parse_pod;
 use shard_tests::any_fleet::AnyFleet as _;
 use shard_tests::fleet::proxy::{Fault, Hits, How};
 use shard_tests::fleet::schedule::SMALL;
 use shard_tests::thread::stage::on_a_tampered_fleet;
-use shard_tests::thread::{PATIENCE, Tampered, World};
+use shard_tests::thread::{NAMESPACE, PATIENCE, Tampered, World};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What the API server says to an operator without the right to make pods, which is what trying one takes.
 const NO_RIGHT: &str = "pods is forbidden: User \"shard-operator\" cannot create resource \"pods\"";
@@ -93,21 +96,27 @@ fn a_layout_that_stands_beside_the_old_one_takes_nothing_before_its_pods_have_go
         let tamper = &fleet.tampers.of_operators[0];
         let how = How::Answer(500, "InternalError", None);
         tamper.add(Fault { hits: Hits::WritesTo("/statefulsets/mybot-1"), how, count: u64::MAX });
-        let before = fleet.uids().await?;
         ask(fleet, json!({ "terminationGracePeriodSeconds": 20 })).await?;
         layouts(fleet, &[1, 2]).await?;
-        // It parks its sessions, and the pods beside it are the first that could claim them.
-        fleet.delete("mybot-1-0").await?;
-        fleet.replaced("mybot-1-0", &before, PATIENCE).await?;
-        fleet.online().await?;
-        fleet.answers(40).await?;
-        layouts(fleet, &[1, 2]).await?;
-        let ledger = fleet.ledger();
-        ensure!(ledger.identifies == u64::from(SMALL.shards), "{} IDENTIFYs", ledger.identifies);
+        // Somebody scales the old set down: a pod parks its sessions, and none but those beside it could claim them.
+        let sets: Api<StatefulSet> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+        let one = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
+        let _ = sets.patch("mybot-1", &PatchParams::default(), &one).await?;
+        fleet
+            .wait("the pod to go", PATIENCE, async || {
+                let pods = fleet.uids().await?;
+                Ok(if pods.contains_key("mybot-1-1") { Err(format!("{pods:?}")) } else { Ok(()) })
+            })
+            .await?;
+        // As long as Discord keeps a session, all but.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        ensure!(fleet.ledger().resumes == 0, "who handles nothing resumed what others are to handle");
         tamper.clear();
         layouts(fleet, &[2]).await?;
         fleet.online().await?;
         fleet.answers(40).await?;
+        let ledger = fleet.ledger();
+        ensure!(ledger.identifies == u64::from(SMALL.shards), "{} IDENTIFYs", ledger.identifies);
         fleet.quiet().await
     })
 }
