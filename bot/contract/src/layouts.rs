@@ -34,6 +34,15 @@ impl Layouts {
     }
 }
 
+impl Layouts {
+    /// Whether a pod of one layout asks pods of another if it is cut off: not those of one that is only to take over, which may not be there yet.
+    #[must_use]
+    pub fn asks(&self, mine: u32, theirs: u32) -> bool {
+        let standby = |layout: &Layout| layout.number == theirs && layout.role == Role::Standby;
+        mine == theirs || !self.layouts.iter().any(standby)
+    }
+}
+
 /// One arrangement of shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -146,6 +155,17 @@ mod tests {
         let json = r#"{"generation":3,"layouts":[{"number":2,"total":16,"pods":2,"role":"active","sessionGroup":0,"fallbackSlot":2}],"gate":{"url":"http://gate:8080"},"discord":{},"cuts":[{"number":4,"from":0,"to":4,"atMs":1796084606000,"state":"prepared"}],"gone":["a"]}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), json);
         assert_eq!(serde_json::from_str::<Layouts>(json).unwrap(), document);
+    }
+
+    #[test]
+    fn pods_that_may_not_be_there_yet_are_asked_by_their_own_layout_alone() {
+        let layout =
+            |number, role| Layout { number, total: 16, pods: 2, role, session_group: 0, fallback_slot: 0 };
+        let layouts = vec![layout(1, Role::Retiring), layout(2, Role::Active), layout(3, Role::Standby)];
+        let document = Layouts { layouts, ..Layouts::default() };
+        let asked = |mine| [1, 2, 3, 4].map(|theirs| document.asks(mine, theirs));
+        assert_eq!(asked(2), [true, true, false, true], "of one that is not named nobody knows");
+        assert_eq!(asked(3), [true; 4]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rand::seq::IteratorRandom as _;
 use reqwest::Client;
 use shard_contract::{
     env::{HEALTH_PORT, PEER_PATH, Peer},
-    layouts::{Layouts, Role},
+    layouts::Layouts,
     names,
 };
 use shard_machine::{Machine, Random};
@@ -104,11 +104,10 @@ impl Peers {
     }
 }
 
-/// Base URLs of all pods of the bot but this one. Those of a layout that is only to take over may not be there yet.
+/// Base URLs of all pods of the bot that are asked.
 fn addresses(layouts: &Layouts, me: &Pod) -> Vec<String> {
     let Pod { bot, namespace, layout: mine, ordinal, .. } = me;
-    let asked =
-        layouts.layouts.iter().filter(|layout| layout.role != Role::Standby || layout.number == *mine);
+    let asked = layouts.layouts.iter().filter(|layout| layouts.asks(*mine, layout.number));
     let pods = asked.flat_map(|layout| (0..layout.pods).map(|pod| (layout.number, pod)));
     pods.filter(|pod| *pod != (*mine, *ordinal))
         .map(|(layout, pod)| {
@@ -125,7 +124,7 @@ fn drawn(random: &Random, all: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, routing::get};
-    use shard_contract::layouts::Layout;
+    use shard_contract::layouts::{Layout, Role};
     use tokio::net::TcpListener;
 
     use super::*;

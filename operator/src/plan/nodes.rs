@@ -9,7 +9,6 @@
 //! Deliberately absent: evicting pods, which Kubernetes does.
 
 use crate::model::{NodeLoss, NodeSeen, NodeState, Note, Observed, PodSeen, Reason, Step};
-use shard_contract::layouts::Role;
 use std::time::Duration;
 
 /// How long a pod must be silent before it is taken for gone.
@@ -124,11 +123,8 @@ fn may_be_replaced(pod: &PodSeen, observed: &Observed) -> bool {
 /// so half of those that it drew may be a good deal fewer in all.
 fn lets_go(pod: &PodSeen, observed: &Observed) -> bool {
     let state = |pod: &PodSeen| Some(observed.nodes.get(pod.node.as_ref()?)?.state);
-    let told = observed.document.iter().flat_map(|document| &document.layouts);
-    let standby: Vec<_> =
-        told.filter(|layout| layout.role == Role::Standby).map(|layout| layout.number).collect();
-    // Who has no duty is not asked.
-    let is_asked = |peer: &&PodSeen| peer.layout == pod.layout || !standby.contains(&peer.layout);
+    let document = observed.document.as_ref();
+    let is_asked = |peer: &&PodSeen| document.is_none_or(|document| document.asks(pod.layout, peer.layout));
     let elsewhere = || observed.pods.iter().filter(|peer| peer.node != pod.node).filter(is_asked);
     let is_apart = |peer: &PodSeen| {
         peer.node.is_none() || matches!(state(peer), Some(NodeState::Answers | NodeState::Gone))
@@ -163,7 +159,7 @@ fn next(pod: &PodSeen, observed: &Observed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shard_contract::layouts::{Layout, Layouts};
+    use shard_contract::layouts::{Layout, Layouts, Role};
     use std::collections::BTreeMap;
 
     use k8s_openapi::jiff::{SignedDuration, Timestamp};
