@@ -44,7 +44,10 @@ impl ShardTask {
         let made = made::made(time, &event, &self.guilds, self.me, now_ms);
         if is_owner {
             self.note(link, &event, sequence);
-            self.heard_ms = Some(now_ms);
+            // What a RESUME has not replayed yet may be as old as before.
+            if self.replays_since.is_none() {
+                self.heard_ms = Some(now_ms);
+            }
         }
         self.receive(event, sequence, made, is_owner);
     }
