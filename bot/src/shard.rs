@@ -339,11 +339,14 @@ impl ShardTask {
             self.forget_session();
             return Err(Refused { shard, code });
         };
-        let (stop, connector) = (self.around.stop.clone(), Arc::clone(&self.around.connector));
+        let (stop, taken_away) = (self.around.stop.clone(), self.taken_away());
+        let connector = Arc::clone(&self.around.connector);
         let usable = async {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => false,
+                // Nothing of it goes on to dispatch then; the next try sees it, too.
+                () = taken_away => true,
                 () = connector.usable_again(&token) => true,
             }
         };

@@ -195,7 +195,10 @@ impl Duty {
             Some(span) => {
                 // Replayed over a cut it may have been the other's, too.
                 let redelivered = span.from_ms.is_some_and(|from| since_ms < from.saturating_add(AROUND_MS))
-                    || span.until_ms.is_some_and(|until| at_ms >= until);
+                    || span.until_ms.is_some_and(|until| at_ms >= until)
+                    || self
+                        .undecided()
+                        .is_some_and(|cut| cut.from == self.session_group && at_ms >= cut.at_ms);
                 Whose::Mine { redelivered }
             }
             None => Whose::NotMine(Why::NoDuty),
