@@ -230,7 +230,7 @@ impl Duty {
         let is_decided = |cut: &&Cut| matches!(cut.state, CutState::Committed | CutState::Closed);
         let cuts = || self.cuts.iter().filter(is_decided);
         // Before every cut is who the first one takes it from, be that decided or not.
-        let first = self.cuts.iter().find(|cut| cut.state != CutState::Aborted).or(self.cuts.last());
+        let first = self.cuts.iter().find(|cut| cut.state != CutState::Aborted);
         let begins = first.map(|cut| (cut.from, None)).into_iter();
         let begins = begins.chain(cuts().map(|cut| (cut.to, Some(cut.at_ms))));
         let ends = cuts().map(|cut| (Some(cut.at_ms), cut.state == CutState::Closed));
